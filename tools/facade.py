@@ -1,0 +1,153 @@
+"""Generate `kernia_billing/_blocking.py` from `kernia_billing/_aio.py`; with `--check`, only say whether it is current.
+
+Every public coroutine of the async facade becomes a method of the same name, signature and docstring that drives it to
+its end. Nothing else differs, so the two can never disagree.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "kernia_billing"
+SOURCE = PACKAGE / "_aio.py"
+TARGET = PACKAGE / "_blocking.py"
+
+HEADER = '''"""`Billing`: generated from `_aio.py` by `make facade`. Do not edit."""
+
+from __future__ import annotations
+
+{imports}
+
+from . import _aio
+from ._drive import iterate_blocking, run_blocking
+from .compose import wire
+from .config import BillingConfig, BillingOptions
+{domain}
+'''
+NOT_TAKEN = ("__init__", "_open", "over")
+RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+TEXT = {
+    "Billing for applications that run on asyncio. `Billing` has the same names for those that do not.": (
+        "Billing for applications that do not run on asyncio. `AsyncBilling` has the same names for those that do."
+    ),
+    "The answer tells why, how much is left and when it resets; `if await billing.check(...)` reads as it should, and\n"
+    "        a forgotten `await` raises instead of opening the gate.": (
+        "The answer tells why, how much is left and when it resets; `if billing.check(...)` reads as it should."
+    ),
+}
+
+
+def generate() -> str:
+    """The text of the blocking facade."""
+    tree = ast.parse(SOURCE.read_text())
+    imports = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 0 and n.module != "__future__"]
+    domain = [
+        n for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 1 and (n.module or "").startswith("domain")
+    ]
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
+    others = [n for n in tree.body if isinstance(n, ast.Assign)]
+    text = HEADER.format(
+        imports="\n".join(ast.unparse(n) for n in imports).replace("AsyncIterator", "Iterator"),
+        domain="\n".join(ast.unparse(n) for n in domain),
+    )
+    parts = [text, *(ast.unparse(n) for n in others), *(_class(n) for n in classes)]
+    return _formatted("\n\n".join(parts) + "\n")
+
+
+def _class(node: ast.ClassDef) -> str:
+    main = node.name == "AsyncBilling"
+    name = "Billing" if main else node.name
+    lines = [f"class {name}:", _docstring(node, 4)]
+    lines += ["    " + ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
+    if main:
+        nouns = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        lines += [
+            "    def __init__(",
+            "        self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]",
+            "    ) -> None:",
+            "        wiring = wire(config, options, asynchronous=False, billing=self)",
+            "        self._wiring = wiring",
+            "        self._inner = _aio.AsyncBilling.over(wiring)",
+            *(f"        self.{noun} = {noun.capitalize()}(self._inner.{noun})" for noun in nouns),
+        ]
+    else:
+        lines += [f"    def __init__(self, inner: _aio.{name}) -> None:", "        self._inner = inner"]
+    for each in node.body:
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name not in NOT_TAKEN:
+            lines.append(_method(each))
+    return "\n".join(lines)
+
+
+def _method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    name = RENAMED.get(node.name, node.name)
+    returns = "" if node.returns is None else ast.unparse(node.returns)
+    for before, after in (("Pending[", "["), ("AsyncIterator[", "Iterator[")):
+        returns = returns.replace(before, after)
+    if returns.startswith("[") and returns.endswith("]"):
+        returns = returns[1:-1]
+    decorators = "".join(f"    @{ast.unparse(d)}\n" for d in node.decorator_list)
+    head = f"{decorators}    def {name}({ast.unparse(node.args)}) -> {returns}:\n" + _docstring(node, 8)
+    return head.rstrip() + "\n" + _body(node, name)
+
+
+def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> str:
+    if name == "__enter__":
+        return "        return self"
+    if name == "__exit__":
+        return "        self.close()"
+    if name == "bind":
+        return "        with self._wiring.bound(reference):\n            yield"
+    call = f"self._inner.{node.name}({_arguments(node.args)})"
+    returns = "" if node.returns is None else ast.unparse(node.returns)
+    if returns.startswith("AsyncIterator["):
+        return f"        return iterate_blocking({call})"
+    if isinstance(node, ast.AsyncFunctionDef) or returns.startswith("Pending["):
+        return f"        {'' if returns == 'None' else 'return '}run_blocking({call})"
+    return f"        return {call}"
+
+
+def _arguments(arguments: ast.arguments) -> str:
+    given = [each.arg for each in arguments.args if each.arg != "self"]
+    if arguments.vararg is not None:
+        given.append(f"*{arguments.vararg.arg}")
+    given += [f"{each.arg}={each.arg}" for each in arguments.kwonlyargs]
+    return ", ".join(given)
+
+
+def _docstring(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, indent: int) -> str:
+    text = ast.get_docstring(node, clean=False)
+    if text is None:
+        return ""
+    for before, after in TEXT.items():
+        text = text.replace(before, after)
+    return f'{" " * indent}"""{text}"""\n'
+
+
+def _formatted(text: str) -> str:
+    command = [sys.executable, "-m", "ruff", "--quiet"]
+    arguments = ["--stdin-filename", str(TARGET), "-"]
+    root = PACKAGE.parent
+    for step in (["check", "--fix", "--select", "I,F401", *arguments], ["format", *arguments]):
+        text = subprocess.run(
+            [*command, *step], input=text, capture_output=True, text=True, check=True, cwd=root
+        ).stdout
+    return text
+
+
+def main() -> int:
+    """Write the file, or compare it; 1 where it is not current."""
+    text = generate()
+    if "--check" in sys.argv:
+        current = TARGET.exists() and TARGET.read_text() == text
+        if not current:
+            print("kernia_billing/_blocking.py is not what _aio.py says: run `make facade`")
+        return 0 if current else 1
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
