@@ -1,0 +1,1 @@
+"""What billing is, as values and pure functions: no I/O, no clock, no framework."""

@@ -1,0 +1,245 @@
+"""What operations answer: frozen values with aware UTC datetimes, integers, and `Money` for money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from attrs import field, frozen
+
+from .money import Money
+from .plans import Allowance, BillingInterval
+from .references import Ref, Reference
+
+T = TypeVar("T")
+
+Reason = Literal[
+    "ok",
+    "unlimited",
+    "overage",
+    "not_entitled",
+    "insufficient_balance",
+    "overage_limit",
+    "usage_limit",
+    "subscription_past_due",
+    "subscription_inactive",
+    "unavailable",
+]
+Mode = Literal["record", "require", "cap"]
+Property = str | int | bool
+
+
+@frozen
+class Balance:
+    """How much of a feature there is, in the feature's smallest unit.
+
+    `remaining` is None where the feature is without limit, and never counts overage. `resets_at` is when unused units
+    of the current period are lost, None if never.
+    """
+
+    feature: str
+    included: int
+    used: int
+    held: int
+    remaining: int | None
+    unlimited: bool
+    resets_at: datetime | None
+    overage_used: int
+    overage_limit: int | None
+
+
+@frozen
+class Decision:
+    """The answer of `check`: may `reference` use `required` more of `feature`?
+
+    The only answer with a truth value: `bool(decision)` is `decision.allowed`, which means the whole quantity.
+    `message` is one sentence that a person may read. `breakdown` names the buckets that would be drawn from.
+    """
+
+    allowed: bool
+    reason: Reason
+    message: str
+    reference: Reference
+    feature: str
+    required: int
+    balance: Balance
+    breakdown: Sequence[Mapping[str, object]]
+    limits: Sequence[Mapping[str, object]]
+    offers: Sequence[str]
+    as_of: datetime
+    degraded: bool = False
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+    @property
+    def remaining(self) -> int | None:
+        """How much is left, None without limit: `balance.remaining`."""
+        return self.balance.remaining
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When the period ends: `balance.resets_at`."""
+        return self.balance.resets_at
+
+
+@frozen
+class Usage:
+    """The receipt of a recorded use.
+
+    `quantity` is what happened, `funded` the part that balances covered, `unfunded` the rest. `replayed` says that the
+    idempotency key had been used, and that this is the first answer again.
+    """
+
+    event_id: str
+    feature: str
+    quantity: int
+    funded: int
+    unfunded: int
+    balance: Balance
+    replayed: bool
+    late: bool
+    deductions: Sequence[Mapping[str, object]] = ()
+
+
+def _no_properties() -> dict[str, Property]:
+    return {}
+
+
+@frozen
+class Use:
+    """One line for `track_many()`."""
+
+    reference: Ref
+    feature: str
+    quantity: int = 1
+    idempotency_key: str | None = None
+    occurred_at: datetime | None = None
+    properties: Mapping[str, Property] = field(factory=_no_properties)
+
+
+@frozen
+class UsageEvent:
+    """A recorded use as listed."""
+
+    id: str
+    feature: str
+    quantity: int
+    occurred_at: datetime
+    properties: Mapping[str, Property]
+
+
+@frozen
+class PendingChange:
+    """A change of plan that Stripe carries out later."""
+
+    plan: str
+    effective_at: datetime
+
+
+@frozen
+class Subscription:
+    """A subscription as mirrored from Stripe. `status` is Stripe's, verbatim; `plan` is None where none is mapped."""
+
+    id: str
+    stripe_id: str | None
+    reference: Reference
+    plan: str | None
+    status: str
+    display_state: str
+    interval: BillingInterval | None
+    seats: int | None
+    period_start: datetime | None
+    period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    grace_ends_at: datetime | None
+    pending_change: PendingChange | None
+    trial_start: datetime | None = None
+    cancel_at_period_end: bool = False
+    canceled_at: datetime | None = None
+    ended_at: datetime | None = None
+    stripe_customer_id: str | None = None
+    price_id: str | None = None
+    group: str = "default"
+    duplicate: bool = False
+
+
+@frozen
+class Checkout:
+    """A checkout: send the browser to `url`. None means that there is nothing to show."""
+
+    url: str | None
+    session_id: str | None
+    status: Literal["open", "processing", "complete", "expired"]
+    subscription: Subscription | None
+
+
+@frozen
+class Portal:
+    """Stripe's billing portal, for a short while: send the browser to `url`."""
+
+    url: str
+
+
+@frozen
+class Customer:
+    """Who is billed, and by what."""
+
+    reference: Reference
+    stripe_id: str | None
+    email: str | None
+    plan: str | None
+    subscription: Subscription | None
+
+
+@frozen
+class PlanView:
+    """A row of a pricing page. A price is None where the plan is not sold in that interval or not imported yet."""
+
+    name: str
+    title: str
+    monthly: Money | None
+    annual: Money | None
+    trial_days: int
+    features: Mapping[str, Allowance]
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a list; `next_cursor` asks for the next one, None on the last."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+
+@frozen
+class Event:
+    """What a hook receives: after commit, at least once. Use `id` to be idempotent."""
+
+    id: str
+    type: str
+    reference: Reference | None
+    occurred_at: datetime
+    data: Mapping[str, object]
+
+
+@frozen
+class SubscriptionEvent(Event):
+    """An event about a subscription, with its state before and after and Stripe's object."""
+
+    subscription: Subscription
+    previous: Subscription | None
+    stripe_object: Mapping[str, object]
+
+
+@frozen
+class Receipt:
+    """What became of a received webhook."""
+
+    event_id: str
+    status: Literal["applied", "skipped", "unmatched", "queued", "ignored"]

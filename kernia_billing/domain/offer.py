@@ -1,0 +1,177 @@
+"""The offer: everything that is sold, ready to be looked up by plan, feature or Stripe price."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from attrs import evolve, field, fields, frozen
+
+from ..errors import NotFound
+from .catalog import PriceRole
+from .plans import BillingInterval, Feature, FeatureKind, Plan, PlanItem, items_of
+
+_Way = tuple[str | None, BillingInterval, PriceRole]
+_Ways = Callable[[Plan], list[_Way]]
+
+
+@frozen
+class FeatureSpec:
+    """What the engine knows of a feature. Its quantities are integers in units of `10**-scale`."""
+
+    key: str
+    kind: FeatureKind
+    unit: str | None = None
+    title: str | None = None
+    scale: int = 0
+
+
+class Sale(NamedTuple):
+    """One way in which a Stripe price sells a plan: as the price of the plan itself, or of one seat in it."""
+
+    plan: Plan
+    interval: BillingInterval
+    role: PriceRole
+
+
+@frozen
+class Offer:
+    """All plans and features of one configuration. Build it with `Offer.of()`; it never changes."""
+
+    plans: Mapping[str, Plan]
+    """By key (lower-case name), in the order of the configuration."""
+    features: Mapping[str, FeatureSpec]
+    """Every feature that a plan names or the configuration declares, by key; "seats" where a plan has seats."""
+    default_plan: Plan | None
+    """The free plan of references without a subscription."""
+    _ranks: Mapping[str, int] = field(alias="ranks", repr=False)
+    _by_price: Mapping[str, tuple[Sale, ...]] = field(alias="by_price", repr=False)
+    _by_lookup_key: Mapping[str, tuple[Sale, ...]] = field(alias="by_lookup_key", repr=False)
+
+    @classmethod
+    def of(cls, plans: Iterable[Plan], features: Iterable[Feature] = (), default_plan: str | None = None) -> Offer:
+        """The offer of these plans, which must have different names, and these declared features.
+
+        Raises:
+            NotFound: PLAN_NOT_FOUND, there is no plan `default_plan`.
+        """
+        by_key = {plan.key: plan for plan in plans}
+        offer = cls(
+            plans=MappingProxyType(by_key),
+            features=MappingProxyType(_feature_specs(by_key.values(), features)),
+            default_plan=None,
+            ranks=MappingProxyType(_ranks(by_key.values())),
+            by_price=MappingProxyType(_index(by_key.values(), _prices)),
+            by_lookup_key=MappingProxyType(_index(by_key.values(), _lookup_keys)),
+        )
+        return offer if default_plan is None else evolve(offer, default_plan=offer.plan(default_plan))
+
+    def plan(self, name: str) -> Plan:
+        """The plan of a name, in whichever case it is written.
+
+        Raises:
+            NotFound: PLAN_NOT_FOUND.
+        """
+        try:
+            return self.plans[name.lower()]
+        except KeyError:
+            raise plan_not_found() from None
+
+    def feature(self, key: str) -> FeatureSpec:
+        """The feature of a key, exactly as written.
+
+        Raises:
+            NotFound: FEATURE_NOT_FOUND. An unknown key is a typing mistake, never a state.
+        """
+        try:
+            return self.features[key]
+        except KeyError:
+            raise NotFound("Feature not found", code="FEATURE_NOT_FOUND") from None
+
+    def rank(self, name: str) -> int:
+        """Where the plan stands: a change to a higher rank is an upgrade. Default: the position in the configuration.
+
+        Raises:
+            NotFound: PLAN_NOT_FOUND.
+        """
+        return self._ranks[self.plan(name).key]
+
+    def plan_by_price(self, price_id: str) -> list[Sale]:
+        """What a Stripe price sells, in the order of the plans; empty if it is mapped to none.
+
+        A price may belong to several plans, and to both roles of one where only seats are paid for. A seat price has
+        the interval of the plan's monthly price, or "year" where there is none.
+        """
+        return list(self._by_price.get(price_id, ()))
+
+    def plan_by_lookup_key(self, lookup_key: str) -> list[Sale]:
+        """What the Stripe prices with this lookup key sell; always in the role "base"."""
+        return list(self._by_lookup_key.get(lookup_key, ()))
+
+
+def plan_not_found() -> NotFound:
+    """The error for a plan that does not exist. `alias` is what the Better Auth client knows it as."""
+    return NotFound("Subscription plan not found", code="PLAN_NOT_FOUND", alias="SUBSCRIPTION_PLAN_NOT_FOUND")
+
+
+def content_hash(plan: Plan) -> str:
+    """64 hexadecimal digits that change exactly when what the plan allows changes; names and prices do not count.
+
+    Values that equal their default are left out, so that an allowance may gain fields and old versions keep their hash.
+    """
+    content = [_told(item) for item in items_of(plan)]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _told(item: PlanItem) -> dict[str, object]:
+    values = ((each.name, getattr(item, each.name), each.default) for each in fields(PlanItem))
+    return {name: value for name, value, default in values if value != default}
+
+
+def _feature_specs(plans: Iterable[Plan], declared: Iterable[Feature]) -> dict[str, FeatureSpec]:
+    known = {feature.key: feature for feature in declared}
+    kinds: dict[str, FeatureKind] = {}
+    for plan in plans:
+        for item in items_of(plan):
+            kinds.setdefault(item.feature, item.kind)
+    # No plan says what kind a merely declared feature is. Nobody has it, and only a metered one can be counted all the
+    # same.
+    for key in known:
+        kinds.setdefault(key, "metered")
+    return {key: _feature_spec(key, kind, known.get(key)) for key, kind in kinds.items()}
+
+
+def _feature_spec(key: str, kind: FeatureKind, declared: Feature | None) -> FeatureSpec:
+    if declared is None:
+        return FeatureSpec(key, kind)
+    return FeatureSpec(key, kind, unit=declared.unit, title=declared.title, scale=declared.scale)
+
+
+def _ranks(plans: Iterable[Plan]) -> dict[str, int]:
+    return {plan.key: position if plan.rank is None else plan.rank for position, plan in enumerate(plans)}
+
+
+def _index(plans: Iterable[Plan], ways: _Ways) -> dict[str, tuple[Sale, ...]]:
+    index: dict[str, tuple[Sale, ...]] = {}
+    for plan in plans:
+        for name, interval, role in ways(plan):
+            if name:
+                index[name] = (*index.get(name, ()), Sale(plan, interval, role))
+    return index
+
+
+def _prices(plan: Plan) -> list[_Way]:
+    seat_interval: BillingInterval = "month" if plan.price_id or plan.lookup_key else "year"
+    return [
+        (plan.price_id, "month", "base"),
+        (plan.annual_price_id, "year", "base"),
+        (plan.seat_price_id, seat_interval, "seat"),
+    ]
+
+
+def _lookup_keys(plan: Plan) -> list[_Way]:
+    return [(plan.lookup_key, "month", "base"), (plan.annual_lookup_key, "year", "base")]

@@ -1,0 +1,220 @@
+"""What is sold: plans, the allowances in them, and the features they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Literal
+
+from attrs import field, frozen
+
+Reset = Literal["hour", "day", "week", "month", "quarter", "year", "never"]
+Anchor = Literal["billing", "calendar", "grant"]
+Overage = Literal["none", "free", "billed"]
+PlanChangePolicy = Literal["carry_usage", "reset", "carry_remaining", "prorate"]
+Aggregation = Literal["sum", "count", "max", "latest", "unique"]
+ProrationBehavior = Literal["create_prorations", "always_invoice", "none"]
+BillingInterval = Literal["month", "year"]
+FeatureKind = Literal["boolean", "metered", "quantity", "seat", "credit"]
+
+SEATS = "seats"
+"""The feature that every plan with seats has: `check(org, "seats")` asks for one more member."""
+
+
+def _empty() -> dict[str, int | str | Decimal]:
+    return {}
+
+
+@frozen
+class Feature:
+    """What is known of a feature beyond its key. Optional: a feature named only in a plan is declared by being named.
+
+    Quantities are integers in units of `10**-scale`; `credit_cost` maps a credit feature to its cost for one unit,
+    never a float.
+    """
+
+    key: str
+    title: str | None = None
+    unit: str | None = None
+    scale: int = 0
+    credit_cost: Mapping[str, int | str | Decimal] = field(factory=_empty)
+    aggregation: Aggregation = "sum"
+
+
+@frozen
+class Boolean:
+    """The plan has the feature: `"sso": Boolean()`."""
+
+
+@frozen
+class Quantity:
+    """How many of a thing may exist: `"projects": Quantity(5)`. Never resets; `give_back` returns what was deleted."""
+
+    included: int = 0
+    unlimited: bool = False
+    per_seat: bool = False
+
+
+@frozen(kw_only=True)
+class _Metered:
+    unlimited: bool = False
+    per_seat: bool = False
+    reset: Reset = "month"
+    anchor: Anchor = "billing"
+    overage: Overage = "none"
+    overage_limit: int | None = None
+    meter: str | None = None
+    rollover: int | None = None
+    on_plan_change: PlanChangePolicy = "carry_usage"
+
+
+@frozen
+class Metered(_Metered):
+    """How much may be used in a period: `"messages": Metered(10_000, reset="month")`.
+
+    The period is anchored to the subscription's billing day, also under a yearly bill; `anchor="calendar"` resets on
+    calendar boundaries in UTC, `anchor="grant"` at the moment of the grant. `overage="free"` lets use go on beyond
+    `included` (up to `overage_limit`), `"billed"` reports it to the Stripe meter named `meter`.
+    """
+
+    included: int = 0
+
+
+@frozen
+class Credits(_Metered):
+    """A pool that features with a `credit_cost` draw from: `"credits": Credits(500)`."""
+
+    included: int = 0
+
+
+Allowance = Boolean | Quantity | Metered | Credits
+
+
+def _no_limits() -> dict[str, object]:
+    return {}
+
+
+def _no_features() -> dict[str, Allowance]:
+    return {}
+
+
+@frozen(kw_only=True)
+class _Plan:
+    price_id: str | None = None
+    annual_price_id: str | None = None
+    lookup_key: str | None = None
+    annual_lookup_key: str | None = None
+    seats: bool = False
+    seat_price_id: str | None = None
+    min_seats: int = 1
+    max_seats: int | None = None
+    metered: bool = False
+    proration_behavior: ProrationBehavior = "create_prorations"
+    trial_days: int = 0
+    title: str | None = None
+    group: str = "default"
+    rank: int | None = None
+    limits: Mapping[str, object] = field(factory=_no_limits)
+    features: Mapping[str, Allowance] = field(factory=_no_features)
+
+
+@frozen
+class Plan(_Plan):
+    """A plan: what it is called, the Stripe prices that sell it, and what it allows.
+
+    A plan with neither `price_id` nor `lookup_key` is free and never sent to Stripe. `group` holds one live
+    subscription per reference; `rank` tells upgrade from downgrade (default: the position in the list); `limits` is
+    echoed by lists and enforced by nobody.
+    """
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        """The name as stored and compared: lower-case."""
+        return self.name.lower()
+
+    @property
+    def is_free(self) -> bool:
+        """No Stripe price sells it."""
+        return not (self.price_id or self.lookup_key or self.annual_price_id or self.annual_lookup_key)
+
+    def price_for(self, interval: BillingInterval) -> str | None:
+        """The configured Stripe price id of an interval."""
+        return self.annual_price_id if interval == "year" else self.price_id
+
+    def lookup_key_for(self, interval: BillingInterval) -> str | None:
+        """The configured lookup key of an interval."""
+        return self.annual_lookup_key if interval == "year" else self.lookup_key
+
+
+@frozen(kw_only=True)
+class _TopUp:
+    price_id: str
+    grants: Mapping[str, int]
+    expires_after: timedelta | None = None
+    min_quantity: int = 1
+    max_quantity: int | None = None
+
+
+@frozen
+class TopUp(_TopUp):
+    """A one-time Stripe price and what each unit of it grants."""
+
+    name: str
+
+
+@frozen
+class PlanItem:
+    """One allowance of a plan version, as stored. `amount` is per seat where `per_seat`; None means without limit."""
+
+    feature: str
+    kind: FeatureKind
+    amount: int | None
+    per_seat: bool = False
+    reset: Reset = "never"
+    anchor: Anchor = "billing"
+    overage: Overage = "none"
+    overage_limit: int | None = None
+    meter: str | None = None
+    on_plan_change: PlanChangePolicy = "carry_usage"
+
+
+@frozen
+class PlanVersion:
+    """One version of a plan's content: a changed plan is a new version, so that grants say what they came from."""
+
+    id: str
+    key: str
+    version: int
+    content_hash: str
+    items: tuple[PlanItem, ...]
+
+
+def items_of(plan: Plan) -> tuple[PlanItem, ...]:
+    """The allowances of a plan in stored form, by key; a plan with seats has the feature "seats"."""
+    items = [_item(key, allowance) for key, allowance in plan.features.items()]
+    if plan.seats and SEATS not in plan.features:
+        items.append(PlanItem(SEATS, "seat", 1, per_seat=True))
+    return tuple(sorted(items, key=lambda item: item.feature))
+
+
+def _item(feature: str, allowance: Allowance) -> PlanItem:
+    if isinstance(allowance, Boolean):
+        return PlanItem(feature, "boolean", None)
+    amount = None if allowance.unlimited else allowance.included
+    if isinstance(allowance, Quantity):
+        return PlanItem(feature, "seat" if feature == SEATS else "quantity", amount, per_seat=allowance.per_seat)
+    return PlanItem(
+        feature,
+        "credit" if isinstance(allowance, Credits) else "metered",
+        amount,
+        per_seat=allowance.per_seat,
+        reset=allowance.reset,
+        anchor=allowance.anchor,
+        overage=allowance.overage,
+        overage_limit=allowance.overage_limit,
+        meter=allowance.meter,
+        on_plan_change=allowance.on_plan_change,
+    )

@@ -1,0 +1,1 @@
+"""What the core needs of the world: protocols whose methods adapters implement, blocking or async."""

@@ -1,0 +1,468 @@
+"""The database as the core sees it: units of work over the nouns that are stored.
+
+A unit is a plain function of a `Transaction`. It cannot wait, so nothing but the database can happen inside of it. The
+store runs it whole, repeats it whole after a serialization failure, or runs it once inside the host's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, Literal, Protocol, TypeVar
+
+from ..domain.catalog import PriceMapping, PriceRow, ProductRow, SyncState
+from ..domain.checkouts import CheckoutRow
+from ..domain.customers import CustomerRow
+from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
+from ..domain.instants import Instant
+from ..domain.outbound import IntentRow, IntentState, OutboxRow
+from ..domain.plans import Feature, FeatureKind, PlanVersion
+from ..domain.references import Reference
+from ..domain.subscriptions import SubscriptionRow
+from ..domain.webhooks import InboxRow, InboxStatus
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Change = Literal["created", "updated", "unchanged"]
+Held = tuple[Grant, BucketRow | None]
+"""A grant and its stored bucket of the period at the instant asked about, if there is one."""
+
+
+class Rollback(Exception, Generic[T]):
+    """Raised by a unit to undo everything it wrote and still answer: `transaction()` returns `value`."""
+
+    def __init__(self, value: T) -> None:
+        super().__init__()
+        self.value = value
+
+
+class DuplicateKey(Exception):
+    """An insert met a unique key. Everything the unit wrote is undone before it reaches the caller."""
+
+
+class Customers(Protocol):
+    """billing_customer."""
+
+    def get(self, reference: Reference) -> CustomerRow | None:
+        """The customer of a reference."""
+        ...
+
+    def by_id(self, customer_id: str) -> CustomerRow | None:
+        """The customer with this local id."""
+        ...
+
+    def by_stripe_id(self, stripe_customer_id: str) -> CustomerRow | None:
+        """The customer that is this one at Stripe."""
+        ...
+
+    def add(self, row: CustomerRow) -> bool:
+        """Insert unless the reference has a row already; says whether it was inserted."""
+        ...
+
+    def lock(self, customer_id: str) -> CustomerRow | None:
+        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction."""
+        ...
+
+    def lock_reference(self, reference: Reference) -> CustomerRow | None:
+        """`lock`, by reference."""
+        ...
+
+    def link(self, customer_id: str, stripe_customer_id: str) -> bool:
+        """Set the Stripe id where there is none; says whether the row has this id now."""
+        ...
+
+    def describe(self, customer_id: str, *, email: str | None, name: str | None) -> None:
+        """Set e-mail and name; None leaves what is there."""
+        ...
+
+    def set_plan(self, customer_id: str, plan: str | None, until: Instant) -> None:
+        """Set the plan that is live, and raise `config_epoch`."""
+        ...
+
+    def page(self, *, plan: str | None, limit: int, after: str | None) -> Sequence[CustomerRow]:
+        """Customers in the order of their ids."""
+        ...
+
+
+class Catalog(Protocol):
+    """billing_product, billing_price, billing_plan_price, billing_feature."""
+
+    def put_product(self, row: ProductRow) -> Change:
+        """Insert or overwrite a product."""
+        ...
+
+    def put_price(self, row: PriceRow) -> Change:
+        """Insert or overwrite a price."""
+        ...
+
+    def mark_deleted(self, kind: Literal["product", "price"], stripe_id: str) -> None:
+        """Note that Stripe no longer has the object; nothing where there is no row."""
+        ...
+
+    def product(self, product_id: str) -> ProductRow | None:
+        """One product."""
+        ...
+
+    def price(self, price_id: str) -> PriceRow | None:
+        """One price."""
+        ...
+
+    def prices_by_id(self, price_ids: Sequence[str]) -> Mapping[str, PriceRow]:
+        """Those of these prices that are known."""
+        ...
+
+    def price_by_lookup_key(self, lookup_key: str) -> PriceRow | None:
+        """The active price that has this lookup key now."""
+        ...
+
+    def products(self, *, active: bool | None, limit: int, after: str | None) -> Sequence[ProductRow]:
+        """Products in the order of their ids."""
+        ...
+
+    def prices(
+        self, *, active: bool | None, product_id: str | None, limit: int, after: str | None
+    ) -> Sequence[PriceRow]:
+        """Prices in the order of their ids."""
+        ...
+
+    def map_price(self, mapping: PriceMapping) -> None:
+        """Insert or overwrite the mapping of a price."""
+        ...
+
+    def mapping(self, price_id: str) -> PriceMapping | None:
+        """What a price is mapped to."""
+        ...
+
+    def mappings(self) -> Sequence[PriceMapping]:
+        """Every mapping, in the order of price ids."""
+        ...
+
+    def put_feature(self, feature: Feature, kind: FeatureKind) -> None:
+        """Insert or overwrite a feature."""
+        ...
+
+    def state(self, kind: str) -> SyncState | None:
+        """How the last import of a kind went."""
+        ...
+
+    def put_state(self, state: SyncState) -> None:
+        """Note how an import went."""
+        ...
+
+
+class Plans(Protocol):
+    """billing_plan and billing_plan_feature."""
+
+    def current(self, key: str) -> PlanVersion | None:
+        """The newest version of a plan."""
+        ...
+
+    def by_content(self, key: str, content_hash: str) -> PlanVersion | None:
+        """The version with this content."""
+        ...
+
+    def by_id(self, plan_version_id: str) -> PlanVersion | None:
+        """One version."""
+        ...
+
+    def add(self, version: PlanVersion, *, title: str | None, now: Instant) -> None:
+        """Insert a version with its items. Raises `DuplicateKey` where another process was first."""
+        ...
+
+
+class Subscriptions(Protocol):
+    """billing_subscription."""
+
+    def by_stripe_id(self, stripe_subscription_id: str) -> SubscriptionRow | None:
+        """The row of a Stripe subscription."""
+        ...
+
+    def of_customer(self, customer_id: str) -> Sequence[SubscriptionRow]:
+        """Every subscription a customer ever had, oldest first."""
+        ...
+
+    def put(self, row: SubscriptionRow) -> None:
+        """Insert or overwrite by local id."""
+        ...
+
+
+class Checkouts(Protocol):
+    """billing_checkout_session."""
+
+    def open(self, customer_id: str, group: str) -> CheckoutRow | None:
+        """The open checkout of a customer in a plan group."""
+        ...
+
+    def by_id(self, checkout_id: str) -> CheckoutRow | None:
+        """One checkout."""
+        ...
+
+    def by_session(self, stripe_session_id: str) -> CheckoutRow | None:
+        """The checkout that has this Stripe session."""
+        ...
+
+    def by_subscription(self, subscription_id: str) -> CheckoutRow | None:
+        """The checkout whose subscription has this local id."""
+        ...
+
+    def add(self, row: CheckoutRow) -> None:
+        """Insert. Raises `DuplicateKey` where the customer has an open one in the group."""
+        ...
+
+    def put(self, row: CheckoutRow) -> None:
+        """Overwrite by id."""
+        ...
+
+
+class Entitlements(Protocol):
+    """billing_entitlement and billing_bucket."""
+
+    def of_reference(
+        self, reference: Reference, features: Sequence[str] | None, now: Instant
+    ) -> tuple[CustomerRow | None, Sequence[Held]]:
+        """One read: the customer, and the open grants of these features (None: all) with their current buckets."""
+        ...
+
+    def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
+        """The same for a customer whose row is locked; a locking read where the engine needs one to see the truth."""
+        ...
+
+    def grants(self, customer_id: str, source_type: str) -> Sequence[Grant]:
+        """Every grant of a source, closed ones too, in the order of their creation."""
+        ...
+
+    def add_grant(self, grant: Grant) -> bool:
+        """Insert unless the same thing was given already; says whether it was inserted."""
+        ...
+
+    def put_grant(self, grant: Grant) -> None:
+        """Overwrite amount, priority, expiry, closing, anchor and meter by id."""
+        ...
+
+    def add_bucket(self, bucket: BucketRow) -> None:
+        """Insert the bucket of a period."""
+        ...
+
+    def put_bucket(self, bucket: BucketRow) -> None:
+        """Overwrite amount, used, held and closing by id."""
+        ...
+
+
+class UsageEvents(Protocol):
+    """billing_usage_event and billing_ledger."""
+
+    def by_key(self, reference: Reference, idempotency_key: str) -> UsageRow | None:
+        """The event that a key was used for: a plain read that takes no lock."""
+        ...
+
+    def by_key_locked(self, customer_id: str, idempotency_key: str) -> UsageRow | None:
+        """The same by a locking read, which sees what an older snapshot hides."""
+        ...
+
+    def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
+        """Insert an event and its ledger lines. Raises `DuplicateKey` where the key was used."""
+        ...
+
+    def add_lines(self, lines: Sequence[LedgerLine]) -> None:
+        """Insert ledger lines that no event caused."""
+        ...
+
+    def page(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None,
+        start: Instant | None,
+        end: Instant | None,
+        limit: int,
+        before: tuple[Instant, str] | None,
+    ) -> Sequence[UsageRow]:
+        """Events with start ≤ occurred_at < end, newest first, from just after the position `before`."""
+        ...
+
+
+class Inbox(Protocol):
+    """billing_webhook_event."""
+
+    def add(self, row: InboxRow) -> bool:
+        """Insert unless the event is there already; says whether it was inserted."""
+        ...
+
+    def get(self, account: str, event_id: str) -> InboxRow | None:
+        """One event."""
+        ...
+
+    def claim(self, account: str, event_id: str, now: Instant, lease_until: Instant) -> InboxRow | None:
+        """Take a received, failed or abandoned event to work on; None where another worker has it or it is done."""
+        ...
+
+    def finish(
+        self, account: str, event_id: str, status: InboxStatus, *, note: str | None, lease_until: Instant
+    ) -> None:
+        """Note what became of it; `lease_until` of a failed one is when it may be tried again."""
+        ...
+
+    def due(self, now: Instant, limit: int) -> Sequence[InboxRow]:
+        """Events that wait to be worked on, oldest first."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many there are in each status."""
+        ...
+
+
+class Objects(Protocol):
+    """billing_stripe_object: the tickets that keep old news from overwriting newer."""
+
+    def take_ticket(self, kind: str, stripe_id: str) -> int:
+        """A number greater than every one given out for this object."""
+        ...
+
+    def applied(self, kind: str, stripe_id: str) -> int:
+        """The ticket of the state that is stored, 0 before the first. Holds the object until the transaction ends."""
+        ...
+
+    def apply(self, kind: str, stripe_id: str, ticket: int, *, deleted: bool) -> None:
+        """Note that the state fetched under this ticket is stored; `deleted` makes it a tombstone."""
+        ...
+
+
+class Outbox(Protocol):
+    """billing_outbox."""
+
+    def add(self, rows: Iterable[OutboxRow]) -> None:
+        """Insert events to send after the commit."""
+        ...
+
+    def claim(self, now: Instant, lease_until: Instant, limit: int) -> Sequence[OutboxRow]:
+        """Take unsent events, oldest first, in the order of their customers."""
+        ...
+
+    def sent(self, outbox_id: str, now: Instant) -> None:
+        """Note that everybody has received it."""
+        ...
+
+    def failed(self, outbox_id: str, retry_at: Instant) -> None:
+        """Note that it has to be sent again."""
+        ...
+
+
+class Intents(Protocol):
+    """billing_intent."""
+
+    def get(self, key: str) -> IntentRow | None:
+        """One intent."""
+        ...
+
+    def add(self, row: IntentRow) -> IntentRow:
+        """Insert, and give what is stored under the key: the older one where there is one."""
+        ...
+
+    def finish(self, key: str, state: IntentState, stripe_id: str | None) -> None:
+        """Note what became of it."""
+        ...
+
+
+class Settings(Protocol):
+    """billing_setting: facts about this database."""
+
+    def get(self, name: str) -> str | None:
+        """One fact."""
+        ...
+
+    def add(self, name: str, value: str) -> str:
+        """Record a fact unless it is recorded already, and give what is recorded."""
+        ...
+
+
+class Transaction(Protocol):
+    """Everything that a unit can read and write, by noun."""
+
+    @property
+    def customers(self) -> Customers:
+        """Who is billed."""
+        ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """Products, prices, features."""
+        ...
+
+    @property
+    def plans(self) -> Plans:
+        """Versions of plans."""
+        ...
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Mirrored subscriptions."""
+        ...
+
+    @property
+    def checkouts(self) -> Checkouts:
+        """Checkout sessions of ours."""
+        ...
+
+    @property
+    def entitlements(self) -> Entitlements:
+        """Grants and buckets."""
+        ...
+
+    @property
+    def usage(self) -> UsageEvents:
+        """Usage events and the ledger."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Received webhooks."""
+        ...
+
+    @property
+    def objects(self) -> Objects:
+        """Tickets."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events to hand over."""
+        ...
+
+    @property
+    def intents(self) -> Intents:
+        """Calls to Stripe."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Facts about the database."""
+        ...
+
+
+Unit = Callable[[Transaction], T]
+
+
+class Store(Protocol):
+    """Runs units of work."""
+
+    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+        """Run `unit` in a transaction of its own, or inside of the host's.
+
+        An own transaction commits when the unit returns, rolls back when it raises, and is repeated whole after a
+        serialization failure, a deadlock, a lock timeout or a busy database. In the host's transaction the unit runs
+        once, inside a savepoint, and the host decides what becomes of it.
+
+        Raises:
+            DuplicateKey: the unit met a unique key; nothing of it is left.
+            TransactionConflict: the host's transaction met another one.
+            Unavailable: the database does not answer, or stays busy.
+            InvalidInput: `host` is not a transaction on this database (field "transaction").
+        """
+        ...
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, outside of any transaction."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections that the store opened."""
+        ...
