@@ -1,0 +1,1 @@
+"""How options become one validated configuration. `kernia_billing.config` is the public face."""

@@ -1,0 +1,146 @@
+"""The names of options: which there are, how else they are spelled, and which groups they may stand in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+
+from attrs import fields
+
+from ..domain.secret import Secret
+from .problems import Problems, Wrong
+from .settings import Settings
+from .spellings import Given, Vocabulary, snake_case
+from .values import duration, is_list, is_mapping
+
+NAMES = tuple(each.name for each in fields(Settings) if not each.name.startswith("_"))
+_HOOKS = tuple(name for name in NAMES if name.startswith("on_subscription_"))
+
+
+def _one_secret(value: object) -> object:
+    if isinstance(value, (str, Secret)):
+        value = [value]
+    if is_list(value):
+        return tuple(Secret(each) if isinstance(each, str) else each for each in value)
+    return value
+
+
+def _key(value: object) -> object:
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _path(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def _length(value: object) -> object:
+    try:
+        return duration(value)
+    except Wrong:
+        return value
+
+
+OPTIONS = Vocabulary(
+    "option",
+    names=NAMES,
+    aliases={
+        "webhook_secret": "stripe_webhook_secrets",
+        "webhook_secrets": "stripe_webhook_secrets",
+        "stripe_webhook_secret": "stripe_webhook_secrets",
+        "secret_key": "stripe_key",
+        "plans_path": "plans",
+        "past_due_grace": "grace_period",
+    },
+    unavailable={
+        "api_version",
+        "auto_create_customer",
+        "cors",
+        "get_customer_create_params",
+        "on_customer_create",
+        "on_subscription_change",
+        "payment_method_config",
+        "plan_change",
+        "product",
+        "refresh_interval",
+        "schema",
+        "stripe_auto_tax",
+        "unknown_feature",
+    },
+    normal={"stripe_webhook_secrets": _one_secret, "stripe_key": _key, "plans": _path, "grace_period": _length},
+)
+
+_GROUPS: Mapping[str, Vocabulary] = {
+    "subscription": Vocabulary(
+        "option",
+        names=("enabled", "plans", "require_email_verification", "authorize_reference", *_HOOKS),
+        aliases={},
+        unavailable={"behavior_after_trial", "behaviour_after_trial", "get_checkout_session_params"},
+        normal=OPTIONS.normal,
+    ),
+    "organization": Vocabulary(
+        "option",
+        names=("enabled",),
+        aliases={},
+        unavailable={"get_customer_create_params", "on_customer_create"},
+    ),
+    "customer": Vocabulary(
+        "option",
+        names=("default_plan",),
+        aliases={},
+        unavailable={
+            "auto_create_with_org",
+            "default_offline",
+            "onboard_credits_with_org",
+            "credit_overdraft_product",
+            "credit_overdraft_invoice_day",
+            "credit_overdraft_invoice_range_shift",
+        },
+    ),
+}
+SPELLINGS = frozenset({*NAMES, *OPTIONS.aliases, *_GROUPS})
+"""Every name that an option may be given under."""
+
+
+def canonical(options: Mapping[str, object], at: str, problems: Problems) -> dict[str, Given]:
+    """The options under our names, taken out of their groups. `at` goes before every path, such as "billing.yaml: "."""
+    return collect(_flat(options, at, problems), problems)
+
+
+def collect(options: Iterable[tuple[str, Given]], problems: Problems) -> dict[str, Given]:
+    """The same for options that stand in no groups."""
+    given = OPTIONS.merge(options, problems)
+    return {name: _wrapped(name, each) for name, each in given.items()}
+
+
+def unset(options: Mapping[str, object]) -> set[str]:
+    """The options that are given as None, under our names."""
+    spelled = (snake_case(name) for name, value in options.items() if value is None)
+    return {OPTIONS.aliases.get(name, name) for name in spelled}
+
+
+def _flat(options: Mapping[str, object], at: str, problems: Problems) -> Iterator[tuple[str, Given]]:
+    for name, value in options.items():
+        group = _GROUPS.get(snake_case(name))
+        if group is None:
+            yield name, Given(value, at + name)
+        elif is_mapping(value):
+            yield from _members(group, value, f"{at}{name}.", problems)
+        elif value is not None:
+            problems.add(at + name, "must be a mapping of options")
+
+
+def _members(
+    group: Vocabulary, members: Mapping[str, object], at: str, problems: Problems
+) -> Iterator[tuple[str, Given]]:
+    for name, given in group.read(members, at, problems).items():
+        if name != "enabled":
+            yield name, given
+        elif given.value is not True:
+            problems.add(given.where, "must be true: it cannot be switched off")
+
+
+def _wrapped(name: str, given: Given) -> Given:
+    """Secrets go into their wrapper before anything else can see them."""
+    if name in ("stripe_key", "stripe_webhook_secrets"):
+        return Given(OPTIONS.normal[name](given.value), given.where)
+    return given

@@ -1,0 +1,177 @@
+"""From options to settings: every option read, then judged together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from ..domain.currency import normalise
+from ..domain.references import CustomerType
+from ..domain.secret import Secret
+from . import connections, rules, values
+from .environment import from_environment
+from .files import Document, is_source, read_documents
+from .options import canonical
+from .plans import Located, PlanSet, read_features, read_plans, refuse_top_ups
+from .problems import Problems
+from .settings import BASE_URL, DATABASE, GRACE_PERIOD, Settings, is_admin
+from .spellings import Given, Vocabulary
+from .values import is_list, is_mapping
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_PLAN_FILE = Vocabulary("list of a plan file", ("plans", "features", "top_ups"), aliases={}, unavailable={"products"})
+
+
+def load_layers(sources: tuple[object, ...], prefix: str, problems: Problems) -> dict[str, Given]:
+    """The options of files, mappings and the environment, each outdoing those before it."""
+    given: dict[str, Given] = {}
+    for number, source in enumerate(sources):
+        where = f"source {number + 1}"
+        if is_mapping(source):
+            given |= canonical(source, "", problems)
+        elif is_source(source):
+            for document in read_documents(source, where, problems):
+                given |= _file_options(document, problems)
+        else:
+            problems.add(where, "must be the path of a file, or a mapping of options")
+    return given | from_environment(prefix, os.environ, problems) if prefix else given
+
+
+def _file_options(document: Document, problems: Problems) -> dict[str, Given]:
+    if not is_mapping(document.data):
+        problems.add(document.name, "must be a mapping of options")
+        return {}
+    given = canonical(document.data, f"{document.name}: ", problems)
+    plans = given.get("plans")
+    if plans is not None and isinstance(plans.value, str) and document.folder is not None:
+        is_url = plans.value.startswith("file:")
+        given["plans"] = plans if is_url else Given(document.folder / plans.value, plans.where)
+    return given
+
+
+class _Reader:
+    """Reads given options one by one, with the default for those that are missing or wrong."""
+
+    def __init__(self, given: Mapping[str, Given], problems: Problems) -> None:
+        self._given = given
+        self._problems = problems
+
+    def where(self, name: str) -> str:
+        return self._given[name].where if name in self._given else name
+
+    def __call__(self, name: str, convert: Callable[[object], T], default: D) -> T | D:
+        if name not in self._given:
+            return default
+        given = self._given[name]
+        return self._problems.read(given.where, convert, given.value, default)
+
+    def many(self, name: str, read: Callable[[object, str, Problems], T], default: D) -> T | D:
+        if name not in self._given:
+            return default
+        given = self._given[name]
+        return read(given.value, given.where, self._problems)
+
+    def has(self, name: str) -> bool:
+        return name in self._given
+
+    def raw(self, name: str) -> object:
+        return self._given[name].value if name in self._given else None
+
+    def problem(self, name: str, text: str) -> None:
+        self._problems.add(self.where(name), text)
+
+    def function(self, name: str) -> Callable[..., Any] | None:
+        return self(name, values.function, None)
+
+
+def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
+    """The settings that the options describe. They are good for nothing if there were problems."""
+    read = _Reader(given, problems)
+    plan_set = read.many("plans", _plan_set, PlanSet())
+    features = (*read.many("features", read_features, ()), *plan_set.features)
+    rules.check_plans(plan_set.plans, problems)
+    rules.check_features(features, problems)
+    default_plan = read("default_plan", _plan_name, None)
+    rules.check_default_plan(default_plan, plan_set.plans, read.where("default_plan"), problems)
+    key = read("stripe_key", connections.stripe_key, None)
+    _check_stripe(read, key)
+    return Settings(
+        database=read("database", connections.database, DATABASE),
+        stripe_key=key,
+        stripe_client=read("stripe_client", connections.stripe_client, None),
+        stripe_webhook_secrets=read.many("stripe_webhook_secrets", connections.webhook_secrets, ()),
+        webhook_tolerance=read("webhook_tolerance", values.integer(1, 3600), 300),
+        base_url=read("base_url", connections.base_url, BASE_URL),
+        base_path=read("base_path", connections.base_path, "/api/auth"),
+        trusted_origins=read.many("trusted_origins", connections.trusted_origins, ()),
+        subscription_for=cast("CustomerType", read("subscription_for", values.one_of("user", "organization"), "user")),
+        plans=_values(plan_set.plans),
+        features=_values(features),
+        top_ups=read.many("top_ups", refuse_top_ups, ()),
+        default_plan=default_plan,
+        default_currency=read("default_currency", normalise, "usd"),
+        grace_period=read("grace_period", values.duration, GRACE_PERIOD),
+        create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
+        require_email_verification=read("require_email_verification", values.boolean, False),
+        authorize_reference=read.function("authorize_reference"),
+        authorize_admin=read.function("authorize_admin") or is_admin,
+        member_count=read.function("member_count"),
+        on_event=read.function("on_event"),
+        on_subscription_complete=read.function("on_subscription_complete"),
+        on_subscription_created=read.function("on_subscription_created"),
+        on_subscription_update=read.function("on_subscription_update"),
+        on_subscription_cancel=read.function("on_subscription_cancel"),
+        on_subscription_deleted=read.function("on_subscription_deleted"),
+        given={**given, "plans": Given(plan_set, read.where("plans"))},
+    )
+
+
+def _check_stripe(read: _Reader, key: Secret | None) -> None:
+    """What a key needs beside it, and what needs a key."""
+    if not read.has("stripe_key"):
+        if read.raw("stripe_webhook_secrets"):
+            read.problem("stripe_webhook_secrets", "needs a stripe_key beside it")
+        if connections.is_httpx(read.raw("stripe_client")):
+            read.problem("stripe_client", "needs a stripe_key: an httpx client sends to the real Stripe")
+        return
+    if not read.raw("stripe_webhook_secrets"):
+        read.problem("stripe_webhook_secrets", "is needed with a stripe_key: without it no webhook can be verified")
+    url = read.raw("base_url")
+    if url is None:
+        read.problem("base_url", "is needed with a stripe_key: Stripe sends browsers back to it")
+    elif key is not None and connections.is_live(key) and not str(url).lower().startswith("https:"):
+        read.problem("base_url", "must be https with a live key")
+
+
+def _plan_set(value: object, where: str, problems: Problems) -> PlanSet:
+    if isinstance(value, PlanSet):
+        return value
+    if not is_source(value):
+        return PlanSet(plans=read_plans(value, where, problems))
+    parts = [_plan_file(document, problems) for document in read_documents(value, where, problems)]
+    return PlanSet(
+        plans=tuple(plan for part in parts for plan in part.plans),
+        features=tuple(feature for part in parts for feature in part.features),
+    )
+
+
+def _plan_file(document: Document, problems: Problems) -> PlanSet:
+    if is_list(document.data):
+        return PlanSet(plans=read_plans(document.data, f"{document.name}: plans", problems))
+    if not is_mapping(document.data):
+        problems.add(document.name, "must be a mapping with plans, or a list of plans")
+        return PlanSet()
+    read = _Reader(_PLAN_FILE.read(document.data, f"{document.name}: ", problems), problems)
+    read.many("top_ups", refuse_top_ups, ())
+    return PlanSet(plans=read.many("plans", read_plans, ()), features=read.many("features", read_features, ()))
+
+
+def _plan_name(value: object) -> str:
+    return values.text(value).lower()
+
+
+def _values(located: Iterable[Located[T]]) -> tuple[T, ...]:
+    return tuple(each.value for each in located)

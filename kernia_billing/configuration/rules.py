@@ -1,0 +1,218 @@
+"""What plans and features must keep to, one by one and together.
+
+Every rule can judge values of wrong types, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+from ..domain.ids import MAX_INTEGER, feature_key, plan_key
+from ..domain.plans import SEATS, Allowance, Boolean, Credits, Feature, Metered, Plan, Quantity, items_of
+from .plans import Located
+from .problems import Problems, Wrong
+from .values import boolean, integer, is_mapping, one_of, text
+
+MAX_SEATS = 10_000
+MAX_TRIAL_DAYS = 730
+"""Stripe's limit for `trial_period_days`."""
+
+Rule = Callable[[object], object]
+_UNAVAILABLE = "is not available in this version"
+_MAX_SCALE = 12
+_MAX_LIMITS_DEPTH = 16
+
+
+def _maybe(rule: Rule) -> Rule:
+    return lambda value: None if value is None else rule(value)
+
+
+def _price_id(value: object) -> str:
+    price = text(value)
+    if any(character.isspace() for character in price):
+        raise Wrong("must have no spaces")
+    if price.startswith("prod_"):
+        raise Wrong("is the id of a product; the id of one of its prices is needed")
+    return price
+
+
+def _limits(value: object) -> object:
+    if not is_mapping(value) or not _is_json(value, _MAX_LIMITS_DEPTH):
+        raise Wrong("must be a mapping of what JSON can hold")
+    return value
+
+
+def _is_json(value: object, depth: int) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if value is None or isinstance(value, (str, int)):
+        return True
+    if depth == 0:
+        return False
+    if is_mapping(value):
+        return all(_is_json(each, depth - 1) for each in value.values())
+    return isinstance(value, (list, tuple)) and all(_is_json(each, depth - 1) for each in cast("list[object]", value))
+
+
+_PLAN: Mapping[str, Rule] = {
+    "name": plan_key,
+    "price_id": _maybe(_price_id),
+    "annual_price_id": _maybe(_price_id),
+    "lookup_key": _maybe(text),
+    "annual_lookup_key": _maybe(text),
+    "seats": boolean,
+    "seat_price_id": _maybe(_price_id),
+    "min_seats": integer(1, MAX_SEATS),
+    "max_seats": _maybe(integer(1, MAX_SEATS)),
+    "metered": boolean,
+    "proration_behavior": one_of("create_prorations", "always_invoice", "none"),
+    "trial_days": integer(0, MAX_TRIAL_DAYS),
+    "title": _maybe(text),
+    "group": plan_key,
+    "rank": _maybe(integer(-1_000_000, 1_000_000)),
+    "limits": _limits,
+}
+_QUANTITY: Mapping[str, Rule] = {
+    "included": integer(0, MAX_INTEGER),
+    "unlimited": boolean,
+    "per_seat": boolean,
+}
+_METERED: Mapping[str, Rule] = {
+    **_QUANTITY,
+    "reset": one_of("hour", "day", "week", "month", "quarter", "year", "never"),
+    "anchor": one_of("billing", "calendar", "grant"),
+    "overage": one_of("none", "free", "billed"),
+    "overage_limit": _maybe(integer(0, MAX_INTEGER)),
+    "meter": _maybe(text),
+    "rollover": _maybe(integer(0, MAX_INTEGER)),
+    "on_plan_change": one_of("carry_usage", "reset", "carry_remaining", "prorate"),
+}
+_FEATURE: Mapping[str, Rule] = {
+    "key": feature_key,
+    "title": _maybe(text),
+    "unit": _maybe(text),
+    "scale": integer(0, _MAX_SCALE),
+    "aggregation": one_of("sum", "count", "max", "latest", "unique"),
+}
+
+
+def check_plans(plans: Sequence[Located[Plan]], problems: Problems) -> None:
+    """Every plan by itself, names used twice, and features that are one kind here and another kind there."""
+    for plan in plans:
+        _check_plan(plan.value, plan.where, problems)
+    _check_unique(((str(plan.value.name).lower(), f"{plan.where}.name") for plan in plans), "plan", problems)
+    _check_kinds(plans, problems)
+
+
+def check_features(features: Sequence[Located[Feature]], problems: Problems) -> None:
+    """Every declared feature by itself, and keys used twice."""
+    for feature in features:
+        _check_fields(feature.value, _FEATURE, feature.where, problems)
+        if feature.value.credit_cost:
+            problems.add(f"{feature.where}.credit_cost", _UNAVAILABLE)
+        if feature.value.aggregation in ("count", "max", "latest", "unique"):
+            problems.add(f"{feature.where}.aggregation", f"{feature.value.aggregation} {_UNAVAILABLE}")
+    _check_unique(((feature.value.key, f"{feature.where}.key") for feature in features), "feature", problems)
+
+
+def check_default_plan(key: str | None, plans: Sequence[Located[Plan]], where: str, problems: Problems) -> None:
+    """The default plan exists, and costs nothing: nobody has agreed to pay for it."""
+    if key is None:
+        return
+    found = [plan.value for plan in plans if str(plan.value.name).lower() == key]
+    if not found:
+        problems.add(where, "is not the name of a plan")
+    elif not found[0].is_free:
+        problems.add(where, "must be a free plan: one without any price")
+
+
+def _check_fields(value: object, rules: Mapping[str, Rule], where: str, problems: Problems) -> None:
+    for name, rule in rules.items():
+        problems.read(f"{where}.{name}", rule, getattr(value, name), None)
+
+
+def _check_unique(names: Iterable[tuple[object, str]], what: str, problems: Problems) -> None:
+    first: dict[object, str] = {}
+    for name, where in names:
+        if isinstance(name, str) and first.setdefault(name, where) != where:
+            problems.add(where, f"the {what} stands already at {first[name]}")
+
+
+def _check_plan(plan: Plan, where: str, problems: Problems) -> None:
+    _check_fields(plan, _PLAN, where, problems)
+    _check_prices(plan, where, problems)
+    _check_seats(plan, where, problems)
+    for key, allowance in plan.features.items():
+        at = f"{where}.features.{key}"
+        problems.read(at, feature_key, key, None)
+        _check_allowance(key, allowance, at, problems)
+        if plan.seats is False and not isinstance(allowance, Boolean) and allowance.per_seat is True:
+            problems.add(f"{at}.per_seat", "needs a plan with seats")
+
+
+def _check_prices(plan: Plan, where: str, problems: Problems) -> None:
+    if (plan.annual_price_id or plan.annual_lookup_key) and not (plan.price_id or plan.lookup_key):
+        name = "annual_price_id" if plan.annual_price_id else "annual_lookup_key"
+        problems.add(f"{where}.{name}", "needs a monthly price_id or lookup_key beside it")
+    if plan.price_id is not None and plan.annual_price_id == plan.price_id:
+        problems.add(f"{where}.annual_price_id", "is the same price as price_id: a price has one interval")
+    if plan.lookup_key is not None and plan.annual_lookup_key == plan.lookup_key:
+        problems.add(f"{where}.annual_lookup_key", "is the same as lookup_key: a price has one interval")
+    # The same price for plan and seat is fine: it says that only seats are paid for.
+    if plan.seat_price_id is not None and plan.seat_price_id == plan.annual_price_id:
+        problems.add(f"{where}.seat_price_id", "is the same price as annual_price_id")
+
+
+def _check_seats(plan: Plan, where: str, problems: Problems) -> None:
+    if plan.seats is True:
+        if plan.is_free:
+            problems.add(f"{where}.seats", "needs a price: seats are counted by the subscription")
+        if plan.metered is True and plan.seat_price_id is None:
+            problems.add(f"{where}.seats", "needs a seat_price_id, since a metered price has no quantity")
+        if SEATS in plan.features:
+            problems.add(f"{where}.features.{SEATS}", "is declared by seats already")
+    elif plan.seats is False:
+        for name, default in (("seat_price_id", None), ("min_seats", 1), ("max_seats", None)):
+            if getattr(plan, name) != default:
+                problems.add(f"{where}.{name}", "needs seats to be true")
+    if type(plan.min_seats) is int and type(plan.max_seats) is int and plan.min_seats > plan.max_seats:
+        problems.add(f"{where}.min_seats", "must not be greater than max_seats")
+
+
+def _check_allowance(key: str, allowance: Allowance, where: str, problems: Problems) -> None:
+    if key == SEATS and not isinstance(allowance, Quantity):
+        problems.add(where, f"{SEATS} must be a Quantity")
+    if isinstance(allowance, Boolean):
+        return
+    _check_fields(allowance, _QUANTITY if isinstance(allowance, Quantity) else _METERED, where, problems)
+    if allowance.unlimited is True and allowance.included:
+        problems.add(f"{where}.included", "contradicts unlimited")
+    if isinstance(allowance, Quantity):
+        return
+    _check_overage(allowance, where, problems)
+    if isinstance(allowance, Credits):
+        problems.add(where, f"the kind credits {_UNAVAILABLE}")
+    if allowance.rollover is not None:
+        problems.add(f"{where}.rollover", _UNAVAILABLE)
+    if allowance.on_plan_change in ("carry_remaining", "prorate"):
+        problems.add(f"{where}.on_plan_change", f"{allowance.on_plan_change} {_UNAVAILABLE}")
+
+
+def _check_overage(allowance: Metered | Credits, where: str, problems: Problems) -> None:
+    if allowance.overage == "billed" and allowance.meter is None:
+        problems.add(f"{where}.meter", "is needed to bill overage: the event name of a Stripe meter")
+    if allowance.overage == "none" and allowance.overage_limit is not None:
+        problems.add(f"{where}.overage_limit", "needs overage to be free or billed")
+    if allowance.unlimited is True and allowance.overage in ("free", "billed"):
+        problems.add(f"{where}.overage", "contradicts unlimited: nothing is ever beyond it")
+
+
+def _check_kinds(plans: Sequence[Located[Plan]], problems: Problems) -> None:
+    first: dict[str, tuple[str, str]] = {}
+    for plan in plans:
+        for item in items_of(plan.value):
+            kind, where = first.setdefault(item.feature, (item.kind, plan.where))
+            if kind != item.kind:
+                problems.add(f"{plan.where}.features.{item.feature}", f"is {item.kind} here and {kind} in {where}")

@@ -1,0 +1,96 @@
+"""The values of a configuration, once they are all valid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from attrs import field, frozen
+
+from ..domain.answers import Event, SubscriptionEvent
+from ..domain.plans import Feature, Plan, TopUp
+from ..domain.references import Action, CustomerType, Identity
+from ..domain.secret import REDACTED, Secret
+from .spellings import Given
+
+DATABASE = "sqlite:///billing.db"
+BASE_URL = "http://localhost:8000"
+GRACE_PERIOD = timedelta(days=7)
+
+_SECRET_URL = re.compile(r"([a-z0-9_+]+://).*[@?].*", re.DOTALL)
+
+
+def is_admin(identity: Identity) -> bool:
+    """The default of `authorize_admin`: the host said so when it built the identity."""
+    return identity.is_admin is True
+
+
+def _shown_database(value: object) -> str:
+    """A URL without whatever could be a password; of an engine only its class."""
+    if isinstance(value, str):
+        return repr(_SECRET_URL.sub(rf"\1{REDACTED}", value))
+    return f"<{type(value).__name__}>"
+
+
+def _shown_client(value: object) -> str:
+    return "None" if value is None else f"<{type(value).__name__}>"
+
+
+def _nothing_given() -> dict[str, Given]:
+    return {}
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Every option with its default. Built by `BillingConfig` only, which validates them."""
+
+    database: Any = field(default=DATABASE, repr=_shown_database)
+    """A SQLAlchemy URL as a text, or the host's Engine or AsyncEngine."""
+    stripe_key: Secret | None = None
+    """Stripe's secret or restricted key. None: no real Stripe, so offline, or with a simulator."""
+    stripe_client: Any = field(default=None, repr=_shown_client)
+    """A `StripeSimulator`, or an httpx client to send through, as it was given."""
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
+    """The signing secrets that are valid now, at most 5; several while one replaces another."""
+    webhook_tolerance: int = 300
+    """How many seconds a webhook's time may differ from ours, in both directions."""
+    base_url: str = BASE_URL
+    """The application's own origin, without a trailing slash: relative URLs resolve against it."""
+    base_path: str = "/api/auth"
+    """Where the HTTP surface is mounted; "" means at the root."""
+    trusted_origins: tuple[str, ...] = ()
+    """Further origins that may call and be redirected to; `*` stands for one whole label."""
+    subscription_for: CustomerType = "user"
+    """What a reference that is given as plain text is."""
+    plans: tuple[Plan, ...] = ()
+    """What is sold, lowest rank first."""
+    features: tuple[Feature, ...] = ()
+    """What is known of features beyond their keys, from the option and from plan files."""
+    top_ups: tuple[TopUp, ...] = ()
+    """One-time packs. None can be configured in this version."""
+    default_plan: str | None = None
+    """The key of the free plan that references without a subscription have."""
+    default_currency: str = "usd"
+    """The currency, in lower case, of amounts that name none."""
+    grace_period: timedelta = GRACE_PERIOD
+    """How long a subscription works on after the first failed payment."""
+    create_customer_on_sign_up: bool = True
+    """Whether the host's sign-up code is expected to call `customers.ensure`."""
+    require_email_verification: bool = False
+    """Whether an upgrade over HTTP needs a verified email address."""
+    authorize_reference: Callable[[Identity, str, Action], Any] | None = None
+    """May this identity do this for this reference? Without it a caller may act for its own user id only."""
+    authorize_admin: Callable[[Identity], Any] = is_admin
+    """May this identity use the administrators' routes?"""
+    member_count: Callable[[str], Any] | None = None
+    """How many seats an organization needs now."""
+    on_event: Callable[[Event], Any] | None = None
+    """Called with every event, after commit, at least once."""
+    on_subscription_complete: Callable[[SubscriptionEvent], Any] | None = None
+    on_subscription_created: Callable[[SubscriptionEvent], Any] | None = None
+    on_subscription_update: Callable[[SubscriptionEvent], Any] | None = None
+    on_subscription_cancel: Callable[[SubscriptionEvent], Any] | None = None
+    on_subscription_deleted: Callable[[SubscriptionEvent], Any] | None = None
+    _given: Mapping[str, Given] = field(alias="given", factory=_nothing_given, repr=False, eq=False)

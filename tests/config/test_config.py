@@ -1,0 +1,617 @@
+"""BillingConfig: what it holds, what it refuses, and that it says so all at once and without a secret."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import httpx
+import pytest
+import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from kernia_billing.config import BillingConfig, BillingOptions
+from kernia_billing.configuration.options import NAMES, OPTIONS, SPELLINGS
+from kernia_billing.configuration.settings import Settings
+from kernia_billing.domain.plans import Boolean, Credits, Feature, Metered, Plan, Quantity, TopUp
+from kernia_billing.domain.references import Identity
+from kernia_billing.domain.secret import Secret
+from kernia_billing.domain.urls import TrustedOrigins
+from kernia_billing.errors import ConfigError
+
+KEY = "sk_test_51Canary0"
+SECRET = "whsec_canary1"
+STRIPE: dict[str, Any] = {"stripe_key": KEY, "stripe_webhook_secrets": [SECRET], "base_url": "https://shop.example"}
+
+
+def build(options: Mapping[str, Any]) -> BillingConfig:
+    """Options that the type checkers would refuse, or need not see."""
+    return BillingConfig(**options)
+
+
+def problems_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with the options."""
+    with pytest.raises(ConfigError) as caught:
+        build(options)
+    return caught.value.problems
+
+
+def plan(name: str = "pro", **members: Any) -> dict[str, Any]:
+    """Options with one plan, which has a price."""
+    return {"plans": [{"name": name, "price_id": "price_1", **members}]}
+
+
+def feature(**members: Any) -> dict[str, Any]:
+    """Options with one plan that has one feature, metered unless said otherwise."""
+    return plan(features={"messages": {"kind": "metered", **members}})
+
+
+# ── What is there when nothing is said ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_defaults() -> None:
+    """Without any option the library is offline, on a SQLite file, and denies what nobody allowed."""
+    config = BillingConfig()
+
+    assert config.database == "sqlite:///billing.db"
+    assert config.stripe_key is None
+    assert config.stripe_webhook_secrets == ()
+    assert config.base_url == "http://localhost:8000"
+    assert config.base_path == "/api/auth"
+    assert config.subscription_for == "user"
+    assert config.grace_period == timedelta(days=7)
+    assert config.webhook_tolerance == 300
+    assert config.create_customer_on_sign_up is True
+    assert config.require_email_verification is False
+    assert config.authorize_reference is None
+    assert config.default_currency == "usd"
+    assert (config.plans, config.features, config.top_ups) == ((), (), ())
+    assert config.offer().default_plan is None
+
+
+def test_administrators_are_who_the_host_says() -> None:
+    """The default of authorize_admin takes True and nothing that merely counts as true."""
+    allows = BillingConfig().authorize_admin
+
+    assert allows(Identity("u", is_admin=True)) is True
+    assert allows(Identity("u")) is False
+    assert allows(Identity("u", is_admin="yes")) is False  # type: ignore[arg-type]
+
+
+def test_frozen() -> None:
+    """A configuration cannot be changed, and does not change with what it was made from."""
+    limits, features = {"projects": 3}, {"messages": Metered(1)}
+    config = BillingConfig(plans=[Plan("pro", price_id="p", limits=limits, features=features)])
+    limits["projects"] = 4
+    features["messages"] = Metered(2)
+
+    assert config.plans[0].limits == {"projects": 3}
+    assert config.plans[0].features == {"messages": Metered(1)}
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        config.base_url = "https://elsewhere.example"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    assert copy.copy(config) == config
+
+
+# ── The declared options are the options ─────────────────────────────────────────────────────────────────────────────
+
+
+def assignable(value: Any, option: Any) -> bool:
+    """Whether every value of the one annotation is a value of the other, as far as options need it."""
+    if option is Any or value == option:
+        return True
+    if get_origin(value) in (Union, UnionType):
+        return all(assignable(each, option) for each in get_args(value))
+    if get_origin(option) in (Union, UnionType):
+        return any(assignable(value, each) for each in get_args(option))
+    if get_origin(value) is tuple and get_origin(option) is Sequence:
+        return assignable(get_args(value)[0], get_args(option)[0])
+    return value is NoneType and option is NoneType
+
+
+def test_options_are_the_attributes() -> None:
+    """BillingOptions names every attribute and every other spelling, and no more."""
+    declared = set(get_type_hints(BillingOptions))
+
+    assert set(NAMES) == {each.name for each in attrs.fields(Settings) if not each.name.startswith("_")}
+    assert set(NAMES) <= declared
+    assert declared - set(NAMES) == SPELLINGS - set(NAMES) - {"webhook_secrets", "stripe_webhook_secret"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attributes_are_good_options(name: str) -> None:
+    """What an attribute holds can be given as the option: the types agree, and None means the default."""
+    option = get_type_hints(BillingOptions)[name]
+
+    assert assignable(get_type_hints(Settings)[name], option)
+    assert option is Any or NoneType in get_args(option)
+    assert build({name: None}) == BillingConfig()
+
+
+def options_of(config: BillingConfig) -> BillingOptions:
+    """Type-checked: every attribute is a good value for its option."""
+    return {
+        "database": config.database,
+        "stripe_key": config.stripe_key,
+        "stripe_client": config.stripe_client,
+        "stripe_webhook_secrets": config.stripe_webhook_secrets,
+        "webhook_tolerance": config.webhook_tolerance,
+        "base_url": config.base_url,
+        "base_path": config.base_path,
+        "trusted_origins": config.trusted_origins,
+        "subscription_for": config.subscription_for,
+        "plans": config.plans,
+        "features": config.features,
+        "top_ups": config.top_ups,
+        "default_plan": config.default_plan,
+        "default_currency": config.default_currency,
+        "grace_period": config.grace_period,
+        "create_customer_on_sign_up": config.create_customer_on_sign_up,
+        "require_email_verification": config.require_email_verification,
+        "authorize_reference": config.authorize_reference,
+        "authorize_admin": config.authorize_admin,
+        "member_count": config.member_count,
+        "on_event": config.on_event,
+        "on_subscription_complete": config.on_subscription_complete,
+        "on_subscription_created": config.on_subscription_created,
+        "on_subscription_update": config.on_subscription_update,
+        "on_subscription_cancel": config.on_subscription_cancel,
+        "on_subscription_deleted": config.on_subscription_deleted,
+    }
+
+
+def test_round_trip_covers_every_option() -> None:
+    """The table above forgets nothing."""
+    assert set(options_of(BillingConfig())) == set(NAMES)
+
+
+KEYS = st.from_regex(r"[A-Za-z0-9_.:-]{1,20}", fullmatch=True)
+AMOUNTS = st.integers(0, 2**53 - 1)
+RESETS = st.sampled_from(["hour", "day", "week", "month", "quarter", "year", "never"])
+
+
+def allowances() -> st.SearchStrategy[Quantity | Metered]:
+    """What a plan without seats may allow."""
+    return st.one_of(
+        st.builds(Quantity, AMOUNTS),
+        st.builds(Quantity, unlimited=st.just(value=True)),
+        st.builds(Metered, AMOUNTS, reset=RESETS, anchor=st.sampled_from(["billing", "calendar", "grant"])),
+        st.builds(
+            Metered,
+            AMOUNTS,
+            overage=st.sampled_from(["free", "billed"]),
+            overage_limit=st.none() | AMOUNTS,
+            meter=st.just("meter"),
+            on_plan_change=st.sampled_from(["carry_usage", "reset"]),
+        ),
+    )
+
+
+PLANS = st.builds(
+    Plan,
+    st.just("pro"),
+    price_id=st.just("price_m"),
+    annual_price_id=st.sampled_from([None, "price_y"]),
+    trial_days=st.integers(0, 730),
+    rank=st.none() | st.integers(-5, 5),
+    title=st.none() | st.just("Pro"),
+    limits=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=3),
+    features=st.dictionaries(KEYS.filter(lambda key: key != "seats"), allowances(), max_size=4),
+)
+
+
+@given(
+    plan=PLANS,
+    grace=st.timedeltas(timedelta(0), timedelta(days=3650)),
+    currency=st.sampled_from(["usd", "JPY", "bhd"]),
+    tolerance=st.integers(1, 3600),
+    organizations=st.booleans(),
+    stripe=st.booleans(),
+)
+def test_round_trip(
+    plan: Plan,
+    grace: timedelta,
+    currency: str,
+    tolerance: int,
+    organizations: bool,
+    stripe: bool,
+) -> None:
+    """A configuration made from another's attributes is equal to it, and so is one with nothing replaced."""
+    options: dict[str, Any] = {
+        "plans": [Plan("free"), plan],
+        "default_plan": "FREE",
+        "grace_period": grace,
+        "default_currency": currency,
+        "webhook_tolerance": tolerance,
+        "subscription_for": "organization" if organizations else "user",
+    }
+    config = build(options | STRIPE if stripe else options)
+
+    assert BillingConfig(**options_of(config)) == config
+    assert config.replace() == config
+    assert config.plans == (Plan("free"), plan)
+
+
+@given(plan=PLANS)
+def test_mapping_form_round_trip(plan: Plan) -> None:
+    """A plan written as a mapping, with all its members, is the plan."""
+    members = attrs.asdict(plan, recurse=False)
+    members["features"] = {
+        key: {"kind": type(each).__name__.lower(), **attrs.asdict(each)} for key, each in plan.features.items()
+    }
+
+    assert BillingConfig(plans=[members]).plans == (plan,)
+
+
+# ── Replacing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_replace() -> None:
+    """Only what is named changes; None gives the default back; the result is validated like any other."""
+    config = build({**STRIPE, "plans": [Plan("free")], "default_plan": "free"})
+
+    assert config.replace(base_url="https://b.example").base_url == "https://b.example"
+    assert config.replace(webhook_secret="whsec_new").stripe_webhook_secrets == (Secret("whsec_new"),)
+    offline = config.replace(stripe_key=None, webhook_secret=None)
+    assert offline.stripe_key is None
+    assert offline.plans == config.plans
+    with pytest.raises(ConfigError, match="default_plan"):
+        config.replace(plans=[])
+    with pytest.raises(ConfigError, match="stripe_webhook_secrets"):
+        config.replace(stripe_webhook_secrets=None)
+    assert config.base_url == "https://shop.example"
+
+
+# ── Databases, clients, origins ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_databases() -> None:
+    """A URL is kept as text, the host's engines as they are."""
+    engine = sqlalchemy.create_engine("sqlite://")
+    aio = create_async_engine("sqlite+aiosqlite://")
+    url = sqlalchemy.make_url("postgresql+psycopg://u:canary@h/db")
+
+    assert BillingConfig(database=engine).database is engine
+    assert BillingConfig(database=aio).database is aio
+    assert BillingConfig(database=url).database == "postgresql+psycopg://u:canary@h/db"
+    assert BillingConfig(database="sqlite://").database == "sqlite://"
+
+
+def test_clients() -> None:
+    """A client is kept as it is; one of httpx reaches the real Stripe and so needs a key."""
+    simulator = object()
+    with httpx.Client() as client:
+        assert BillingConfig(stripe_client=simulator).stripe_client is simulator
+        assert build({**STRIPE, "stripe_client": client}).stripe_client is client
+        assert problems_of({"stripe_client": client}) == (
+            "stripe_client: needs a stripe_key: an httpx client sends to the real Stripe",
+        )
+
+
+def test_the_sdk_client_is_refused() -> None:
+    """People who come from the SDK are told what to give in place of its client."""
+    stripe_client = type("StripeClient", (), {"__module__": "stripe._stripe_client"})()
+
+    assert "in place of the SDK's client give stripe_key" in problems_of({"stripe_client": stripe_client})[0]
+
+
+def test_origins() -> None:
+    """base_url gets its canonical form, and what is accepted never fails where URLs are judged."""
+    config = BillingConfig(base_url="HTTPS://Shop.Example:443/", trusted_origins=["https://*.shop.example", "http://a"])
+
+    assert config.base_url == "https://shop.example"
+    trusted = TrustedOrigins(config.base_url, config.trusted_origins)
+    assert trusted.is_trusted_origin("https://eu.shop.example")
+
+
+@pytest.mark.parametrize(
+    ("given_path", "path"), [("/", ""), ("", ""), ("/billing/", "/billing"), ("/api/auth", "/api/auth")]
+)
+def test_base_path(given_path: str, path: str) -> None:
+    """The mount point has no trailing slash; the root is the empty text."""
+    assert BillingConfig(base_path=given_path).base_path == path
+
+
+@pytest.mark.parametrize("given_length", [timedelta(hours=12), 43_200, "12h", "720m", "43200"])
+def test_durations(given_length: Any) -> None:
+    """A duration is a timedelta, whole seconds or a short text."""
+    assert build({"past_due_grace": given_length}).grace_period == timedelta(hours=12)
+
+
+# ── Other spellings ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hook(_: object) -> None:
+    """A hook."""
+
+
+@pytest.mark.parametrize(
+    ("spelled", "ours"),
+    [
+        ({**STRIPE, "stripe_webhook_secrets": None, "webhook_secret": SECRET}, STRIPE),
+        ({**STRIPE, "stripe_webhook_secrets": None, "stripeWebhookSecret": SECRET}, STRIPE),
+        ({**STRIPE, "stripe_key": None, "secret_key": KEY}, STRIPE),
+        ({**STRIPE, "webhook_secret": SECRET}, STRIPE),
+        ({"past_due_grace": 60, "grace_period": "1m"}, {"grace_period": timedelta(minutes=1)}),
+        ({"createCustomerOnSignUp": False}, {"create_customer_on_sign_up": False}),
+        (
+            {"subscription": {"enabled": True, "requireEmailVerification": True, "onSubscriptionComplete": hook}},
+            {"require_email_verification": True, "on_subscription_complete": hook},
+        ),
+        ({"subscription": {"plans": {"pro": Plan("Pro")}}}, {"plans": [Plan("Pro")]}),
+        (
+            {"customer": {"default_plan": "free"}, "plans": [Plan("free")]},
+            {"plans": [Plan("free")], "default_plan": "free"},
+        ),
+        ({"organization": {"enabled": True}}, {}),
+    ],
+)
+def test_spellings(spelled: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Other spellings mean the same, alone and beside ours, while they agree."""
+    assert build(spelled) == build(ours)
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({**STRIPE, "webhook_secret": "whsec_other"}, "webhook_secret"),
+        ({**STRIPE, "secret_key": "sk_test_other"}, "secret_key"),
+        ({"grace_period": 60, "past_due_grace": 61}, "past_due_grace"),
+        ({"plans": [], "plans_path": "plans.yaml"}, "plans_path"),
+        ({"require_email_verification": False, "subscription": {"require_email_verification": True}}, "subscription.r"),
+        ({"create_customer_on_sign_up": True, "createCustomerOnSignUp": 1}, "createCustomerOnSignUp"),
+        (plan(priceId="price_2"), "plans[0].priceId"),
+        (plan(annual_price_id="price_2", annualDiscountPriceId="price_3"), "plans[0].annualDiscountPriceId"),
+        (plan(trial_days=7, freeTrial={"days": 14}), "plans[0].freeTrial.days"),
+        (feature(reset="month", resetPeriod="year"), "plans[0].features.messages.resetPeriod"),
+        (feature(allowOverage=True, overage_allowed=False), "plans[0].features.messages.overage_allowed"),
+    ],
+)
+def test_spellings_that_disagree(options: dict[str, Any], where: str) -> None:
+    """Two spellings of one thing with different values are a mistake, at the second of them."""
+    assert any(each.startswith(where) and "differs from" in each for each in problems_of(options))
+
+
+# ── Mistakes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    # Stripe
+    ({**STRIPE, "stripe_key": ""}, "stripe_key: must not be blank"),
+    ({**STRIPE, "stripe_key": "  "}, "stripe_key: must not be blank"),
+    ({**STRIPE, "stripe_key": 5}, "stripe_key: must be a text"),
+    ({**STRIPE, "stripe_key": "pk_test_1"}, "stripe_key: is a publishable key"),
+    ({**STRIPE, "stripe_key": "sk_1"}, "stripe_key: must start with sk_test_"),
+    ({**STRIPE, "stripe_key": "sk_test_a b"}, "stripe_key: must start with sk_test_"),
+    ({**STRIPE, "stripe_key": "sk_test_a\n"}, "stripe_key: must start with sk_test_"),
+    ({**STRIPE, "stripe_webhook_secrets": []}, "stripe_webhook_secrets: is needed with a stripe_key"),
+    ({"stripe_key": KEY, "base_url": "https://a.b"}, "stripe_webhook_secrets: is needed with a stripe_key"),
+    ({**STRIPE, "stripe_webhook_secrets": [" "]}, "stripe_webhook_secrets[0]: must not be blank"),
+    ({**STRIPE, "stripe_webhook_secrets": [SECRET, None]}, "stripe_webhook_secrets[1]: must be a text"),
+    ({**STRIPE, "stripe_webhook_secrets": ["we_1"]}, "stripe_webhook_secrets[0]: must start with whsec_"),
+    (
+        {**STRIPE, "stripe_webhook_secrets": [f"whsec_{n}" for n in range(6)]},
+        "stripe_webhook_secrets: must be at most 5",
+    ),
+    ({**STRIPE, "stripe_webhook_secrets": {"a": "b"}}, "stripe_webhook_secrets: must be a list"),
+    ({"webhook_secret": SECRET}, "webhook_secret: needs a stripe_key beside it"),
+    ({"stripe_client": "stripe"}, "stripe_client: must be a StripeSimulator or an httpx client"),
+    ({"webhook_tolerance": 0}, "webhook_tolerance: must be between 1 and 3600"),
+    ({"webhook_tolerance": True}, "webhook_tolerance: must be a whole number"),
+    # Origins
+    ({**STRIPE, "base_url": None}, "base_url: is needed with a stripe_key"),
+    (
+        {**STRIPE, "stripe_key": "sk_live_1", "base_url": "http://shop.example"},
+        "base_url: must be https with a live key",
+    ),
+    ({"base_url": "https://shop.example/billing"}, "base_url: must be an origin"),
+    ({"base_url": "shop.example"}, "base_url: must be an origin"),
+    ({"base_url": "https://u:p@shop.example"}, "base_url: must be an origin"),
+    ({"base_url": "https://*.shop.example"}, "base_url: must have * only"),
+    ({"base_url": 8000}, "base_url: must be a text"),
+    ({"base_path": "api/auth"}, "base_path: must be an absolute path"),
+    ({"base_path": "//evil"}, "base_path: must be an absolute path"),
+    ({"base_path": "/a/../b"}, "base_path: must be an absolute path"),
+    ({"trusted_origins": ["https://a.b/c"]}, "trusted_origins[0]: must be an origin"),
+    ({"trusted_origins": ["https://a.b", "*"]}, "trusted_origins[1]: must be an origin"),
+    ({"trusted_origins": ["https://*"]}, "trusted_origins[0]: must have * only"),
+    ({"trusted_origins": 1}, "trusted_origins: must be a list"),
+    # The rest
+    ({"database": 1}, "database: must be a SQLAlchemy URL"),
+    ({"database": "billing.db"}, "database: must be a SQLAlchemy URL"),
+    ({"database": "postgres://h/db"}, "database: must start with postgresql://"),
+    ({"database": "oracle://h/db"}, "database: must be for one of sqlite"),
+    ({"subscription_for": "team"}, "subscription_for: must be one of user, organization"),
+    ({"default_currency": "euro"}, "default_currency: must be an ISO 4217 currency code"),
+    ({"grace_period": timedelta(seconds=-1)}, "grace_period: must be between 0 and 3650 days"),
+    ({"grace_period": "a week"}, "grace_period: must be a timedelta"),
+    ({"grace_period": 1.5}, "grace_period: must be a timedelta"),
+    ({"grace_period": 10**30}, "grace_period: must be between 0 and 3650 days"),
+    ({"create_customer_on_sign_up": "yes"}, "create_customer_on_sign_up: must be true or false"),
+    ({"require_email_verification": 1}, "require_email_verification: must be true or false"),
+    ({"authorize_reference": True}, "authorize_reference: must be callable"),
+    ({"authorize_admin": "no.such.module"}, "authorize_admin: cannot be imported"),
+    ({"member_count": 5}, "member_count: must be callable"),
+    ({"on_event": "not a path"}, "on_event: must be callable"),
+    ({"on_subscription_deleted": []}, "on_subscription_deleted: must be callable"),
+    ({"subscription": {"enabled": False}}, "subscription.enabled: must be true"),
+    ({"subscription": []}, "subscription: must be a mapping"),
+    # Names
+    ({"stripe_keys": KEY}, "stripe_keys: unknown option; did you mean stripe_key?"),
+    ({"identify": print}, "identify: unknown option"),
+    ({"subscription": {"plan": []}}, "subscription.plan: unknown option; did you mean plans?"),
+    ({"api_version": "2024-12-18.acacia"}, "api_version: not available in this version"),
+    ({"stripe_auto_tax": True}, "stripe_auto_tax: not available in this version"),
+    ({"customer": {"default_offline": True}}, "customer.default_offline: not available in this version"),
+    (plan(prices=["a"]), "plans[0].prices: unknown member of a plan; did you mean price_id?"),
+    (plan(line_items=[]), "plans[0].line_items: not available in this version"),
+    (feature(include=1), "plans[0].features.messages.include: unknown member of a feature; did you mean included?"),
+    # Plans
+    ({"plans": 3}, "plans: must be a list of plans"),
+    ({"plans": [3]}, "plans[0]: must be a Plan"),
+    ({"plans": [{}]}, "plans[0].name: is missing"),
+    ({"plans": [Plan("")]}, "plans[0].name: must have 1 to 100 characters"),
+    ({"plans": [Plan("a b")]}, "plans[0].name: must have 1 to 100 characters"),
+    ({"plans": [Plan(5)]}, "plans[0].name: must be a text"),  # type: ignore[arg-type]
+    ({"plans": {"pro": Plan("team")}}, "plans.pro.name: differs from the name that the plan stands under"),
+    ({"plans": [Plan("Pro"), Plan("pro")]}, "plans[1].name: the plan stands already at plans[0].name"),
+    (plan(price_id=""), "plans[0].price_id: must not be blank"),
+    (plan(price_id="prod_1"), "plans[0].price_id: is the id of a product"),
+    (plan(price_id="price 1"), "plans[0].price_id: must have no spaces"),
+    (plan(annual_price_id="price_1"), "plans[0].annual_price_id: is the same price as price_id"),
+    (plan(lookup_key="a", annual_lookup_key="a"), "plans[0].annual_lookup_key: is the same as lookup_key"),
+    (
+        {"plans": [Plan("a", annual_lookup_key="k")]},
+        "plans[0].annual_lookup_key: needs a monthly price_id or lookup_key",
+    ),
+    ({"plans": [Plan("a", annual_price_id="p")]}, "plans[0].annual_price_id: needs a monthly price_id or lookup_key"),
+    (plan(trial_days=-1), "plans[0].trial_days: must be between 0 and 730"),
+    (plan(trial_days=731), "plans[0].trial_days: must be between 0 and 730"),
+    (plan(trial_days=True), "plans[0].trial_days: must be a whole number"),
+    (plan(trial_days=14.0), "plans[0].trial_days: must be a whole number"),
+    (plan(free_trial=14), "plans[0].free_trial: must be a mapping with days"),
+    (plan(free_trial={"days": 14, "on_trial_start": hook}), "plans[0].free_trial.on_trial_start: not available"),
+    (plan(proration_behavior="sometimes"), "plans[0].proration_behavior: must be one of create_prorations"),
+    (plan(metered="no"), "plans[0].metered: must be true or false"),
+    (plan(group=""), "plans[0].group: must have 1 to 100 characters"),
+    (plan(rank=1.5), "plans[0].rank: must be a whole number"),
+    (plan(title=" "), "plans[0].title: must not be blank"),
+    (plan(limits=[]), "plans[0].limits: must be a mapping of what JSON can hold"),
+    (plan(limits={"a": {1, 2}}), "plans[0].limits: must be a mapping of what JSON can hold"),
+    (plan(limits={"a": float("nan")}), "plans[0].limits: must be a mapping of what JSON can hold"),
+    ({"plans": [Plan("a", seats=True)]}, "plans[0].seats: needs a price"),
+    (plan(seat_price_id="price_2"), "plans[0].seat_price_id: needs seats to be true"),
+    (plan(max_seats=5), "plans[0].max_seats: needs seats to be true"),
+    (plan(seats=True, min_seats=6, max_seats=5), "plans[0].min_seats: must not be greater than max_seats"),
+    (plan(seats=True, max_seats=10_001), "plans[0].max_seats: must be between 1 and 10000"),
+    (plan(seats=True, min_seats=0), "plans[0].min_seats: must be between 1 and 10000"),
+    (plan(seats=5), "plans[0].seats: must be true or false"),
+    (plan(seats=True, metered=True), "plans[0].seats: needs a seat_price_id"),
+    (plan(seats=True, features={"seats": Quantity(5)}), "plans[0].features.seats: is declared by seats already"),
+    # Features of plans
+    (plan(features=3), "plans[0].features: must be a mapping of features by key"),
+    (plan(features={"messages": 3}), "plans[0].features.messages: must be Boolean()"),
+    (plan(features={"a b": Boolean()}), "plans[0].features.a b: must have 1 to 100 characters"),
+    (plan(features={"2026-01-01T00:00:00Z": Boolean()}), "Z: must not look like a date"),
+    (plan(features={"messages": {}}), "plans[0].features.messages.kind: is missing"),
+    (plan(features=[{"kind": "boolean"}]), "plans[0].features[0].key: is missing"),
+    (plan(features={"a": {"key": "b", "kind": "boolean"}}), "plans[0].features.a.key: differs from the key"),
+    (plan(features=[{"key": "a", "kind": "boolean"}] * 2), "plans[0].features[1]: the feature a stands here twice"),
+    (feature(kind="meter"), "plans[0].features.messages.kind: must be one of boolean, metered"),
+    (feature(kind="boolean", included=5), "plans[0].features.messages.included: a feature of kind boolean has none"),
+    (feature(kind="quantity", reset="month"), "plans[0].features.messages.reset: a feature of kind quantity has none"),
+    (feature(kind="seat"), "plans[0].features.messages: the feature of kind seat is called seats"),
+    (plan(features={"seats": Metered(3)}), "plans[0].features.seats: seats must be a Quantity"),
+    (feature(included=-1), "plans[0].features.messages.included: must be between 0 and 9007199254740991"),
+    (feature(included=2**53), "plans[0].features.messages.included: must be between 0 and 9007199254740991"),
+    (feature(included="10"), "plans[0].features.messages.included: must be a whole number"),
+    (feature(included=5, unlimited=True), "plans[0].features.messages.included: contradicts unlimited"),
+    (feature(reset="monthly"), "plans[0].features.messages.reset: must be one of hour"),
+    (feature(anchor="moon"), "plans[0].features.messages.anchor: must be one of billing"),
+    (feature(overage="billed"), "plans[0].features.messages.meter: is needed to bill overage"),
+    (feature(overage_limit=5), "plans[0].features.messages.overage_limit: needs overage to be free or billed"),
+    (feature(overage="free", unlimited=True), "plans[0].features.messages.overage: contradicts unlimited"),
+    (feature(overage="none", allowOverage=True), "plans[0].features.messages.allowOverage: contradicts"),
+    (feature(overage="billed", meter="m", allowOverage=False), "plans[0].features.messages.allowOverage: contradicts"),
+    (feature(allowOverage="yes"), "plans[0].features.messages.allowOverage: must be true or false"),
+    (feature(per_seat=True), "plans[0].features.messages.per_seat: needs a plan with seats"),
+    (feature(rollover=5), "plans[0].features.messages.rollover: is not available in this version"),
+    (feature(on_plan_change="prorate"), "plans[0].features.messages.on_plan_change: prorate is not available"),
+    (
+        {"plans": [Plan("a", features={"x": Boolean()}), Plan("b", features={"x": Metered(1)})]},
+        "plans[1].features.x: is metered here and boolean in plans[0]",
+    ),
+    (plan(features={"credits": Credits(5)}), "plans[0].features.credits: the kind credits is not available"),
+    # Declared features, top-ups, the default plan
+    ({"features": {"a": 1}}, "features: must be a list of features"),
+    ({"features": [Feature("a"), Feature("a")]}, "features[1].key: the feature stands already at features[0].key"),
+    ({"features": [{"title": "A"}]}, "features[0].key: is missing"),
+    ({"features": [Feature("a", scale=13)]}, "features[0].scale: must be between 0 and 12"),
+    ({"features": [Feature("a", credit_cost={"c": Decimal(1)})]}, "features[0].credit_cost: is not available"),
+    ({"features": [Feature("a", aggregation="max")]}, "features[0].aggregation: max is not available"),
+    ({"top_ups": [TopUp("t", price_id="p", grants={"a": 1})]}, "top_ups[0]: top-ups are not available in this version"),
+    ({"default_plan": "free"}, "default_plan: is not the name of a plan"),
+    ({**plan(), "default_plan": "pro"}, "default_plan: must be a free plan"),
+]
+
+
+@pytest.mark.parametrize(("options", "problem"), BAD, ids=[problem for _, problem in BAD])
+def test_mistakes(options: dict[str, Any], problem: str) -> None:
+    """Each mistake is refused at construction, at its place, and is the only one that is reported."""
+    found = problems_of(options)
+
+    assert len(found) == 1
+    assert problem in found[0]
+
+
+def test_all_mistakes_at_once() -> None:
+    """Everything wrong is in one error, so that nobody has to mend one thing after another."""
+    bad = [(options, problem) for options, problem in BAD if len(options) == 1 and "plans" not in options]
+    together: dict[str, Any] = {}
+    wanted: list[str] = []
+    for options, problem in bad:
+        if not options.keys() & together.keys() and OPTIONS.aliases.get(*[*options] * 2) not in together:
+            together |= options
+            wanted.append(problem)
+
+    found = problems_of(together | plan(trial_days=-1, group="", features={"x": {"kind": "metered", "included": 1.5}}))
+
+    for problem in [*wanted, "plans[0].trial_days", "plans[0].group", "plans[0].features.x.included"]:
+        assert any(problem in each for each in found), problem
+    assert len(wanted) > 15
+
+
+# ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", [*NAMES, *sorted(SPELLINGS - set(NAMES))])
+@pytest.mark.parametrize("shape", ["text", "list", "mapping", "list of mappings"])
+def test_no_value_is_ever_repeated(name: str, shape: str) -> None:
+    """Whatever option a secret ends up in, neither the error nor its traceback nor a repr shows it."""
+    canary = "sk_live_CANARY whsec_CANARY"
+    shapes = {"text": canary, "list": [canary], "mapping": {"a": canary}, "list of mappings": [{"name": canary}]}
+
+    with pytest.raises(ConfigError) as caught:
+        build({name: shapes[shape]})
+    error = caught.value
+    assert error.__context__ is None
+    assert "CANARY" not in str(error) + repr(error) + repr(error.problems) + "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "database",
+    ["postgresql://u:CANARY@h/db", "postgresql://h/db?password=CANARY", sqlalchemy.create_engine("sqlite:///CANARY")],
+)
+def test_secrets_stay_out_of_repr(database: Any) -> None:
+    """The repr of a configuration and of what it holds shows keys, secrets and passwords nowhere."""
+    config = build({**STRIPE, "stripe_key": "sk_test_CANARY", "webhook_secret": None, "database": database})
+    config = config.replace(stripe_webhook_secrets=["whsec_CANARY"])
+
+    shown = [config, *attrs.astuple(config, recurse=False)[1:], config._given, config.offer()]
+    assert not any("CANARY" in repr(each) or "CANARY" in str(each) for each in shown)
+    assert config.stripe_key is not None
+    assert config.stripe_key.reveal() == "sk_test_CANARY"
+    with pytest.raises(TypeError):
+        pickle.dumps(config.replace(database=None))
+
+
+def test_importing_is_cheap() -> None:
+    """Making a configuration loads neither Stripe's transport nor a database library nor the YAML reader."""
+    import subprocess
+
+    heavy = ["httpx", "sqlalchemy", "ruamel.yaml", "urllib.request", "tomllib"]
+    code = f"import sys, kernia_billing.config as c; c.BillingConfig(); print(set({heavy}) & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_literals_of_options() -> None:
+    """subscription_for is the literal that references are made of."""
+    assert get_args(get_type_hints(BillingOptions)["subscription_for"])[0] == Literal["user", "organization"]
