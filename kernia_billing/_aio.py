@@ -1,0 +1,434 @@
+"""`AsyncBilling`: the source that `Billing` is generated from (`make facade`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
+
+from ._pending import Pending
+from ._walk import Walk
+from .compose import Wiring, wire
+from .config import BillingConfig, BillingOptions
+from .domain.answers import (
+    Balance,
+    Checkout,
+    Customer,
+    Decision,
+    Mode,
+    Page,
+    PlanView,
+    Portal,
+    Property,
+    Receipt,
+    Subscription,
+    Usage,
+    UsageEvent,
+)
+from .domain.catalog import PriceRow, ProductRow
+from .domain.plans import BillingInterval
+from .domain.references import Identity, Ref
+from .operations import (
+    balances,
+    catalog,
+    check,
+    checkout,
+    customers,
+    inbox,
+    jobs,
+    plans,
+    portal,
+    subscriptions,
+    track,
+    usage,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Subscriptions:
+    """What references are subscribed to."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def get(self, reference: Ref, *, group: str = "default") -> Subscription | None:
+        """The live subscription of a plan group, else the one that ended last, None where there never was one."""
+        return await subscriptions.get(self._wiring.core, reference, group=group)
+
+    async def list(self, reference: Ref) -> Sequence[Subscription]:
+        """Every subscription that the reference has or had, oldest first."""
+        return await subscriptions.every(self._wiring.core, reference)
+
+    async def upgrade(
+        self,
+        reference: Ref,
+        plan: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        annual: bool = False,
+        seats: int | None = None,
+        locale: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page for a first paid plan: send the browser to `.url`.
+
+        Relative URLs resolve against `base_url`; `{CHECKOUT_SESSION_ID}` in them is replaced by Stripe. The reference
+        has at most one open page per plan group: the same request gives the same page again.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or it has no price for the interval (PRICE_NOT_FOUND).
+            AlreadySubscribed: the same plan, interval and number of seats is live, or was paid just now.
+            Conflict: another plan of the group is live (SUBSCRIPTION_EXISTS).
+            InvalidInput: a value is out of range.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return await checkout.upgrade(
+            self._wiring.core,
+            reference,
+            plan,
+            success_url=self._wiring.trusted.absolute(success_url, "success_url"),
+            cancel_url=self._wiring.trusted.absolute(cancel_url, "cancel_url"),
+            annual=annual,
+            seats=seats,
+            locale=locale,
+            metadata=metadata,
+            identity=identity,
+        )
+
+
+class Customers:
+    """Who is billed."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def get(self, reference: Ref) -> Customer | None:
+        """The customer of a reference, None where it was never billed. No call to Stripe."""
+        return await customers.get(self._wiring.core, reference)
+
+    async def ensure(self, reference: Ref, *, email: str | None = None, name: str | None = None) -> Customer:
+        """The customer of a reference, with a Stripe customer; both are made where they are missing.
+
+        One row and one Stripe customer, whatever the number of concurrent first calls and lost replies.
+
+        Raises:
+            InvalidInput: a value is not a text, or too long.
+            Unavailable: Stripe does not answer; the next call goes on.
+        """
+        return await customers.ensure(self._wiring.core, reference, email=email, name=name)
+
+    async def link(self, reference: Ref, stripe_customer_id: str) -> Customer:
+        """Adopt an existing Stripe customer, with its subscriptions.
+
+        Raises:
+            NotFound: Stripe has no such customer (CUSTOMER_NOT_FOUND).
+            Conflict: the reference, or the Stripe customer, is linked elsewhere (CUSTOMER_ALREADY_LINKED).
+        """
+        return await customers.link(self._wiring.core, reference, stripe_customer_id)
+
+    async def list(self, *, plan: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[Customer]:
+        """One page of the customers, in the order in which they were first seen; `plan` keeps those who have it now."""
+        return await customers.page(self._wiring.core, plan=plan, limit=limit, cursor=cursor)
+
+    def iter(self, *, plan: str | None = None) -> AsyncIterator[Customer]:
+        """Every customer, page by page."""
+        return Walk(lambda cursor: customers.page(self._wiring.core, plan=plan, cursor=cursor))
+
+
+class Plans:
+    """What is sold."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def list(self) -> Sequence[PlanView]:
+        """The rows of a pricing page, with the imported prices."""
+        return await plans.views(self._wiring.core)
+
+
+class Catalog:
+    """Stripe's products and prices."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def sync(self) -> Mapping[str, int]:
+        """Import every product and price, inactive ones too; the mapping of prices to plans is never touched.
+
+        Gives the counts `products`, `prices`, `created`, `updated` and `deactivated`.
+        """
+        return await catalog.sync(self._wiring.core)
+
+    async def map_price(self, price_id: str, plan: str, interval: BillingInterval) -> None:
+        """Say that an imported price sells a plan. Where the configuration names the price too, the configuration wins.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or the price was not imported (PRICE_NOT_FOUND).
+            InvalidInput: the price is not billed in this interval, or is inactive.
+        """
+        await plans.map_price(self._wiring.core, price_id, plan, interval)
+
+    async def products(
+        self, *, active: bool | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[ProductRow]:
+        """One page of the imported products."""
+        return await catalog.products(self._wiring.core, active=active, limit=limit, cursor=cursor)
+
+    async def prices(
+        self,
+        *,
+        active: bool | None = None,
+        product_id: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[PriceRow]:
+        """One page of the imported prices."""
+        return await catalog.prices(self._wiring.core, active=active, product_id=product_id, limit=limit, cursor=cursor)
+
+
+class Webhooks:
+    """What Stripe tells us."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def receive(self, body: bytes, signature: str) -> Receipt:
+        """Take in one webhook request: the raw bytes, and the `Stripe-Signature` header.
+
+        Stored before anything else happens, so that a crash loses nothing; applied once, however often it comes.
+
+        Raises:
+            InvalidSignature: none of the secrets signed these bytes recently. Nothing was stored.
+            Unavailable: answer 500 or 503, and Stripe will repeat the event.
+        """
+        return await inbox.receive(self._wiring.core, body, signature)
+
+
+class Jobs:
+    """What runs by itself."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def run(self) -> Mapping[str, int]:
+        """Everything that is due, once: waiting webhooks, and events that hooks have not received.
+
+        Safe on every replica at once; call it from cron, a task queue or a loop.
+        """
+        return await jobs.run(self._wiring.core)
+
+
+class AsyncBilling:
+    """Billing for applications that run on asyncio. `Billing` has the same names for those that do not.
+
+    Takes a `BillingConfig`, or its options directly; options override the configuration.
+
+    Raises:
+        ConfigError: the configuration is wrong; every mistake at once.
+    """
+
+    subscriptions: Subscriptions
+    customers: Customers
+    plans: Plans
+    catalog: Catalog
+    webhooks: Webhooks
+    jobs: Jobs
+
+    def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
+        self._open(wire(config, options, asynchronous=True, billing=self))
+
+    def _open(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self.subscriptions = Subscriptions(wiring)
+        self.customers = Customers(wiring)
+        self.plans = Plans(wiring)
+        self.catalog = Catalog(wiring)
+        self.webhooks = Webhooks(wiring)
+        self.jobs = Jobs(wiring)
+
+    @classmethod
+    def over(cls, wiring: Wiring) -> Self:
+        """The same operations over another wiring; what `Billing` drives. Not for applications."""
+        billing = cls.__new__(cls)
+        cls._open(billing, wiring)
+        return billing
+
+    def check(
+        self, reference: Ref, feature: str, required: int = 1, *, entity: str | None = None, preview: bool = False
+    ) -> Pending[Decision]:
+        """May the reference use `required` (0 to 10^9) more of a feature? Writes nothing, asks nobody but the database.
+
+        The answer tells why, how much is left and when it resets; `if await billing.check(...)` reads as it should, and
+        a forgotten `await` raises instead of opening the gate.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range.
+            Unavailable: the database does not answer.
+        """
+        return Pending(check.check(self._wiring.core, reference, feature, required, entity=entity, preview=preview))
+
+    async def track(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        mode: Mode = "record",
+        occurred_at: datetime | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Count `quantity` (1 to 10^9) of a feature as used, once for every idempotency key.
+
+        `record` stores the whole quantity, because it happened, and draws what balances cover; `require` takes all or
+        nothing; `cap` takes what fits. With `transaction` (a SQLAlchemy Connection or Session of the same database) it
+        is counted if and only if that transaction commits: do it last, because it locks the customer until then.
+
+        Raises:
+            FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
+            IdempotencyMismatch: the key was used for another request.
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await track.track(
+            self._wiring.core,
+            reference,
+            feature,
+            quantity,
+            mode=mode,
+            entity=entity,
+            occurred_at=occurred_at,
+            properties=properties,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def consume(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """`track` in mode `require`: check and count in one step, all of it or `FeatureDenied`.
+
+        Never beyond the limit, with any number of threads, processes and hosts. Raises what `track` raises.
+        """
+        return await track.track(
+            self._wiring.core,
+            reference,
+            feature,
+            quantity,
+            mode="require",
+            entity=entity,
+            properties=properties,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def give_back(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Return what no longer exists, such as a deleted project. Never more than is used: `funded` was restored.
+
+        Raises what `track` raises, but for the refusals.
+        """
+        return await track.give(
+            self._wiring.core,
+            reference,
+            feature,
+            quantity,
+            entity=entity,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
+        """The balance of every feature that the reference has now, by key. One read."""
+        return await balances.balances(self._wiring.core, reference, entity=entity)
+
+    async def usage(
+        self,
+        reference: Ref,
+        feature: str | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[UsageEvent]:
+        """One page of the recorded uses with start ≤ occurred_at < end, newest first. `limit` is 1 to 200."""
+        return await usage.page(self._wiring.core, reference, feature, start=start, end=end, limit=limit, cursor=cursor)
+
+    async def sync_checkout(self, session_id: str) -> Checkout:
+        """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.
+
+        Raises:
+            NotFound: not a session of ours (CHECKOUT_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer.
+        """
+        return await checkout.sync_checkout(self._wiring.core, session_id)
+
+    async def portal(
+        self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None
+    ) -> Portal:
+        """Open Stripe's billing portal for the reference's own customer: send the browser to `.url`.
+
+        Raises:
+            NotFound: the reference has no Stripe customer (CUSTOMER_NOT_FOUND), or nothing that the flow could change.
+            Unavailable: Stripe does not answer.
+        """
+        target = self._wiring.trusted.absolute(return_url, "return_url")
+        return await portal.portal(self._wiring.core, reference, return_url=target, flow=flow)
+
+    def on(self, *types: str) -> Callable[[Function], Function]:
+        """Register a function for events of these types (none: all), called after commit, at least once.
+
+        `@billing.on("subscription.activated")`. The function takes one `Event`; its `id` stays the same when it is
+        handed over again.
+        """
+
+        def register(function: Function) -> Function:
+            self._wiring.core.hooks.add(function, types)
+            return function
+
+        return register
+
+    @contextmanager
+    def bind(self, reference: Ref) -> Generator[None]:
+        """Make a reference the current one for `@requires_feature`, in jobs and tests."""
+        with self._wiring.bound(reference):
+            yield
+
+    async def aclose(self) -> None:
+        """Close the connections that this object opened. The next call opens new ones."""
+        await self._wiring.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,396 @@
+"""`Billing`: generated from `_aio.py` by `make facade`. Do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
+
+from . import _aio
+from ._drive import iterate_blocking, run_blocking
+from .compose import wire
+from .config import BillingConfig, BillingOptions
+from .domain.answers import (
+    Balance,
+    Checkout,
+    Customer,
+    Decision,
+    Mode,
+    Page,
+    PlanView,
+    Portal,
+    Property,
+    Receipt,
+    Subscription,
+    Usage,
+    UsageEvent,
+)
+from .domain.catalog import PriceRow, ProductRow
+from .domain.plans import BillingInterval
+from .domain.references import Identity, Ref
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Subscriptions:
+    """What references are subscribed to."""
+
+    def __init__(self, inner: _aio.Subscriptions) -> None:
+        self._inner = inner
+
+    def get(self, reference: Ref, *, group: str = "default") -> Subscription | None:
+        """The live subscription of a plan group, else the one that ended last, None where there never was one."""
+        return run_blocking(self._inner.get(reference, group=group))
+
+    def list(self, reference: Ref) -> Sequence[Subscription]:
+        """Every subscription that the reference has or had, oldest first."""
+        return run_blocking(self._inner.list(reference))
+
+    def upgrade(
+        self,
+        reference: Ref,
+        plan: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        annual: bool = False,
+        seats: int | None = None,
+        locale: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page for a first paid plan: send the browser to `.url`.
+
+        Relative URLs resolve against `base_url`; `{CHECKOUT_SESSION_ID}` in them is replaced by Stripe. The reference
+        has at most one open page per plan group: the same request gives the same page again.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or it has no price for the interval (PRICE_NOT_FOUND).
+            AlreadySubscribed: the same plan, interval and number of seats is live, or was paid just now.
+            Conflict: another plan of the group is live (SUBSCRIPTION_EXISTS).
+            InvalidInput: a value is out of range.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return run_blocking(
+            self._inner.upgrade(
+                reference,
+                plan,
+                success_url=success_url,
+                cancel_url=cancel_url,
+                annual=annual,
+                seats=seats,
+                locale=locale,
+                metadata=metadata,
+                identity=identity,
+            )
+        )
+
+
+class Customers:
+    """Who is billed."""
+
+    def __init__(self, inner: _aio.Customers) -> None:
+        self._inner = inner
+
+    def get(self, reference: Ref) -> Customer | None:
+        """The customer of a reference, None where it was never billed. No call to Stripe."""
+        return run_blocking(self._inner.get(reference))
+
+    def ensure(self, reference: Ref, *, email: str | None = None, name: str | None = None) -> Customer:
+        """The customer of a reference, with a Stripe customer; both are made where they are missing.
+
+        One row and one Stripe customer, whatever the number of concurrent first calls and lost replies.
+
+        Raises:
+            InvalidInput: a value is not a text, or too long.
+            Unavailable: Stripe does not answer; the next call goes on.
+        """
+        return run_blocking(self._inner.ensure(reference, email=email, name=name))
+
+    def link(self, reference: Ref, stripe_customer_id: str) -> Customer:
+        """Adopt an existing Stripe customer, with its subscriptions.
+
+        Raises:
+            NotFound: Stripe has no such customer (CUSTOMER_NOT_FOUND).
+            Conflict: the reference, or the Stripe customer, is linked elsewhere (CUSTOMER_ALREADY_LINKED).
+        """
+        return run_blocking(self._inner.link(reference, stripe_customer_id))
+
+    def list(self, *, plan: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[Customer]:
+        """One page of the customers, in the order in which they were first seen; `plan` keeps those who have it now."""
+        return run_blocking(self._inner.list(plan=plan, limit=limit, cursor=cursor))
+
+    def iter(self, *, plan: str | None = None) -> Iterator[Customer]:
+        """Every customer, page by page."""
+        return iterate_blocking(self._inner.iter(plan=plan))
+
+
+class Plans:
+    """What is sold."""
+
+    def __init__(self, inner: _aio.Plans) -> None:
+        self._inner = inner
+
+    def list(self) -> Sequence[PlanView]:
+        """The rows of a pricing page, with the imported prices."""
+        return run_blocking(self._inner.list())
+
+
+class Catalog:
+    """Stripe's products and prices."""
+
+    def __init__(self, inner: _aio.Catalog) -> None:
+        self._inner = inner
+
+    def sync(self) -> Mapping[str, int]:
+        """Import every product and price, inactive ones too; the mapping of prices to plans is never touched.
+
+        Gives the counts `products`, `prices`, `created`, `updated` and `deactivated`.
+        """
+        return run_blocking(self._inner.sync())
+
+    def map_price(self, price_id: str, plan: str, interval: BillingInterval) -> None:
+        """Say that an imported price sells a plan. Where the configuration names the price too, the configuration wins.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or the price was not imported (PRICE_NOT_FOUND).
+            InvalidInput: the price is not billed in this interval, or is inactive.
+        """
+        run_blocking(self._inner.map_price(price_id, plan, interval))
+
+    def products(self, *, active: bool | None = None, limit: int = 100, cursor: str | None = None) -> Page[ProductRow]:
+        """One page of the imported products."""
+        return run_blocking(self._inner.products(active=active, limit=limit, cursor=cursor))
+
+    def prices(
+        self, *, active: bool | None = None, product_id: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[PriceRow]:
+        """One page of the imported prices."""
+        return run_blocking(self._inner.prices(active=active, product_id=product_id, limit=limit, cursor=cursor))
+
+
+class Webhooks:
+    """What Stripe tells us."""
+
+    def __init__(self, inner: _aio.Webhooks) -> None:
+        self._inner = inner
+
+    def receive(self, body: bytes, signature: str) -> Receipt:
+        """Take in one webhook request: the raw bytes, and the `Stripe-Signature` header.
+
+        Stored before anything else happens, so that a crash loses nothing; applied once, however often it comes.
+
+        Raises:
+            InvalidSignature: none of the secrets signed these bytes recently. Nothing was stored.
+            Unavailable: answer 500 or 503, and Stripe will repeat the event.
+        """
+        return run_blocking(self._inner.receive(body, signature))
+
+
+class Jobs:
+    """What runs by itself."""
+
+    def __init__(self, inner: _aio.Jobs) -> None:
+        self._inner = inner
+
+    def run(self) -> Mapping[str, int]:
+        """Everything that is due, once: waiting webhooks, and events that hooks have not received.
+
+        Safe on every replica at once; call it from cron, a task queue or a loop.
+        """
+        return run_blocking(self._inner.run())
+
+
+class Billing:
+    """Billing for applications that do not run on asyncio. `AsyncBilling` has the same names for those that do.
+
+    Takes a `BillingConfig`, or its options directly; options override the configuration.
+
+    Raises:
+        ConfigError: the configuration is wrong; every mistake at once.
+    """
+
+    subscriptions: Subscriptions
+    customers: Customers
+    plans: Plans
+    catalog: Catalog
+    webhooks: Webhooks
+    jobs: Jobs
+
+    def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
+        wiring = wire(config, options, asynchronous=False, billing=self)
+        self._wiring = wiring
+        self._inner = _aio.AsyncBilling.over(wiring)
+        self.subscriptions = Subscriptions(self._inner.subscriptions)
+        self.customers = Customers(self._inner.customers)
+        self.plans = Plans(self._inner.plans)
+        self.catalog = Catalog(self._inner.catalog)
+        self.webhooks = Webhooks(self._inner.webhooks)
+        self.jobs = Jobs(self._inner.jobs)
+
+    def check(
+        self, reference: Ref, feature: str, required: int = 1, *, entity: str | None = None, preview: bool = False
+    ) -> Decision:
+        """May the reference use `required` (0 to 10^9) more of a feature? Writes nothing, asks nobody but the database.
+
+        The answer tells why, how much is left and when it resets; `if billing.check(...)` reads as it should.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.check(reference, feature, required, entity=entity, preview=preview))
+
+    def track(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        mode: Mode = "record",
+        occurred_at: datetime | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Count `quantity` (1 to 10^9) of a feature as used, once for every idempotency key.
+
+        `record` stores the whole quantity, because it happened, and draws what balances cover; `require` takes all or
+        nothing; `cap` takes what fits. With `transaction` (a SQLAlchemy Connection or Session of the same database) it
+        is counted if and only if that transaction commits: do it last, because it locks the customer until then.
+
+        Raises:
+            FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
+            IdempotencyMismatch: the key was used for another request.
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(
+            self._inner.track(
+                reference,
+                feature,
+                quantity,
+                entity=entity,
+                mode=mode,
+                occurred_at=occurred_at,
+                properties=properties,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def consume(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """`track` in mode `require`: check and count in one step, all of it or `FeatureDenied`.
+
+        Never beyond the limit, with any number of threads, processes and hosts. Raises what `track` raises.
+        """
+        return run_blocking(
+            self._inner.consume(
+                reference,
+                feature,
+                quantity,
+                entity=entity,
+                properties=properties,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def give_back(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Return what no longer exists, such as a deleted project. Never more than is used: `funded` was restored.
+
+        Raises what `track` raises, but for the refusals.
+        """
+        return run_blocking(
+            self._inner.give_back(
+                reference, feature, quantity, entity=entity, idempotency_key=idempotency_key, transaction=transaction
+            )
+        )
+
+    def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
+        """The balance of every feature that the reference has now, by key. One read."""
+        return run_blocking(self._inner.balances(reference, entity=entity))
+
+    def usage(
+        self,
+        reference: Ref,
+        feature: str | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[UsageEvent]:
+        """One page of the recorded uses with start ≤ occurred_at < end, newest first. `limit` is 1 to 200."""
+        return run_blocking(self._inner.usage(reference, feature, start=start, end=end, limit=limit, cursor=cursor))
+
+    def sync_checkout(self, session_id: str) -> Checkout:
+        """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.
+
+        Raises:
+            NotFound: not a session of ours (CHECKOUT_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer.
+        """
+        return run_blocking(self._inner.sync_checkout(session_id))
+
+    def portal(
+        self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None
+    ) -> Portal:
+        """Open Stripe's billing portal for the reference's own customer: send the browser to `.url`.
+
+        Raises:
+            NotFound: the reference has no Stripe customer (CUSTOMER_NOT_FOUND), or nothing that the flow could change.
+            Unavailable: Stripe does not answer.
+        """
+        return run_blocking(self._inner.portal(reference, return_url=return_url, flow=flow))
+
+    def on(self, *types: str) -> Callable[[Function], Function]:
+        """Register a function for events of these types (none: all), called after commit, at least once.
+
+        `@billing.on("subscription.activated")`. The function takes one `Event`; its `id` stays the same when it is
+        handed over again.
+        """
+        return self._inner.on(*types)
+
+    @contextmanager
+    def bind(self, reference: Ref) -> Generator[None]:
+        """Make a reference the current one for `@requires_feature`, in jobs and tests."""
+        with self._wiring.bound(reference):
+            yield
+
+    def close(self) -> None:
+        """Close the connections that this object opened. The next call opens new ones."""
+        run_blocking(self._inner.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

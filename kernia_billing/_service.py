@@ -1,0 +1,217 @@
+"""The operations as the HTTP surface and the gates call them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from .compose import Wiring
+from .domain.answers import (
+    Balance,
+    Checkout,
+    Customer,
+    Decision,
+    Mode,
+    Page,
+    PlanView,
+    Portal,
+    Property,
+    Receipt,
+    Subscription,
+    Usage,
+    UsageEvent,
+)
+from .domain.catalog import PriceRow, ProductRow, SyncState
+from .domain.references import Action, Identity, Reference
+from .errors import NotFound
+from .http.gate import Binding, bind
+from .http.service import HttpSettings, PortalFlow
+from .operations import balances, catalog, check, checkout, customers, inbox, plans, portal, subscriptions, track, usage
+
+
+class BillingService:
+    """Implements `http.service.Service` over a wiring."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    @property
+    def wiring(self) -> Wiring:
+        """What the service works on."""
+        return self._wiring
+
+    @property
+    def settings(self) -> HttpSettings:
+        """What the surface is configured with."""
+        config, core = self._wiring.config, self._wiring.core
+        return HttpSettings(
+            trusted=self._wiring.trusted,
+            ids=core.ids,
+            clock=core.clock,
+            subscription_for=config.subscription_for,
+            base_path=config.base_path,
+            require_email_verification=config.require_email_verification,
+            organizations_enabled=config.subscription_for == "organization" or config.authorize_reference is not None,
+            has_webhook=core.verifier is not None,
+        )
+
+    @property
+    def has_authorize(self) -> bool:
+        """Whether the host gave an `authorize_reference`."""
+        return self._wiring.config.authorize_reference is not None
+
+    async def authorize(self, identity: Identity, reference_id: str, action: Action) -> bool:
+        """The host's answer; nothing but True is a yes."""
+        function = self._wiring.config.authorize_reference
+        return function is not None and await _told(function(identity, reference_id, action)) is True
+
+    async def is_admin(self, identity: Identity) -> bool:
+        """Whether the host calls this person an administrator; nothing but True is a yes."""
+        return await _told(self._wiring.config.authorize_admin(identity)) is True
+
+    async def check(
+        self, reference: Reference, feature: str, required: int, *, entity: str | None, preview: bool
+    ) -> Decision:
+        """May so much more of a feature be used?"""
+        return await check.check(self._wiring.core, reference, feature, required, entity=entity, preview=preview)
+
+    async def track(
+        self,
+        reference: Reference,
+        feature: str,
+        quantity: int,
+        *,
+        mode: Mode,
+        entity: str | None,
+        properties: Mapping[str, Property],
+        occurred_at: datetime | None,
+        idempotency_key: str | None,
+    ) -> Usage:
+        """Record a use."""
+        return await track.track(
+            self._wiring.core,
+            reference,
+            feature,
+            quantity,
+            mode=mode,
+            entity=entity,
+            properties=properties,
+            occurred_at=occurred_at,
+            key=idempotency_key,
+        )
+
+    async def upgrade(
+        self,
+        reference: Reference,
+        plan: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        annual: bool,
+        seats: int | None,
+        locale: str | None,
+        metadata: Mapping[str, str],
+        subscription_id: str | None,
+        schedule_at_period_end: bool,
+        return_url: str,
+        identity: Identity,
+    ) -> Checkout:
+        """Open a page on which a first plan is bought. A `subscription_id` must be one of the reference's own."""
+        core = self._wiring.core
+        if subscription_id is not None:
+            known = await subscriptions.every(core, reference)
+            if subscription_id not in {each.id for each in known} | {each.stripe_id for each in known}:
+                raise NotFound("Subscription not found", code="SUBSCRIPTION_NOT_FOUND")
+        return await checkout.upgrade(
+            core,
+            reference,
+            plan,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            annual=annual,
+            seats=seats,
+            locale=locale,
+            metadata=metadata,
+            identity=identity,
+        )
+
+    async def subscriptions(self, reference: Reference) -> Sequence[Subscription]:
+        """Every subscription of a reference."""
+        return await subscriptions.every(self._wiring.core, reference)
+
+    async def portal(
+        self, reference: Reference, *, return_url: str, flow: PortalFlow | None, locale: str | None
+    ) -> Portal:
+        """Open Stripe's billing portal."""
+        return await portal.portal(self._wiring.core, reference, return_url=return_url, flow=flow, locale=locale)
+
+    async def sync_checkout(self, reference: Reference, session_id: str) -> Checkout:
+        """Bring in what became of a checkout of this reference."""
+        return await checkout.sync_checkout(self._wiring.core, session_id, reference)
+
+    async def receive_webhook(self, body: bytes, signature: str) -> Receipt:
+        """Take in a webhook."""
+        return await inbox.receive(self._wiring.core, body, signature)
+
+    async def sync_catalog(self) -> Mapping[str, int]:
+        """Import products and prices."""
+        return await catalog.sync(self._wiring.core)
+
+    async def last_sync(self) -> SyncState | None:
+        """How the last import went."""
+        return await catalog.last_sync(self._wiring.core)
+
+    async def products(self, *, active: bool | None, limit: int, after: str | None) -> Page[ProductRow]:
+        """The imported products."""
+        return await catalog.products(self._wiring.core, active=active, limit=limit, cursor=after)
+
+    async def prices(
+        self, *, active: bool | None, product_id: str | None, limit: int, after: str | None
+    ) -> Page[PriceRow]:
+        """The imported prices."""
+        return await catalog.prices(self._wiring.core, active=active, product_id=product_id, limit=limit, cursor=after)
+
+    async def customer(self, reference: Reference) -> Customer | None:
+        """Who is billed."""
+        return await customers.get(self._wiring.core, reference)
+
+    async def balances(self, reference: Reference) -> Mapping[str, Balance]:
+        """What is left of every feature."""
+        return await balances.balances(self._wiring.core, reference)
+
+    async def usage(
+        self,
+        reference: Reference,
+        feature: str | None,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[UsageEvent]:
+        """Recorded uses."""
+        return await usage.page(self._wiring.core, reference, feature, start=start, end=end, limit=limit, cursor=cursor)
+
+    async def plans(self) -> Sequence[PlanView]:
+        """What is sold."""
+        return await plans.views(self._wiring.core)
+
+    def plan_limits(self, name: str) -> Mapping[str, object] | None:
+        """The `limits` of a plan; None when there is no such plan any more, or it has none."""
+        plan = self._wiring.core.offer.plans.get(name.lower())
+        return None if plan is None or not plan.limits else plan.limits
+
+    def price_id_of(self, subscription: Subscription) -> str | None:
+        """The Stripe price of a subscription."""
+        return subscription.price_id
+
+
+async def _told(answer: object) -> object:
+    """The answer of a host's function, awaited if it is to be."""
+    return await answer if isinstance(answer, Awaitable) else answer
+
+
+def bound_to(service: BillingService, reference: Reference) -> AbstractContextManager[None]:
+    """Make a reference the current one for gates."""
+    return bind(Binding(service, reference=reference))

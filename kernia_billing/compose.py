@@ -1,0 +1,187 @@
+"""From a configuration to a working object: the only place that knows all layers."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+from attrs import define, evolve
+
+from ._simulated import Simulated, is_simulated, receiver
+from .config import BillingConfig
+from .domain.references import Ref
+from .domain.secret import Secret
+from .domain.urls import TrustedOrigins
+from .errors import ConfigError
+from .operations.core import Core
+from .operations.hooks import Hook, Hooks
+from .operations.one_mode import OneMode
+from .ports.clock import Clock
+from .ports.pace import Pace
+from .ports.store import Store
+from .ports.stripe import SignatureVerifier, StripePort
+from .runtime.clock import SystemClock
+from .runtime.ids import TimeOrderedIds
+from .runtime.pace import AsyncPace, BlockingPace
+
+_log = logging.getLogger("kernia_billing")
+_HOOK_TYPES = {
+    "on_event": (),
+    "on_subscription_complete": ("subscription.completed",),
+    "on_subscription_created": ("subscription.created",),
+    "on_subscription_update": ("subscription.updated",),
+    "on_subscription_cancel": ("subscription.cancel_scheduled",),
+    "on_subscription_deleted": ("subscription.deleted",),
+}
+_CALLBACKS = ("authorize_reference", "authorize_admin", "member_count")
+
+
+@define(eq=False)
+class Wiring:
+    """One working library: its configuration, its core, and the judgement of URLs.
+
+    Facades hold the wiring and not the core, so that a test can put another core behind objects that an application
+    imported long ago.
+    """
+
+    config: BillingConfig
+    core: Core
+    trusted: TrustedOrigins
+    asynchronous: bool
+
+    async def close(self) -> None:
+        """Close the connections that the library opened."""
+        if self.core.stripe is not None:
+            await self.core.stripe.close()
+        await self.core.store.close()
+
+    def bound(self, reference: Ref) -> AbstractContextManager[None]:
+        """Make a reference the current one for gates."""
+        from ._service import BillingService, bound_to
+
+        return bound_to(BillingService(self), self.core.reference(reference))
+
+
+@contextmanager
+def rewired(billing: Any, **options: Any) -> Generator[None]:
+    """Put other ports behind a facade for a while: the very object that an application imported works on them.
+
+    Its hooks stay. The connections of the other ports are closed at the end; those of its own stay as they are.
+    """
+    wiring: Wiring = billing._wiring  # noqa: SLF001 - the one way in; applications have no business there
+    own = (wiring.config, wiring.core, wiring.trusted)
+    other = wire(wiring.config, options, asynchronous=wiring.asynchronous, billing=billing)
+    wiring.config, wiring.trusted = other.config, other.trusted
+    wiring.core = evolve(other.core, hooks=own[1].hooks)
+    try:
+        yield
+    finally:
+        wiring.config, wiring.core, wiring.trusted = own
+
+
+def wire(config: BillingConfig | None, options: Mapping[str, Any], *, asynchronous: bool, billing: object) -> Wiring:
+    """Build everything behind a facade; opens no connection.
+
+    Raises:
+        ConfigError: the configuration is wrong, or an adapter does not fit the facade.
+    """
+    settled = BillingConfig(**options) if config is None else config.replace(**options) if options else config
+    hooks = _hooks(settled, asynchronous=asynchronous)
+    simulator = settled.stripe_client if is_simulated(settled.stripe_client) else None
+    core = _core(settled, hooks, simulator, asynchronous=asynchronous)
+    wiring = Wiring(settled, core, TrustedOrigins(settled.base_url, settled.trusted_origins), asynchronous)
+    if simulator is not None:
+        _join(simulator, settled, billing, asynchronous=asynchronous)
+    return wiring
+
+
+def _join(simulator: Simulated, config: BillingConfig, billing: object, *, asynchronous: bool) -> None:
+    """Make the configured prices exist in a simulator, and let it deliver its events to us."""
+    for plan in config.plans:
+        if plan.price_id is not None:
+            simulator.ensure_price(plan.price_id, interval="month", metered=plan.metered)
+        if plan.annual_price_id is not None:
+            simulator.ensure_price(plan.annual_price_id, interval="year", metered=plan.metered)
+        if plan.seat_price_id is not None and plan.seat_price_id not in (plan.price_id, plan.annual_price_id):
+            simulator.ensure_price(plan.seat_price_id, interval="month" if plan.price_id else "year", metered=False)
+    simulator.attach(receiver(billing, asynchronous=asynchronous))
+
+
+def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, asynchronous: bool) -> Core:
+    clock: Clock = SystemClock() if simulator is None else simulator.clock
+    pace: Pace = AsyncPace() if asynchronous else BlockingPace()
+    key = config.stripe_key if simulator is None else Secret(simulator.api_key)
+    livemode = None if key is None else "_live_" in key.reveal()[:9]
+    return Core(
+        store=OneMode(_store(config, pace, asynchronous=asynchronous), livemode=livemode),
+        stripe=None if key is None else _stripe(config, key, simulator, clock, pace, asynchronous=asynchronous),
+        verifier=_verifier(config, simulator),
+        clock=clock,
+        ids=TimeOrderedIds(),
+        pace=pace,
+        offer=config.offer(),
+        hooks=hooks,
+        subscription_for=config.subscription_for,
+        grace=config.grace_period // timedelta(microseconds=1),
+        livemode=livemode,
+    )
+
+
+def _store(config: BillingConfig, pace: Pace, *, asynchronous: bool) -> Store:
+    if asynchronous:
+        from .storage.aio import AsyncStore
+
+        return AsyncStore.open(config.database, pace=pace)
+    from .storage.blocking import BlockingStore
+
+    return BlockingStore.open(config.database, pace=pace)
+
+
+def _stripe(
+    config: BillingConfig, key: Secret, simulator: Simulated | None, clock: Clock, pace: Pace, *, asynchronous: bool
+) -> StripePort:
+    from .stripe.client import AsyncStripe, BlockingStripe
+
+    client = None if simulator is not None else config.stripe_client
+    if asynchronous:
+        transport = None if simulator is None else simulator.async_transport
+        return AsyncStripe(key, clock=clock, pace=pace, client=client, transport=transport)
+    return BlockingStripe(
+        key, clock=clock, pace=pace, client=client, transport=None if simulator is None else simulator.transport
+    )
+
+
+def _verifier(config: BillingConfig, simulator: Simulated | None) -> SignatureVerifier | None:
+    from .stripe.signature import WebhookVerifier
+
+    secrets = config.stripe_webhook_secrets if simulator is None else (Secret(simulator.webhook_secret),)
+    return WebhookVerifier(secrets, config.webhook_tolerance) if secrets else None
+
+
+def _hooks(config: BillingConfig, *, asynchronous: bool) -> Hooks:
+    problems = [
+        f"{name}: Billing cannot await an `async def`; write `def`, or use AsyncBilling"
+        for name in (*_CALLBACKS, *_HOOK_TYPES)
+        if not asynchronous and _is_async(getattr(config, name))
+    ]
+    if problems:
+        raise ConfigError(problems)
+    hooks = Hooks(asynchronous=asynchronous, is_async=_is_async, report=_report)
+    for name, types in _HOOK_TYPES.items():
+        hook: Hook | None = getattr(config, name)
+        if hook is not None:
+            hooks.add(hook, types)
+    return hooks
+
+
+def _is_async(function: object) -> bool:
+    call: Callable[..., object] | None = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _report(topic: str, failure: Exception) -> None:
+    _log.error("a hook for %s raised; it will be called again", topic, exc_info=failure)

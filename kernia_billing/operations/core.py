@@ -1,0 +1,50 @@
+"""Everything an operation needs: the ports, and what the configuration says."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ..domain.instants import Instant
+from ..domain.offer import Offer
+from ..domain.references import CustomerType, Ref, Reference, as_reference
+from ..errors import ProviderNotConfigured
+from ..ports.clock import Clock
+from ..ports.ids import Ids
+from ..ports.pace import Pace
+from ..ports.store import Store
+from ..ports.stripe import SignatureVerifier, StripePort
+from .hooks import Hooks
+
+
+@frozen
+class Core:
+    """The ports and the settings that every operation takes as its first argument.
+
+    `grace` is in microseconds. `livemode` is the mode of the Stripe key, None when the library is offline.
+    """
+
+    store: Store
+    stripe: StripePort | None
+    verifier: SignatureVerifier | None
+    clock: Clock
+    ids: Ids
+    pace: Pace
+    offer: Offer
+    hooks: Hooks
+    subscription_for: CustomerType
+    grace: int
+    livemode: bool | None
+
+    def now(self) -> Instant:
+        """The current instant."""
+        return self.clock.now()
+
+    def reference(self, value: Ref, customer_type: CustomerType | None = None) -> Reference:
+        """The reference that a text means here."""
+        return as_reference(value, customer_type or self.subscription_for)
+
+    def provider(self) -> StripePort:
+        """Stripe, or `ProviderNotConfigured` when the library is offline."""
+        if self.stripe is None:
+            raise ProviderNotConfigured
+        return self.stripe

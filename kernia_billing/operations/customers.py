@@ -1,0 +1,188 @@
+"""Customers: one row and one Stripe customer a reference."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from ..domain.answers import Customer, Page
+from ..domain.customers import CustomerRow
+from ..domain.ids import quantity, stripe_id
+from ..domain.instants import Instant
+from ..domain.references import Ref, Reference
+from ..errors import Conflict, InvalidInput, NotFound, Unavailable
+from ..ports.store import Transaction
+from .core import Core
+from .intents import INTENT, create, intent_key
+from .projections import adopt_subscriptions
+from .subscriptions import answer, entitling
+
+_MAX_NAME = 256
+_MAX_EMAIL = 512
+
+
+def new_customer(core: Core, reference: Reference, now: Instant) -> CustomerRow:
+    """The row of a reference that was never seen before."""
+    return CustomerRow(
+        id=core.ids.new("cust"),
+        reference=reference,
+        stripe_customer_id=None,
+        email=None,
+        name=None,
+        ledger_seq=0,
+        config_epoch=0,
+        plan=None,
+        plan_until=0,
+        created_at=now,
+    )
+
+
+def lock_or_add(core: Core, tx: Transaction, reference: Reference, now: Instant) -> CustomerRow:
+    """Lock the customer of a reference and raise its sequence; insert it first where there is none."""
+    customer = tx.customers.lock_reference(reference)
+    if customer is None:
+        tx.customers.add(new_customer(core, reference, now))
+        customer = tx.customers.lock_reference(reference)
+    return _still(customer)
+
+
+def _still(row: CustomerRow | None) -> CustomerRow:
+    """A row that was there a moment ago."""
+    if row is None:
+        raise Unavailable("The customer was removed meanwhile")
+    return row
+
+
+async def row_of(core: Core, reference: Reference) -> CustomerRow:
+    """The row of a reference, inserted where there is none."""
+    row = await core.store.read(lambda tx: tx.customers.get(reference))
+    if row is not None:
+        return row
+    new = new_customer(core, reference, core.now())
+
+    def claim(tx: Transaction) -> CustomerRow:
+        tx.customers.add(new)
+        return _still(tx.customers.get(reference))
+
+    return await core.store.transaction(claim)
+
+
+async def get(core: Core, reference: Ref) -> Customer | None:
+    """The customer of a reference, None where it was never billed. No call to Stripe."""
+    who = core.reference(reference)
+    now = core.now()
+
+    def read(tx: Transaction) -> Customer | None:
+        row = tx.customers.get(who)
+        return None if row is None else _answer(core, tx, row, now)
+
+    return await core.store.read(read)
+
+
+async def _read(core: Core, row: CustomerRow) -> Customer:
+    now = core.now()
+    return await core.store.read(lambda tx: _answer(core, tx, _still(tx.customers.by_id(row.id)), now))
+
+
+def _answer(core: Core, tx: Transaction, row: CustomerRow, now: Instant) -> Customer:
+    current = entitling(tx.subscriptions.of_customer(row.id))
+    default = core.offer.default_plan
+    plan = row.plan if row.has_plan(now) else (None if default is None else default.key)
+    subscription = None if current is None else answer(core, row, current, now)
+    return Customer(row.reference, row.stripe_customer_id, row.email, plan, subscription)
+
+
+async def ensure(core: Core, reference: Ref, *, email: str | None = None, name: str | None = None) -> Customer:
+    """The customer of a reference, with a Stripe customer: both are made where they are missing.
+
+    One row and one Stripe customer, whatever the number of concurrent first calls and lost replies. An existing
+    customer is never looked for by e-mail: who controls an address is the host's knowledge, see `link`.
+
+    Raises:
+        InvalidInput: a value is not a text, or too long.
+        Unavailable: Stripe does not answer; the next call goes on.
+        ProviderNotConfigured: the library is offline.
+    """
+    who = core.reference(reference)
+    _text(email, "email", _MAX_EMAIL)
+    _text(name, "name", _MAX_NAME)
+    row = await row_of(core, who)
+    linked = await with_stripe(core, row, email=email, name=name)
+    return await _read(core, linked)
+
+
+def _text(value: object, field: str, limit: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not 0 < len(value) <= limit or not value.isprintable():
+        raise InvalidInput(f"must be a text of 1 to {limit} printable characters", field=field)
+
+
+async def with_stripe(
+    core: Core, row: CustomerRow, *, email: str | None = None, name: str | None = None
+) -> CustomerRow:
+    """The row with its Stripe customer, made where there is none."""
+    if row.stripe_customer_id is not None:
+        return row
+    key = intent_key("customer", row.reference.type, row.reference.id, row.id)
+    params = {
+        "email": email,
+        "name": name,
+        "metadata": {
+            f"{row.reference.type}Id": row.reference.id,
+            "customerType": row.reference.type,
+            "referenceId": row.reference.id,
+            INTENT: key,
+        },
+    }
+    made = await create(core, "customer", key, row.id, "/v1/customers", params)
+    return await _link(core, row, str(made["id"]), email=email, name=name)
+
+
+async def _link(
+    core: Core, row: CustomerRow, stripe_customer_id: str, *, email: str | None = None, name: str | None = None
+) -> CustomerRow:
+    def unit(tx: Transaction) -> CustomerRow:
+        if not tx.customers.link(row.id, stripe_customer_id):
+            raise Conflict("The reference has another Stripe customer already", code="CUSTOMER_ALREADY_LINKED")
+        tx.customers.describe(row.id, email=email, name=name)
+        return evolve(row, stripe_customer_id=stripe_customer_id)
+
+    return await core.store.transaction(unit)
+
+
+async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:
+    """Adopt an existing Stripe customer for a reference.
+
+    Raises:
+        NotFound: Stripe has no such customer (CUSTOMER_NOT_FOUND).
+        Conflict: the reference, or the Stripe customer, is linked elsewhere (CUSTOMER_ALREADY_LINKED).
+    """
+    who = core.reference(reference)
+    stripe_id(stripe_customer_id, "cus", field="stripe_customer_id")
+    try:
+        theirs = await core.provider().request("GET", f"/v1/customers/{stripe_customer_id}")
+    except NotFound as missing:
+        raise NotFound("Stripe has no such customer", code="CUSTOMER_NOT_FOUND") from missing
+    if theirs.get("deleted"):
+        raise NotFound("Stripe has deleted this customer", code="CUSTOMER_NOT_FOUND")
+    owner = await core.store.read(lambda tx: tx.customers.by_stripe_id(stripe_customer_id))
+    if owner is not None and owner.reference != who:
+        raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED")
+    row = await row_of(core, who)
+    linked = await _link(core, row, stripe_customer_id, email=theirs.get("email"), name=theirs.get("name"))
+    await adopt_subscriptions(core, linked, ended=True)
+    return await _read(core, linked)
+
+
+async def page(core: Core, *, plan: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[Customer]:
+    """One page of the customers, in the order of their ids; `limit` is 1 to 200, `plan` keeps those who have it now."""
+    quantity(limit, "limit", maximum=200)
+    key = None if plan is None else core.offer.plan(plan).key
+    now = core.now()
+
+    def read(tx: Transaction) -> Page[Customer]:
+        rows = tx.customers.page(plan=key, limit=limit + 1, after=cursor)
+        shown = [_answer(core, tx, row, now) for row in rows[:limit] if key is None or row.has_plan(now)]
+        return Page(tuple(shown), rows[limit - 1].id if len(rows) > limit else None)
+
+    return await core.store.read(read)

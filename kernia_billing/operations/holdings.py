@@ -1,0 +1,189 @@
+"""What a customer holds of a feature at an instant: live grants with their current buckets, and the default plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from attrs import evolve
+
+from ..domain.buckets import carry_usage, rescale
+from ..domain.customers import CustomerRow
+from ..domain.grants import Grant, Holding, holding
+from ..domain.instants import FOREVER, Instant
+from ..domain.offer import Offer
+from ..domain.period import Interval, interval_of
+from ..domain.plans import Plan, PlanItem, Reset, items_of
+from ..ports.store import Held
+from .ledger import Books
+
+_MONDAY = 4 * 86_400_000_000
+"""1970-01-05, a Monday: weeks on the calendar count from it, everything else from the epoch."""
+
+DEFAULT_PRIORITY = 50
+
+
+def anchor_of(item: PlanItem, billing_anchor: Instant, given_at: Instant) -> Instant:
+    """The instant that the periods of an allowance are counted from."""
+    if item.anchor == "calendar":
+        return _MONDAY if item.reset == "week" else 0
+    return billing_anchor if item.anchor == "billing" else given_at
+
+
+def rhythm(reset: Reset) -> Interval | None:
+    """How often an allowance starts anew; None for never."""
+    return interval_of(reset)
+
+
+def live_holdings(
+    offer: Offer, customer: CustomerRow | None, held: Iterable[Held], features: Sequence[str], now: Instant
+) -> list[Holding]:
+    """The holdings of these features that count at `now`.
+
+    Where no subscription gives a plan, the default plan counts: its stored grants if it was used before, else grants
+    that exist in thought only. What was used under a plan that has lapsed stays used.
+    """
+    rows = list(held)
+    holdings = [
+        holding(grant, bucket, now) for grant, bucket in rows if grant.source_type != "default" and grant.is_live(now)
+    ]
+    plan = offer.default_plan
+    if plan is None or (customer is not None and customer.has_plan(now)):
+        return holdings
+    wanted = frozenset(features)
+    for item in items_of(plan):
+        if item.feature in wanted:
+            holdings.extend(_default_holdings(plan, item, customer, rows, now))
+    return holdings
+
+
+def _default_holdings(
+    plan: Plan, item: PlanItem, customer: CustomerRow | None, rows: Sequence[Held], now: Instant
+) -> list[Holding]:
+    given_at = customer.created_at if customer is not None else now
+    holdings: list[Holding] = []
+    for grant in default_grants(plan, item, customer.id if customer is not None else "", given_at):
+        stored = [row for row in rows if row[0].source_type == "default" and same_thing(row[0], grant)]
+        if stored:
+            kept, bucket = stored[0]
+            current = holding(evolve(grant, id=kept.id, created_seq=kept.created_seq), bucket, now)
+        else:
+            current = holding(grant, None, now)
+        holdings.append(_with_lapsed_usage(current, rows, now))
+    return holdings
+
+
+def absorb_lapsed(
+    offer: Offer, books: Books, held: Sequence[Held], features: Sequence[str], now: Instant
+) -> list[Held]:
+    """Move what was used under lapsed plan grants to the default plan's, where that is what counts now.
+
+    `live_holdings` shows the same to a reader before anything is written.
+    """
+    rows = list(held)
+    plan = offer.default_plan
+    if plan is None or books.customer.has_plan(now):
+        return rows
+    for item in items_of(plan):
+        if item.feature in features:
+            for current in _default_holdings(plan, item, books.customer, rows, now):
+                rows = _absorb(books, current, rows, now)
+    return rows
+
+
+def _absorb(books: Books, current: Holding, rows: list[Held], now: Instant) -> list[Held]:
+    lapsed = [holding(grant, bucket, now) for grant, bucket in rows if _lapsed(grant, current.grant, now)]
+    used = sum(each.bucket.used for each in lapsed)
+    if not used:
+        return rows
+    stored = next((row for row in rows if row[0].id == current.grant.id), None)
+    own = holding(current.grant, stored[1], now) if stored is not None else holding(current.grant, None, now)
+    carried = carry_usage(own.bucket.used + used, current.grant.amount) - own.bucket.used
+    moved = [books.move(each, -each.bucket.used, "carry") for each in lapsed]
+    own = books.move(books.amend(own, current.bucket.amount), carried, "carry")
+    changed = {each.grant.id: (each.grant, each.bucket) for each in [*moved, own]}
+    kept = [changed.pop(row[0].id, row) for row in rows]
+    return [*kept, *changed.values()]
+
+
+def _lapsed(grant: Grant, current: Grant, now: Instant) -> bool:
+    same = grant.feature == current.feature and grant.kind == current.kind
+    return same and grant.source_type == "plan" and not grant.is_live(now)
+
+
+def same_thing(one: Grant, other: Grant) -> bool:
+    """Whether two grants are the same gift: what the unique key of the table compares."""
+    return (one.source_type, one.source_id, one.feature, one.entity, one.kind) == (
+        other.source_type,
+        other.source_id,
+        other.feature,
+        other.entity,
+        other.kind,
+    )
+
+
+def _with_lapsed_usage(current: Holding, rows: Sequence[Held], now: Instant) -> Holding:
+    bucket, grant = current.bucket, current.grant
+    amount = grant.amount
+    used = bucket.used
+    lapsed = sum(holding(other, stored, now).bucket.used for other, stored in rows if _lapsed(other, grant, now))
+    if lapsed:
+        used = carry_usage(used + lapsed, amount)
+    if amount is not None:
+        amount = rescale(amount, used, bucket.held)
+    return Holding(grant, evolve(bucket, amount=amount, used=used), current.opened)
+
+
+def default_grants(plan: Plan, item: PlanItem, customer_id: str, given_at: Instant) -> list[Grant]:
+    """The grants that an allowance of the default plan stands for."""
+    return grants_of(
+        item,
+        customer_id=customer_id,
+        source_type="default",
+        source_id=plan.key,
+        category=0,
+        seats=plan.min_seats,
+        given_at=given_at,
+        billing_anchor=given_at,
+        expires_at=FOREVER,
+    )
+
+
+def grants_of(
+    item: PlanItem,
+    *,
+    customer_id: str,
+    source_type: Literal["plan", "default"],
+    source_id: str,
+    category: int,
+    seats: int,
+    given_at: Instant,
+    billing_anchor: Instant,
+    expires_at: Instant,
+) -> list[Grant]:
+    """The grants that an allowance stands for: what is included, and a second one for overage where it is allowed."""
+    factor = seats if item.per_seat else 1
+    included = Grant(
+        id=f"{source_type}:{source_id}:{item.feature}",
+        customer_id=customer_id,
+        feature=item.feature,
+        entity="",
+        kind="grant",
+        source_type=source_type,
+        source_id=source_id,
+        category=category,
+        amount=None if item.amount is None else item.amount * factor,
+        priority=DEFAULT_PRIORITY,
+        effective_at=given_at,
+        expires_at=expires_at,
+        closed_at=FOREVER,
+        interval=rhythm(item.reset),
+        anchor_at=anchor_of(item, billing_anchor, given_at),
+        meter=None,
+        created_seq=0,
+    )
+    if item.overage == "none":
+        return [included]
+    meter = item.meter if item.overage == "billed" else None
+    overage = evolve(included, id=f"{included.id}:overage", kind="overage", amount=item.overage_limit, meter=meter)
+    return [included, overage]

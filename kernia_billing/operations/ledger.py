@@ -1,0 +1,94 @@
+"""Writing to the books of one customer: opening buckets, moving usage, and a ledger line for everything that moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from ..domain.customers import CustomerRow
+from ..domain.grants import BucketRow, Entry, Grant, Holding, LedgerLine, UsageRow
+from ..ports.ids import Ids
+from ..ports.store import Transaction
+
+
+class Books:
+    """The books of one customer whose row is locked, in one unit of work.
+
+    Everything written through it has the customer's `ledger_seq` of this unit. The lines are collected, and stored
+    by `record` with the usage event that caused them, or by `close`.
+    """
+
+    def __init__(self, tx: Transaction, ids: Ids, customer: CustomerRow, event_id: str = "") -> None:
+        self._tx = tx
+        self._ids = ids
+        self.event_id = event_id
+        self.customer = customer
+        self._lines: list[LedgerLine] = []
+
+    def open(self, holding: Holding) -> Holding:
+        """Store the bucket of a holding, and its grant, where they exist in thought only."""
+        if holding.opened:
+            return holding
+        grant = holding.grant
+        if grant.created_seq == 0:
+            grant = self.give(grant)
+        bucket = evolve(holding.bucket, id=self._ids.new("bkt"), grant_id=grant.id, customer_id=self.customer.id)
+        self._tx.entitlements.add_bucket(bucket)
+        self._line(bucket, "open", 0)
+        return Holding(grant, bucket, opened=True)
+
+    def give(self, grant: Grant) -> Grant:
+        """Store a grant under an id of its own."""
+        given = evolve(
+            grant, id=self._ids.new("grt"), customer_id=self.customer.id, created_seq=self.customer.ledger_seq
+        )
+        self._tx.entitlements.add_grant(given)
+        return given
+
+    def move(self, holding: Holding, amount: int, entry: Entry) -> Holding:
+        """Raise (or, below zero, lower) what is used of a holding."""
+        if amount == 0:
+            return holding
+        holding = self.open(holding)
+        bucket = evolve(holding.bucket, used=holding.bucket.used + amount)
+        self._tx.entitlements.put_bucket(bucket)
+        self._line(bucket, entry, amount)
+        return evolve(holding, bucket=bucket)
+
+    def amend(self, holding: Holding, amount: int | None) -> Holding:
+        """Change how much the running period of a holding includes."""
+        if not holding.opened or holding.bucket.amount == amount:
+            return evolve(holding, bucket=evolve(holding.bucket, amount=amount))
+        bucket = evolve(holding.bucket, amount=amount)
+        self._tx.entitlements.put_bucket(bucket)
+        self._line(bucket, "amend", 0)
+        return evolve(holding, bucket=bucket)
+
+    def record(self, event: UsageRow) -> None:
+        """Store a usage event with all the lines so far."""
+        self._tx.usage.add(event, self._lines)
+
+    def close(self) -> None:
+        """Store the lines, where no usage event carries them."""
+        if self._lines:
+            self._tx.usage.add_lines(self._lines)
+
+    def _line(self, bucket: BucketRow, entry: Entry, amount: int) -> None:
+        self._lines.append(
+            LedgerLine(
+                customer_id=self.customer.id,
+                seq=self.customer.ledger_seq,
+                line=len(self._lines),
+                bucket_id=bucket.id,
+                entry=entry,
+                amount=amount,
+                used_after=bucket.used,
+                event_id=self.event_id,
+            )
+        )
+
+
+def replaced(holdings: Sequence[Holding], old: Holding, new: Holding) -> list[Holding]:
+    """The holdings with one of them replaced."""
+    return [new if each is old else each for each in holdings]

@@ -1,0 +1,155 @@
+"""Events for hooks: written with the change that they tell of, handed over after its commit, at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from ..domain.answers import Event, Subscription, SubscriptionEvent
+from ..domain.customers import CustomerRow
+from ..domain.instants import MINUTE, SECOND, Instant, to_datetime, to_instant
+from ..domain.outbound import OutboxRow
+from ..domain.references import Reference
+from ..ports.store import Transaction
+from .core import Core
+
+_BATCH = 100
+_LEASE = 5 * MINUTE
+_LONGEST_WAIT = 60 * MINUTE
+_DATES = frozenset(each.name for each in attrs.fields(Subscription) if "datetime" in str(each.type))
+
+
+def subscription_events(
+    core: Core,
+    customer: CustomerRow,
+    previous: Subscription | None,
+    current: Subscription,
+    stripe_object: Mapping[str, Any],
+    now: Instant,
+) -> list[OutboxRow]:
+    """What happened to a subscription between two states of it; nothing where they are equal."""
+    if previous == current:
+        return []
+    return [
+        event(core, customer, kind, now, subscription=current, previous=previous, stripe_object=stripe_object)
+        for kind in _transitions(previous, current)
+    ]
+
+
+def _transitions(previous: Subscription | None, current: Subscription) -> list[str]:
+    """The types of a change. They come from the states alone, so news that comes twice tells nothing twice."""
+    kinds = ["subscription.created" if previous is None else "subscription.updated"]
+    was_on = previous is not None and previous.status in ("active", "trialing")
+    if current.status in ("active", "trialing") and not was_on:
+        kinds.append("subscription.activated")
+    if current.display_state == "cancel_pending" and (previous is None or previous.display_state != "cancel_pending"):
+        kinds.append("subscription.cancel_scheduled")
+    if current.status == "canceled" and (previous is None or previous.status != "canceled"):
+        kinds.append("subscription.deleted")
+    return kinds
+
+
+def event(
+    core: Core,
+    customer: CustomerRow | None,
+    kind: str,
+    now: Instant,
+    *,
+    data: Mapping[str, Any] | None = None,
+    subscription: Subscription | None = None,
+    previous: Subscription | None = None,
+    stripe_object: Mapping[str, Any] | None = None,
+) -> OutboxRow:
+    """The stored form of an event; its id stays the same however often it is handed over."""
+    payload: dict[str, Any] = {"data": dict(data or {})}
+    if customer is not None:
+        payload["reference"] = [customer.reference.id, customer.reference.type]
+    if subscription is not None:
+        payload["subscription"] = _dump(subscription)
+        payload["previous"] = None if previous is None else _dump(previous)
+        payload["stripe_object"] = dict(stripe_object or {})
+    return OutboxRow(core.ids.new("event"), kind, "" if customer is None else customer.id, payload, now)
+
+
+def _dump(subscription: Subscription) -> dict[str, Any]:
+    stored: dict[str, Any] = {}
+    for each in attrs.fields(Subscription):
+        value = getattr(subscription, each.name)
+        stored[each.name] = to_instant(value) if isinstance(value, datetime) else value
+    stored["reference"] = [subscription.reference.id, subscription.reference.type]
+    stored["pending_change"] = None
+    return stored
+
+
+def _load(stored: Mapping[str, Any]) -> Subscription:
+    values: dict[str, Any] = {
+        name: to_datetime(value) if name in _DATES and value is not None else value for name, value in stored.items()
+    }
+    values["reference"] = Reference(*stored["reference"])
+    return Subscription(**values)
+
+
+def read_event(row: OutboxRow) -> Event:
+    """The event that hooks receive."""
+    payload = row.payload
+    reference = Reference(*payload["reference"]) if "reference" in payload else None
+    when = to_datetime(row.created_at)
+    if "subscription" not in payload:
+        return Event(row.id, row.topic, reference, when, payload["data"])
+    return SubscriptionEvent(
+        id=row.id,
+        type=row.topic,
+        reference=reference,
+        occurred_at=when,
+        data=payload["data"],
+        subscription=_load(payload["subscription"]),
+        previous=None if payload["previous"] is None else _load(payload["previous"]),
+        stripe_object=payload["stripe_object"],
+    )
+
+
+async def dispatch(core: Core) -> int:
+    """Hand over the events that wait, in order per customer; says how many were handed over.
+
+    A hook that raises keeps its event, and what follows for the same customer, for a later run. What was handed over
+    is noted once at the end: a crash before that hands it over again.
+    """
+    now = core.now()
+    rows = await core.store.transaction(lambda tx: tx.outbox.claim(now, now + _LEASE, _BATCH))
+    stopped: set[str] = set()
+    sent: list[str] = []
+    failed: list[OutboxRow] = []
+    for row in rows:
+        if row.customer_id not in stopped and await _hand_over(core, row):
+            sent.append(row.id)
+        else:
+            failed.append(row)
+            if row.customer_id:
+                stopped.add(row.customer_id)
+
+    def note(tx: Transaction) -> None:
+        for outbox_id in sent:
+            tx.outbox.sent(outbox_id, now)
+        for row in failed:
+            tx.outbox.failed(row.id, now + min(SECOND << min(row.attempts, 12), _LONGEST_WAIT))
+
+    if rows:
+        await core.store.transaction(note)
+    return len(sent)
+
+
+async def _hand_over(core: Core, row: OutboxRow) -> bool:
+    hooks = core.hooks.wanting(row.topic)
+    if not hooks:
+        return True
+    told = read_event(row)
+    try:
+        for hook in hooks:
+            await core.hooks.call(hook, told)
+    except Exception as failure:  # noqa: BLE001 - a host's function may raise anything, and must not undo our work
+        core.hooks.report(row.topic, failure)
+        return False
+    return True

@@ -1,0 +1,272 @@
+"""Bringing Stripe's objects into our tables: the one way in, for webhooks, returning buyers and our own calls alike.
+
+A *ticket* is taken before the object is fetched; the state is written only if the ticket is newer than the one of the
+state that is stored. So of two fetches that overlap the one that began later wins, whatever order they end in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from attrs import evolve, frozen
+
+from ..domain.catalog import price_row, product_row
+from ..domain.customers import CustomerRow
+from ..domain.instants import Instant
+from ..domain.subscriptions import (
+    TERMINAL,
+    StripeSubscription,
+    SubscriptionRow,
+    first_live,
+    read_subscription,
+)
+from ..errors import NotFound
+from ..ports.store import DuplicateKey, Transaction
+from ..ports.stripe import StripeObject
+from .core import Core
+from .grants import apply_plans
+from .ledger import Books
+from .outbox import subscription_events
+from .plans import publish, sold_by
+from .subscriptions import answer
+
+Kind = Literal["subscription", "product", "price", "checkout.session"]
+Outcome = Literal["applied", "stale", "unmatched", "gone", "ignored"]
+_PATHS: Mapping[str, str] = {
+    "subscription": "/v1/subscriptions/",
+    "product": "/v1/products/",
+    "price": "/v1/prices/",
+    "checkout.session": "/v1/checkout/sessions/",
+}
+_EXPAND: Mapping[str, Mapping[str, Any]] = {"subscription": {"expand": ["latest_invoice"]}}
+_FINAL_FIELDS = ("plan", "plan_version_id", "period_start", "period_end", "seats", "price_id", "item_id", "interval")
+
+
+@frozen
+class Fetched:
+    """A Stripe object as it was some time after `ticket` was taken; `body` is None where Stripe has no such object."""
+
+    kind: Kind
+    id: str
+    ticket: int
+    body: StripeObject | None
+
+
+async def fetch(core: Core, kind: Kind, stripe_id: str) -> Fetched:
+    """Take a ticket, commit it, then read the object from Stripe."""
+    ticket = await core.store.transaction(lambda tx: tx.objects.take_ticket(kind, stripe_id))
+    try:
+        body = await core.provider().request("GET", _PATHS[kind] + stripe_id, _EXPAND.get(kind))
+    except NotFound:
+        return Fetched(kind, stripe_id, ticket, None)
+    return Fetched(kind, stripe_id, ticket, None if body.get("deleted") is True else body)
+
+
+async def store_fetched(core: Core, fetched: Fetched, write: Callable[[Transaction], Outcome]) -> Outcome:
+    """Write a fetched object unless a newer one is stored, in one transaction with the note of its ticket."""
+
+    def unit(tx: Transaction) -> Outcome:
+        if fetched.ticket <= tx.objects.applied(fetched.kind, fetched.id):
+            return "stale"
+        outcome = write(tx)
+        if outcome != "unmatched":
+            tx.objects.apply(fetched.kind, fetched.id, fetched.ticket, deleted=fetched.body is None)
+        return outcome
+
+    try:
+        return await core.store.transaction(unit)
+    except DuplicateKey:
+        # Another process stored the same plan version or row first; its rows are there to be read now.
+        return await core.store.transaction(unit)
+
+
+async def sync_subscription(core: Core, stripe_id: str) -> Outcome:
+    """Make our copy of a subscription, and what it gives, equal to Stripe's."""
+    fetched = await fetch(core, "subscription", stripe_id)
+    return await store_fetched(core, fetched, lambda tx: _write_subscription(core, tx, fetched))
+
+
+async def adopt_subscriptions(core: Core, customer: CustomerRow, *, ended: bool = False) -> None:
+    """Bring in the subscriptions that Stripe has for a customer and that we do not have in the same state.
+
+    Whatever fails here fails the caller: selling without having looked could charge somebody twice. With `ended`
+    those that ended long ago come too.
+    """
+    rows = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer.id))
+    known = {row.stripe_subscription_id: row.status for row in rows}
+    params: dict[str, Any] = {"customer": customer.stripe_customer_id, "status": "all" if ended else None}
+    after: str | None = None
+    while True:
+        page = await core.provider().page("/v1/subscriptions", params, after=after)
+        for theirs in page.data:
+            if known.get(str(theirs["id"])) != theirs.get("status"):
+                await sync_subscription(core, str(theirs["id"]))
+        if not page.has_more:
+            return
+        after = str(page.data[-1]["id"])
+
+
+async def sync_catalog_object(core: Core, kind: Literal["product", "price"], stripe_id: str) -> Outcome:
+    """Make our copy of a product or a price equal to Stripe's."""
+    fetched = await fetch(core, kind, stripe_id)
+
+    def write(tx: Transaction) -> Outcome:
+        if fetched.body is None:
+            tx.catalog.mark_deleted(kind, stripe_id)
+            return "gone"
+        if kind == "product":
+            tx.catalog.put_product(product_row(fetched.body))
+        else:
+            tx.catalog.put_price(price_row(fetched.body))
+        return "applied"
+
+    return await store_fetched(core, fetched, write)
+
+
+def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
+    if fetched.body is None:
+        return _write_gone(core, tx, fetched)
+    theirs = read_subscription(fetched.body)
+    owner = tx.customers.by_stripe_id(theirs.customer_id)
+    customer = None if owner is None else tx.customers.lock(owner.id)
+    if customer is None:
+        return "unmatched"
+    now = core.now()
+    stored = tx.subscriptions.by_stripe_id(fetched.id)
+    row = _row(core, tx, customer, stored, theirs, now)
+    _replace_all(core, tx, customer, stored, row, fetched.body, now)
+    return "applied"
+
+
+def _write_gone(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
+    """Stripe has no such subscription (any more): what we have of it has ended."""
+    stored = tx.subscriptions.by_stripe_id(fetched.id)
+    customer = None if stored is None else tx.customers.lock(stored.customer_id)
+    if stored is not None and customer is not None:
+        now = core.now()
+        _replace_all(core, tx, customer, stored, _ended(stored, now), {}, now)
+    return "gone"
+
+
+def _replace_all(
+    core: Core,
+    tx: Transaction,
+    customer: CustomerRow,
+    before: SubscriptionRow | None,
+    row: SubscriptionRow,
+    stripe_object: StripeObject,
+    now: Instant,
+) -> None:
+    """Store the row, flag what is live twice, bring the grants in line, and note the events; one unit of work."""
+    rows = [each for each in tx.subscriptions.of_customer(customer.id) if each.id != row.id]
+    rows.append(row)
+    rows.sort(key=lambda each: (each.created_at, each.id))
+    flagged = [_flag(each, rows) for each in rows]
+    for each in flagged:
+        if each not in rows or each.id == row.id:
+            tx.subscriptions.put(each)
+    row = next(each for each in flagged if each.id == row.id)
+    books = Books(tx, core.ids, customer)
+    apply_plans(core, tx, books, flagged)
+    books.close()
+    previous = None if before is None else answer(core, customer, before, now)
+    current = answer(core, customer, row, now)
+    tx.outbox.add(subscription_events(core, customer, previous, current, stripe_object, now))
+
+
+def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
+    """Mark a second live subscription of a plan group: it is mirrored, gives nothing, and somebody has to look."""
+    first = first_live([evolve(each, duplicate=False) for each in rows], row.group)
+    duplicate = first is not None and first.id != row.id and row.status in ("active", "trialing", "past_due")
+    return row if row.duplicate == duplicate else evolve(row, duplicate=duplicate)
+
+
+def _ended(stored: SubscriptionRow, now: Instant) -> SubscriptionRow:
+    """The row of a subscription that Stripe no longer knows."""
+    if stored.status in TERMINAL:
+        return stored
+    return evolve(stored, status="canceled", ended_at=stored.ended_at or now, updated_at=now)
+
+
+def _row(
+    core: Core,
+    tx: Transaction,
+    customer: CustomerRow,
+    stored: SubscriptionRow | None,
+    theirs: StripeSubscription,
+    now: Instant,
+) -> SubscriptionRow:
+    sold = sold_by(core, tx, theirs)
+    version = None if sold is None else publish(core, tx, sold.plan)
+    row = SubscriptionRow(
+        id=_local_id(core, tx, customer, stored, theirs),
+        customer_id=customer.id,
+        stripe_subscription_id=theirs.id,
+        group="default" if sold is None else sold.plan.group,
+        plan=None if sold is None else sold.plan.key,
+        plan_version_id=None if version is None else version.id,
+        status=theirs.status,
+        interval=None if sold is None else sold.interval,
+        price_id=sold.item.price_id if sold is not None else (theirs.items[0].price_id if theirs.items else None),
+        item_id=sold.item.id if sold is not None else (theirs.items[0].id if theirs.items else None),
+        seats=None if sold is None else sold.seats,
+        period_start=theirs.period_start,
+        period_end=theirs.period_end,
+        trial_start=theirs.trial_start,
+        trial_end=theirs.trial_end,
+        cancel_at_period_end=theirs.cancel_at_period_end,
+        cancel_at=theirs.cancel_at,
+        canceled_at=theirs.canceled_at,
+        ended_at=theirs.ended_at,
+        billing_cycle_anchor=theirs.billing_cycle_anchor,
+        past_due_since=_past_due_since(stored, theirs, now),
+        pause_behavior=theirs.pause_behavior,
+        schedule_id=theirs.schedule_id,
+        duplicate=False,
+        created_at=theirs.start_date,
+        updated_at=now,
+    )
+    return row if stored is None else _keep_history(stored, row)
+
+
+def _past_due_since(stored: SubscriptionRow | None, theirs: StripeSubscription, now: Instant) -> Instant | None:
+    """When the payment first failed: an invoice is attempted when it is finalized (Stripe, "Subscription invoices")."""
+    if theirs.status != "past_due":
+        return None
+    if stored is not None and stored.past_due_since is not None:
+        return stored.past_due_since
+    return theirs.unpaid_since or now
+
+
+def _keep_history(stored: SubscriptionRow, row: SubscriptionRow) -> SubscriptionRow:
+    """A subscription that ended keeps what it was; what Stripe still says of it is only its end."""
+    if stored.status in TERMINAL and row.status not in TERMINAL:
+        return stored
+    if row.status in TERMINAL:
+        kept: dict[str, Any] = {name: getattr(stored, name) for name in _FINAL_FIELDS if getattr(row, name) is None}
+        return evolve(row, **kept)
+    return row
+
+
+def _local_id(
+    core: Core,
+    tx: Transaction,
+    customer: CustomerRow,
+    stored: SubscriptionRow | None,
+    theirs: StripeSubscription,
+) -> str:
+    """Our id of a subscription: the one that our checkout set aside for it, where a checkout of ours sold it.
+
+    Metadata can be edited by whoever has the Stripe account's dashboard, so it only selects among this customer's own
+    checkouts.
+    """
+    if stored is not None:
+        return stored.id
+    promised = theirs.metadata.get("subscriptionId")
+    checkout = None if promised is None else tx.checkouts.by_subscription(promised)
+    if checkout is not None and checkout.customer_id == customer.id:
+        taken = {each.id for each in tx.subscriptions.of_customer(customer.id)}
+        if checkout.subscription_id not in taken:
+            return checkout.subscription_id
+    return core.ids.new("sub")

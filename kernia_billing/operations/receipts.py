@@ -1,0 +1,58 @@
+"""The receipt of a use in stored form, so that a repeated call gets the first answer again, to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..domain.answers import Balance, Usage
+from ..domain.instants import to_datetime, to_instant
+
+
+def receipt(usage: Usage) -> dict[str, Any]:
+    """The stored form of a receipt."""
+    balance = usage.balance
+    return {
+        "event_id": usage.event_id,
+        "feature": usage.feature,
+        "quantity": usage.quantity,
+        "funded": usage.funded,
+        "unfunded": usage.unfunded,
+        "late": usage.late,
+        "deductions": [dict(each) for each in usage.deductions],
+        "included": balance.included,
+        "used": balance.used,
+        "held": balance.held,
+        "remaining": balance.remaining,
+        "unlimited": balance.unlimited,
+        "resets_at": None if balance.resets_at is None else to_instant(balance.resets_at),
+        "overage_used": balance.overage_used,
+        "overage_limit": balance.overage_limit,
+    }
+
+
+def read_receipt(stored: Mapping[str, Any]) -> Usage:
+    """The receipt that a stored form stands for."""
+    resets_at: datetime | None = None if stored["resets_at"] is None else to_datetime(stored["resets_at"])
+    return Usage(
+        event_id=stored["event_id"],
+        feature=stored["feature"],
+        quantity=stored["quantity"],
+        funded=stored["funded"],
+        unfunded=stored["unfunded"],
+        balance=Balance(
+            feature=stored["feature"],
+            included=stored["included"],
+            used=stored["used"],
+            held=stored["held"],
+            remaining=stored["remaining"],
+            unlimited=stored["unlimited"],
+            resets_at=resets_at,
+            overage_used=stored["overage_used"],
+            overage_limit=stored["overage_limit"],
+        ),
+        replayed=False,
+        late=stored["late"],
+        deductions=tuple(stored["deductions"]),
+    )

@@ -1,0 +1,1 @@
+"""The world as it is: the system's clock, random identifiers, real waiting."""

@@ -1,0 +1,44 @@
+"""The classes of answers, for annotations."""
+
+from __future__ import annotations
+
+from .domain.answers import (
+    Balance,
+    Checkout,
+    Customer,
+    Decision,
+    Event,
+    Mode,
+    Page,
+    PendingChange,
+    PlanView,
+    Portal,
+    Reason,
+    Receipt,
+    Subscription,
+    SubscriptionEvent,
+    Usage,
+    UsageEvent,
+)
+from .domain.catalog import PriceRow, ProductRow
+
+__all__ = [
+    "Balance",
+    "Checkout",
+    "Customer",
+    "Decision",
+    "Event",
+    "Mode",
+    "Page",
+    "PendingChange",
+    "PlanView",
+    "Portal",
+    "PriceRow",
+    "ProductRow",
+    "Reason",
+    "Receipt",
+    "Subscription",
+    "SubscriptionEvent",
+    "Usage",
+    "UsageEvent",
+]
