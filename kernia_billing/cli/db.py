@@ -1,0 +1,122 @@
+"""`kernia-billing db`: the billing tables."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..config import BillingConfig
+from ..errors import BillingError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ASYNC_DRIVERS = frozenset({"asyncpg", "aiosqlite", "aiomysql", "asyncmy"})
+_DATABASE = click.option(
+    "--database",
+    envvar="KERNIA_BILLING_DATABASE",
+    help="SQLAlchemy URL. Without it, the database of --app.",
+)
+_APP = click.option(
+    "--app",
+    envvar="KERNIA_BILLING_APP",
+    help="The application's billing object or configuration, as module:attribute.",
+)
+
+
+@click.group()
+def db() -> None:
+    """Create, upgrade and check the billing tables."""
+
+
+@db.command()
+@_DATABASE
+@_APP
+def upgrade(database: str | None, app: str | None) -> None:
+    """Bring the billing tables up to date. Safe to repeat, and to run on several machines at once."""
+    from ..storage.migrations import current
+    from ..storage.migrations import upgrade as run
+
+    with _engine(database, app) as engine:
+        before = current(engine)
+        run(engine)
+        after = current(engine)
+    click.echo(f"at {after} already" if before == after else f"{before or 'nothing'} → {after}")
+
+
+@db.command()
+@_DATABASE
+@_APP
+def current(database: str | None, app: str | None) -> None:
+    """Say which revision the billing tables are at."""
+    from ..storage.migrations import current as read
+
+    with _engine(database, app) as engine:
+        click.echo(read(engine) or "no billing tables")
+
+
+@db.command()
+@_DATABASE
+@_APP
+def check(database: str | None, app: str | None) -> None:
+    """Compare the billing tables with what this version expects; exit code 1 where they differ."""
+    from ..storage.migrations import check as compare
+
+    with _engine(database, app) as engine:
+        problems = compare(engine)
+    for each in problems:
+        click.echo(each)
+    if problems:
+        raise SystemExit(1)
+    click.echo("the billing tables are as they should be")
+
+
+@db.command()
+@click.argument("dialect", type=click.Choice(["sqlite", "postgresql", "mysql", "mariadb"]))
+def sql(dialect: str) -> None:
+    """Print the statements that create the billing tables, for those who run migrations by hand."""
+    from ..storage.migrations import sql as statements
+
+    click.echo(statements(dialect))
+
+
+@contextmanager
+def _engine(database: str | None, app: str | None) -> Generator[Engine]:
+    """A blocking engine on the named database; errors of ours become messages of the command."""
+    from ..storage.engines import blocking_engine
+
+    try:
+        target = database or _database_of(app)
+        engine = blocking_engine(_blocking(target))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    except BillingError as failure:
+        raise click.ClickException(failure.message) from failure
+
+
+def _database_of(app: str | None) -> Any:
+    if app is None:
+        raise click.UsageError("give --database, or --app (or set KERNIA_BILLING_DATABASE or KERNIA_BILLING_APP)")
+    module, _, attribute = app.partition(":")
+    if not module or not attribute:
+        raise click.UsageError("--app must be module:attribute")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as missing:
+        raise click.UsageError(f"--app {app}: {missing}") from missing
+    config = found if isinstance(found, BillingConfig) else found.config
+    return config.database
+
+
+def _blocking(database: Any) -> Any:
+    """The URL of a database, without the driver where that is an asynchronous one."""
+    from sqlalchemy import make_url
+
+    url = make_url(getattr(database, "url", database))
+    return url.set(drivername=url.get_backend_name()) if url.get_driver_name() in _ASYNC_DRIVERS else url

@@ -1,0 +1,56 @@
+"""`/billing/…`: may it be used, record a use, and what there is."""
+
+from __future__ import annotations
+
+from ...domain.ids import event_properties
+from .. import answers, views
+from ..call import Call
+from ..wire import Check, ListUsage, Nothing, Scope, Track
+from .subscription import rows_view
+
+
+async def check(call: Call[Check]) -> answers.CheckView:
+    """Judge a quantity. A denial is an answer, not an error."""
+    asked = call.input
+    decision = await call.service.check(
+        call.scope, asked.feature, asked.required, entity=asked.entity_id, preview=asked.preview
+    )
+    return views.check_view(decision, preview=asked.preview)
+
+
+async def track(call: Call[Track]) -> answers.TrackView:
+    """Record a use."""
+    asked = call.input
+    usage = await call.service.track(
+        call.scope,
+        asked.feature,
+        asked.quantity,
+        mode=asked.mode,
+        entity=asked.entity_id,
+        properties=event_properties(asked.properties),
+        occurred_at=asked.occurred_at,
+        idempotency_key=asked.idempotency_key,
+    )
+    return views.track_view(usage, call.scope.id)
+
+
+async def customer(call: Call[Scope]) -> answers.CustomerView:
+    """Who is billed, by what, and what is left of every feature."""
+    found = await call.service.customer(call.scope)
+    balances = await call.service.balances(call.scope)
+    current = None if found is None or found.subscription is None else rows_view(call.service, [found.subscription])[0]
+    return views.customer_view(found, call.scope.id, call.scope.type, current, balances)
+
+
+async def usage(call: Call[ListUsage]) -> answers.UsageView:
+    """List recorded uses."""
+    asked = call.input
+    page = await call.service.usage(
+        call.scope, asked.feature, start=asked.start, end=asked.end, limit=asked.limit, cursor=asked.cursor
+    )
+    return views.usage_view(page)
+
+
+async def plans(call: Call[Nothing]) -> answers.PlansView:
+    """What is sold, for pricing pages."""
+    return views.plans_view(await call.service.plans())

@@ -1,0 +1,113 @@
+"""The OpenAPI 3.1 description, made from the route table and the wire types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from .answers import ProblemView
+from .decoding import fields_of
+from .routes import ROUTES, Route
+from .wire import Nothing, Scope
+
+_REF = "#/components/schemas/{name}"
+
+
+@cache
+def document(server: str, *, has_webhook: bool) -> Mapping[str, Any]:
+    """The description of the surface that is mounted at the URL `server`."""
+    routes = [route for route in ROUTES if has_webhook or route.action != "signed"]
+    types = _types(routes)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    by_type = dict(zip((str(each) for each in types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Billing", "version": "1"},
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _types(routes: Sequence[Route]) -> list[Any]:
+    found: list[Any] = [ProblemView, Scope]
+    for route in routes:
+        found += [each for each in (route.wire, route.answer) if each is not None and each not in found]
+    return found
+
+
+def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": f"{route.method.lower()} {route.path}".replace("/", " ").title().replace(" ", ""),
+        "responses": _responses(route, schemas),
+        "x-kernia-action": route.action,
+    }
+    if route.method == "POST" and route.wire is not Nothing:
+        required = any(each.required for each in fields_of(route.wire))
+        operation["requestBody"] = {"required": required, **_content(schemas[str(route.wire)])}
+    parameters = _parameters(route)
+    if parameters:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    """The query, and the headers that stand for members."""
+    wire = route.wire if route.method == "GET" else Scope if route.scoped else Nothing
+    members = _properties(wire)
+    found = [
+        {"name": each.encode_name, "in": "query", "required": each.required, "schema": members[each.encode_name]}
+        for each in fields_of(wire)
+    ]
+    body = _properties(route.wire)
+    return found + [
+        {"name": header, "in": "header", "required": False, "schema": body[member]}
+        for header, member in route.headers.items()
+    ]
+
+
+def _properties(wire: type[msgspec.Struct]) -> Mapping[str, Any]:
+    properties: Mapping[str, Any] = msgspec.json.schema(wire)["$defs"][wire.__name__].get("properties", {})
+    return properties
+
+
+def _responses(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    if 302 in route.refusals:
+        responses["302"] = {"description": "Found", "headers": {"Location": {"schema": {"type": "string"}}}}
+    else:
+        answer = {"type": "object"} if route.answer is None else schemas[str(route.answer)]
+        responses["200"] = {"description": "OK", **_content(answer)}
+    for status in sorted({*_common(route), *route.refusals} - {302}):
+        responses[str(status)] = {"description": _phrase(status), **_content(schemas[str(ProblemView)])}
+    return responses
+
+
+def _common(route: Route) -> set[int]:
+    """What any route of this kind may answer."""
+    statuses = {405, 500}
+    if route.method == "POST":
+        statuses |= {400, 413}
+    if route.method == "POST" and route.action != "signed":
+        statuses.add(415)
+    if route.needs_session:
+        statuses |= {400, 401}
+    if route.origin_checked:
+        statuses.add(403)
+    return statuses
+
+
+def _content(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase

@@ -1,0 +1,201 @@
+"""What the HTTP surface needs: the operations as it calls them, and its settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+from ..domain.answers import (
+    Balance,
+    Checkout,
+    Customer,
+    Decision,
+    Mode,
+    Page,
+    PlanView,
+    Portal,
+    Property,
+    Receipt,
+    Subscription,
+    Usage,
+    UsageEvent,
+)
+from ..domain.catalog import PriceRow, ProductRow, SyncState
+from ..domain.references import Action, CustomerType, Identity, Reference
+from ..domain.urls import TrustedOrigins
+from ..ports.clock import Clock
+from ..ports.ids import Ids
+
+PortalFlow = Literal["payment_method", "cancel", "update"]
+
+_log = logging.getLogger("kernia_billing.http")
+
+
+def log_unexpected(error: BaseException, request_id: str) -> None:
+    """Log an error that no client may see, beside the request id that the client got."""
+    _log.error("unexpected error, request %s", request_id, exc_info=error)
+
+
+@frozen
+class HttpSettings:
+    """What the HTTP surface is configured with.
+
+    `base_path` is where the application is mounted on the origin `trusted.base_url`: "" or a path that starts with a
+    slash and does not end with one. `on_unexpected(error, request_id)` gets what a client only gets a request id for.
+    """
+
+    trusted: TrustedOrigins
+    ids: Ids
+    clock: Clock
+    subscription_for: CustomerType = "user"
+    base_path: str = "/api/auth"
+    require_email_verification: bool = False
+    organizations_enabled: bool = False
+    has_webhook: bool = False
+    on_unexpected: Callable[[BaseException, str], None] = field(default=log_unexpected)
+
+    @property
+    def mount(self) -> str:
+        """The absolute URL under which the routes lie, without a trailing slash."""
+        return self.trusted.base_url + self.base_path
+
+    def report(self, error: BaseException, request_id: str) -> None:
+        """Hand an error to the operator; a failing `on_unexpected` changes no answer."""
+        with suppress(Exception):
+            self.on_unexpected(error, request_id)
+
+
+class Service(Protocol):
+    """The operations behind the routes and the gates. They never see a reference that nobody authorised."""
+
+    @property
+    def settings(self) -> HttpSettings:
+        """What the surface is configured with."""
+        ...
+
+    @property
+    def has_authorize(self) -> bool:
+        """Whether the host gave an `authorize_reference`."""
+        ...
+
+    async def authorize(self, identity: Identity, reference_id: str, action: Action) -> bool:
+        """The answer of the host's `authorize_reference`; nothing but True is a yes. Called only where there is one."""
+        ...
+
+    async def is_admin(self, identity: Identity) -> bool:
+        """Whether the host calls this person an administrator; nothing but True is a yes."""
+        ...
+
+    async def check(
+        self, reference: Reference, feature: str, required: int, *, entity: str | None, preview: bool
+    ) -> Decision:
+        """May so much more of a feature be used? Raises `NotFound` for an unknown feature."""
+        ...
+
+    async def track(
+        self,
+        reference: Reference,
+        feature: str,
+        quantity: int,
+        *,
+        mode: Mode,
+        entity: str | None,
+        properties: Mapping[str, Property],
+        occurred_at: datetime | None,
+        idempotency_key: str | None,
+    ) -> Usage:
+        """Record a use."""
+        ...
+
+    async def upgrade(
+        self,
+        reference: Reference,
+        plan: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        annual: bool,
+        seats: int | None,
+        locale: str | None,
+        metadata: Mapping[str, str],
+        subscription_id: str | None,
+        schedule_at_period_end: bool,
+        return_url: str,
+        identity: Identity,
+    ) -> Checkout:
+        """Open a page on which the plan is bought. The URLs are absolute and trusted."""
+        ...
+
+    async def subscriptions(self, reference: Reference) -> Sequence[Subscription]:
+        """Every subscription of a reference, whatever its status."""
+        ...
+
+    async def portal(
+        self, reference: Reference, *, return_url: str, flow: PortalFlow | None, locale: str | None
+    ) -> Portal:
+        """Open Stripe's billing portal. Raises `NotFound` (CUSTOMER_NOT_FOUND) where nobody was billed yet."""
+        ...
+
+    async def sync_checkout(self, reference: Reference, session_id: str) -> Checkout:
+        """Bring in what became of a checkout. Raises `NotFound` when the session is not this reference's."""
+        ...
+
+    async def receive_webhook(self, body: bytes, signature: str) -> Receipt:
+        """Take in a webhook. Raises `InvalidSignature` and stores nothing when Stripe did not sign it."""
+        ...
+
+    async def sync_catalog(self) -> Mapping[str, int]:
+        """Import products and prices: how many there are (products, prices), were created, updated, deactivated."""
+        ...
+
+    async def last_sync(self) -> SyncState | None:
+        """How the last import went."""
+        ...
+
+    async def products(self, *, active: bool | None, limit: int, after: str | None) -> Page[ProductRow]:
+        """The imported products."""
+        ...
+
+    async def prices(
+        self, *, active: bool | None, product_id: str | None, limit: int, after: str | None
+    ) -> Page[PriceRow]:
+        """The imported prices."""
+        ...
+
+    async def customer(self, reference: Reference) -> Customer | None:
+        """Who is billed; None where nobody was billed yet."""
+        ...
+
+    async def balances(self, reference: Reference) -> Mapping[str, Balance]:
+        """What is left of every feature that the reference has, by the feature's key."""
+        ...
+
+    async def usage(
+        self,
+        reference: Reference,
+        feature: str | None,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[UsageEvent]:
+        """Recorded uses."""
+        ...
+
+    async def plans(self) -> Sequence[PlanView]:
+        """What is sold."""
+        ...
+
+    def plan_limits(self, name: str) -> Mapping[str, object] | None:
+        """The `limits` of a plan; None when there is no such plan any more."""
+        ...
+
+    def price_id_of(self, subscription: Subscription) -> str | None:
+        """The Stripe price of a subscription."""
+        ...

@@ -1,0 +1,137 @@
+"""What a client may send, one type a route: names in camelCase, every member with its type and range.
+
+Members that no type names are ignored and never passed on: a client cannot set an amount, a discount, a trial or a
+customer by sending one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ..domain.answers import Mode
+from ..domain.ids import MAX_QUANTITY
+from ..domain.references import CustomerType
+from .service import PortalFlow
+
+# `$` alone would let a line break pass at the end.
+_END = r"(?!\n)$"
+
+ReferenceId = Annotated[
+    str, Meta(min_length=1, max_length=255, description="Who is billed. Absent: the caller, by `customerType`.")
+]
+FeatureKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,100}" + _END, description="The key of a feature.")]
+PlanName = Annotated[str, Meta(min_length=1, max_length=100, description="The name of a plan, in any case.")]
+Url = Annotated[
+    str,
+    Meta(min_length=1, max_length=2048, description="A path on this application, or a URL on a trusted origin."),
+]
+ObjectId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,255}" + _END, description="An id from an earlier answer.")]
+EntityId = Annotated[str, Meta(min_length=1, max_length=255, description="An entity within the reference.")]
+IdempotencyKey = Annotated[
+    str, Meta(pattern=r"^[!-~]{1,255}" + _END, description="The same key again gives the first answer again.")
+]
+Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8}){0,2}" + _END, description="As in `en-GB`.")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=500, description="`nextCursor` of the page before.")]
+Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
+Count = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+CountOrNone = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
+PageSize = Annotated[int, Meta(ge=1, le=200)]
+Metadata = Annotated[dict[str, str], Meta(max_length=20, description="Copied to Stripe's objects.")]
+Properties = Annotated[dict[str, str | int | bool], Meta(max_length=50, description="Kept with the event.")]
+
+
+class Nothing(Struct, rename="camel", kw_only=True, frozen=True):
+    """No members."""
+
+
+class Scope(Struct, rename="camel", kw_only=True, frozen=True):
+    """For whom: the members that every route about a reference takes, in the body or in the query."""
+
+    reference_id: ReferenceId | None = None
+    customer_type: CustomerType | None = None
+
+
+class Upgrade(Scope, rename="camel", kw_only=True, frozen=True):
+    """Buy a plan, or change to it."""
+
+    plan: PlanName
+    annual: bool = False
+    seats: Count | None = None
+    subscription_id: ObjectId | None = None
+    metadata: Metadata = {}
+    locale: Locale | None = None
+    success_url: Url = "/"
+    cancel_url: Url = "/"
+    return_url: Url | None = None
+    schedule_at_period_end: bool = False
+    disable_redirect: bool = False
+
+
+class OpenPortal(Scope, rename="camel", kw_only=True, frozen=True):
+    """Open the billing portal."""
+
+    return_url: Url = "/"
+    flow: PortalFlow | None = None
+    locale: Locale | None = None
+    disable_redirect: bool = False
+
+
+class Check(Scope, rename="camel", kw_only=True, frozen=True):
+    """Ask whether so much more of a feature may be used."""
+
+    feature: FeatureKey
+    required: CountOrNone = 1
+    entity_id: EntityId | None = None
+    preview: bool = False
+
+
+class Track(Scope, rename="camel", kw_only=True, frozen=True):
+    """Record a use of a feature."""
+
+    feature: FeatureKey
+    quantity: Count = 1
+    mode: Mode = "record"
+    properties: Properties = {}
+    entity_id: EntityId | None = None
+    occurred_at: Instant | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class ListUsage(Scope, rename="camel", kw_only=True, frozen=True):
+    """Which recorded uses to list."""
+
+    feature: FeatureKey | None = None
+    start: Instant | None = msgspec.field(name="from", default=None)
+    end: Instant | None = msgspec.field(name="to", default=None)
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+class ListProducts(Struct, rename="camel", kw_only=True, frozen=True):
+    """Which products to list."""
+
+    active: bool | None = None
+    limit: PageSize = 100
+    cursor: Cursor | None = None
+
+
+class ListPrices(ListProducts, rename="camel", kw_only=True, frozen=True):
+    """Which prices to list."""
+
+    product_id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class Success(Struct, rename="camel", kw_only=True, frozen=True):
+    """The browser's return from Checkout. Judged by its own rules: it ends in a redirect or in a 403."""
+
+    callback_url: Url = msgspec.field(name="callbackURL", default="/")
+    checkout_session_id: str | None = None
+    reference_id: ReferenceId | None = None
+    customer_type: CustomerType | None = None
+
+
+W = TypeVar("W", bound=Struct)

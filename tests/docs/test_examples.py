@@ -1,0 +1,38 @@
+"""Every Python example of the documentation runs, page by page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of a page run from top to bottom, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text()
+    names: dict[str, object] = {"__name__": "example"}
+
+    for block in BLOCK.finditer(text):
+        line = text[: block.start(1)].count("\n")
+        exec(compile("\n" * line + block.group(1), str(page), "exec"), names)  # noqa: S102 - that is the test
+
+    for value in names.values():
+        close = getattr(value, "dispose", None) or (
+            getattr(value, "close", None) if type(value).__name__ == "Billing" else None
+        )
+        if close is not None and not isinstance(value, type):
+            close()
+    assert names
+
+
+def test_the_first_page_has_an_example() -> None:
+    """The README shows code, and so do the tutorial and the recipes."""
+    assert {"README.md", "tutorial.md", "mount.md", "transactions.md"} <= {page.name for page in WITH_CODE}
