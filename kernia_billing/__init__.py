@@ -83,7 +83,7 @@ _HOME = {
     "Unavailable": "errors",
 }
 
-__all__ = [*_HOME]  # noqa: PLE0604 - pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_HOME]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll] - the table says it once
 
 
 def __getattr__(name: str) -> object:

@@ -258,6 +258,11 @@ class AsyncBilling:
         cls._open(billing, wiring)
         return billing
 
+    @property
+    def config(self) -> BillingConfig:
+        """What this object was configured with."""
+        return self._wiring.config
+
     def check(
         self, reference: Ref, feature: str, required: int = 1, *, entity: str | None = None, preview: bool = False
     ) -> Pending[Decision]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from . import _aio
+from . import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from ._drive import iterate_blocking, run_blocking
 from .compose import wire
 from .config import BillingConfig, BillingOptions
@@ -229,6 +229,11 @@ class Billing:
         self.catalog = Catalog(self._inner.catalog)
         self.webhooks = Webhooks(self._inner.webhooks)
         self.jobs = Jobs(self._inner.jobs)
+
+    @property
+    def config(self) -> BillingConfig:
+        """What this object was configured with."""
+        return self._inner.config
 
     def check(
         self, reference: Ref, feature: str, required: int = 1, *, entity: str | None = None, preview: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import cast
 
 from .compose import Wiring
 from .domain.answers import (
@@ -24,10 +25,11 @@ from .domain.answers import (
 )
 from .domain.catalog import PriceRow, ProductRow, SyncState
 from .domain.references import Action, Identity, Reference
-from .errors import NotFound
+from .errors import ConfigError, NotFound
 from .http.gate import Binding, bind
 from .http.service import HttpSettings, PortalFlow
 from .operations import balances, catalog, check, checkout, customers, inbox, plans, portal, subscriptions, track, usage
+from .operations.core import Core
 
 
 class BillingService:
@@ -35,6 +37,7 @@ class BillingService:
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
+        self._settled: tuple[Core, HttpSettings] | None = None
 
     @property
     def wiring(self) -> Wiring:
@@ -44,6 +47,12 @@ class BillingService:
     @property
     def settings(self) -> HttpSettings:
         """What the surface is configured with."""
+        core = self._wiring.core
+        if self._settled is None or self._settled[0] is not core:
+            self._settled = (core, self._settings())
+        return self._settled[1]
+
+    def _settings(self) -> HttpSettings:
         config, core = self._wiring.config, self._wiring.core
         return HttpSettings(
             trusted=self._wiring.trusted,
@@ -209,9 +218,25 @@ class BillingService:
 
 async def _told(answer: object) -> object:
     """The answer of a host's function, awaited if it is to be."""
-    return await answer if isinstance(answer, Awaitable) else answer
+    return await cast("Awaitable[object]", answer) if isinstance(answer, Awaitable) else answer
 
 
 def bound_to(service: BillingService, reference: Reference) -> AbstractContextManager[None]:
     """Make a reference the current one for gates."""
     return bind(Binding(service, reference=reference))
+
+
+def service_of(billing: object, *, asynchronous: bool) -> BillingService:
+    """The operations behind a facade, for an integration that awaits (`AsyncBilling`) or blocks (`Billing`).
+
+    Raises:
+        ConfigError: it is the other facade, or none.
+    """
+    wanted, other = ("AsyncBilling", "Billing") if asynchronous else ("Billing", "AsyncBilling")
+    wiring = getattr(billing, "_wiring", None)
+    if not isinstance(wiring, Wiring):
+        raise ConfigError([f"billing: must be {wanted}(...), not {type(billing).__name__}"])
+    if wiring.asynchronous != asynchronous:
+        why = "it awaits" if asynchronous else "it cannot await"
+        raise ConfigError([f"billing: this integration takes {wanted}, not {other}, because {why}"])
+    return BillingService(wiring)

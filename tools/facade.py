@@ -21,7 +21,7 @@ from __future__ import annotations
 
 {imports}
 
-from . import _aio
+from . import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from ._drive import iterate_blocking, run_blocking
 from .compose import wire
 from .config import BillingConfig, BillingOptions
@@ -100,6 +100,8 @@ def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> str:
         return "        self.close()"
     if name == "bind":
         return "        with self._wiring.bound(reference):\n            yield"
+    if any(isinstance(each, ast.Name) and each.id == "property" for each in node.decorator_list):
+        return f"        return self._inner.{node.name}"
     call = f"self._inner.{node.name}({_arguments(node.args)})"
     returns = "" if node.returns is None else ast.unparse(node.returns)
     if returns.startswith("AsyncIterator["):

@@ -90,13 +90,19 @@ def id_of(value: Any) -> str | None:
     """The id of something that Stripe sends as an id or, expanded, as an object."""
     if isinstance(value, str):
         return value or None
-    return value.get("id") if isinstance(value, Mapping) else None
+    inner = _map(value).get("id")
+    return inner if isinstance(inner, str) else None
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    """A JSON object, empty where there is something else."""
+    found: Mapping[str, Any] = value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+    return found
 
 
 def subscription_of_invoice(invoice: Mapping[str, Any]) -> str | None:
     """The subscription that an invoice bills: under `parent` since 2025-03-31, before that at the top."""
-    parent: Mapping[str, Any] = invoice.get("parent") or {}
-    details: Mapping[str, Any] = parent.get("subscription_details") or {}
+    details = _map(_map(invoice.get("parent")).get("subscription_details"))
     return id_of(details.get("subscription")) or id_of(invoice.get("subscription"))
 
 
@@ -105,8 +111,8 @@ def _instant(value: Any) -> Instant | None:
 
 
 def _item(item: Mapping[str, Any]) -> SubscriptionItem:
-    price: Mapping[str, Any] = item.get("price") or item.get("plan") or {}
-    recurring: Mapping[str, Any] = price.get("recurring") or {}
+    price = _map(item.get("price") or item.get("plan"))
+    recurring = _map(price.get("recurring"))
     quantity = item.get("quantity")
     return SubscriptionItem(
         id=item["id"],
@@ -121,10 +127,10 @@ def _item(item: Mapping[str, Any]) -> SubscriptionItem:
 
 def _unpaid_since(invoice: Any) -> Instant | None:
     """When an expanded, unpaid invoice was finalized."""
-    if not isinstance(invoice, Mapping) or invoice.get("status") not in ("open", "uncollectible"):
+    told = _map(invoice)
+    if told.get("status") not in ("open", "uncollectible"):
         return None
-    transitions: Mapping[str, Any] = invoice.get("status_transitions") or {}
-    return _instant(transitions.get("finalized_at"))
+    return _instant(_map(told.get("status_transitions")).get("finalized_at"))
 
 
 def read_subscription(subscription: Mapping[str, Any]) -> StripeSubscription:
@@ -133,11 +139,11 @@ def read_subscription(subscription: Mapping[str, Any]) -> StripeSubscription:
     Periods stand on the items since 2025-03-31 and at the top before; an item without one takes the subscription's.
     Over several items the start is the earliest and the end the earliest: the next renewal.
     """
-    listed: Mapping[str, Any] = subscription.get("items") or {}
-    items = tuple(_item(each) for each in listed.get("data") or ())
+    listed: Sequence[Mapping[str, Any]] = _map(subscription.get("items")).get("data") or ()
+    items = tuple(_item(each) for each in listed)
     starts = [item.period_start for item in items if item.period_start is not None]
     ends = [item.period_end for item in items if item.period_end is not None]
-    pause: Mapping[str, Any] = subscription.get("pause_collection") or {}
+    pause = _map(subscription.get("pause_collection"))
     return StripeSubscription(
         id=subscription["id"],
         customer_id=id_of(subscription.get("customer")) or "",
@@ -156,7 +162,7 @@ def read_subscription(subscription: Mapping[str, Any]) -> StripeSubscription:
         pause_behavior=pause.get("behavior"),
         schedule_id=id_of(subscription.get("schedule")),
         unpaid_since=_unpaid_since(subscription.get("latest_invoice")),
-        metadata={str(key): str(value) for key, value in (subscription.get("metadata") or {}).items()},
+        metadata={key: str(value) for key, value in _map(subscription.get("metadata")).items()},
         livemode=subscription.get("livemode") is True,
     )
 

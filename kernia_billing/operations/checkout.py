@@ -14,7 +14,7 @@ from ..domain.answers import Checkout
 from ..domain.checkouts import CheckoutRow, CheckoutStatus
 from ..domain.customers import CustomerRow
 from ..domain.ids import stripe_id
-from ..domain.instants import DAY, from_seconds
+from ..domain.instants import DAY, Instant, from_seconds
 from ..domain.metadata import client_metadata, merge
 from ..domain.plans import BillingInterval, Plan
 from ..domain.references import Identity, Ref, Reference
@@ -26,6 +26,7 @@ from .core import Core
 from .customers import row_of, with_stripe
 from .intents import INTENT, create, intent_key
 from .outbox import dispatch, event
+from .pages import page_url
 from .plans import mapped_prices, price_of
 from .projections import Outcome, adopt_subscriptions, fetch, store_fetched, sync_subscription
 from .subscriptions import answer, entitling
@@ -91,16 +92,54 @@ async def upgrade(
     row = await _claim(core, customer, order)
     if row.url is not None and row.stripe_session_id is not None:
         return Checkout(row.url, row.stripe_session_id, "open", None)
+    try:
+        # Once more: another page may have been paid between the first look and the claim.
+        await _refuse_second(core, customer, order)
+    except Conflict:
+        await _note(core, row, status="expired")
+        raise
     params = _params(customer, row, order, await _trial_days(core, customer, order.plan))
-    session = await create(core, "checkout", _key(row), customer.id, "/v1/checkout/sessions", params)
-    opened = evolve(
-        row,
-        stripe_session_id=str(session["id"]),
-        url=session.get("url"),
-        expires_at=from_seconds(session["expires_at"]),
-    )
-    await core.store.transaction(lambda tx: tx.checkouts.put(opened))
-    return Checkout(opened.url, opened.stripe_session_id, "open", None)
+    try:
+        session = await create(core, "checkout", _key(row), customer.id, "/v1/checkout/sessions", params)
+    except (StripeRefused, NotFound):
+        await _note(core, row, status="expired")
+        raise
+    session_id, url = str(session["id"]), page_url(core, session)
+    if not await _note(core, row, session_id=session_id, url=url, expires_at=from_seconds(session["expires_at"])):
+        # Another order took this one's place while Stripe was asked; nobody has seen the page.
+        await _expire(core, session_id)
+        raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
+    return Checkout(url, session_id, "open", None)
+
+
+async def _note(
+    core: Core,
+    row: CheckoutRow,
+    *,
+    session_id: str | None = None,
+    url: str | None = None,
+    expires_at: Instant | None = None,
+    status: CheckoutStatus = "open",
+) -> bool:
+    """Write down what became of a checkout while it is open; says whether it was."""
+
+    def unit(tx: Transaction) -> bool:
+        tx.customers.lock(row.customer_id)
+        stored = tx.checkouts.by_id(row.id)
+        if stored is None or stored.status != "open":
+            return False
+        tx.checkouts.put(
+            evolve(
+                stored,
+                status=status,
+                stripe_session_id=session_id or stored.stripe_session_id,
+                url=url or stored.url,
+                expires_at=expires_at or stored.expires_at,
+            )
+        )
+        return True
+
+    return await core.store.transaction(unit)
 
 
 async def _order(
@@ -241,21 +280,26 @@ async def _retire(core: Core, row: CheckoutRow) -> None:
     session_id = row.stripe_session_id
     if session_id is None:
         intent = await core.store.read(lambda tx: tx.intents.get(_key(row)))
-        if intent is not None:
+        if intent is not None and intent.state != "failed":
             # The page may exist although its answer was lost: the same key gives it, so that it can be expired.
-            made = await create(core, "checkout", intent.key, row.customer_id, intent.path, intent.params)
-            session_id = str(made["id"])
-            await core.store.transaction(lambda tx: tx.checkouts.put(evolve(row, stripe_session_id=session_id)))
+            with suppress(StripeRefused, NotFound):
+                made = await create(core, "checkout", intent.key, row.customer_id, intent.path, intent.params)
+                session_id = str(made["id"])
+                await _note(core, row, session_id=session_id)
     if session_id is None:
-        await core.store.transaction(lambda tx: tx.checkouts.put(evolve(row, status="expired")))
+        await _note(core, row, status="expired")
         return
-    path = f"/v1/checkout/sessions/{session_id}/expire"
-    with suppress(StripeRefused):  # It is not open any more; what it became is read next.
-        await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))
+    await _expire(core, session_id)
     await sync_session(core, session_id)
     after = await core.store.read(lambda tx: tx.checkouts.by_id(row.id))
     if after is not None and after.status in ("complete", "processing"):
         raise AlreadySubscribed("The checkout was paid meanwhile")
+
+
+async def _expire(core: Core, session_id: str) -> None:
+    path = f"/v1/checkout/sessions/{session_id}/expire"
+    with suppress(StripeRefused, NotFound):  # It is not open any more, or there is none.
+        await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))
 
 
 def _params(customer: CustomerRow, row: CheckoutRow, order: _Order, trial_days: int) -> dict[str, Any]:
@@ -322,8 +366,8 @@ def _close(
     row = tx.checkouts.by_session(session_id)
     if row is None or row.status == status:
         return "applied"
+    customer = tx.customers.lock(row.customer_id)
     tx.checkouts.put(evolve(row, status=status))
-    customer = tx.customers.by_id(row.customer_id)
     bought = None if subscription_id is None else tx.subscriptions.by_stripe_id(subscription_id)
     if status == "complete" and customer is not None and bought is not None:
         now = core.now()
@@ -352,7 +396,8 @@ async def sync_checkout(core: Core, session_id: str, reference: Ref | None = Non
         raise NotFound("Checkout not found", code="CHECKOUT_NOT_FOUND")
     await sync_session(core, session_id)
     await dispatch(core)
-    row, customer = (await core.store.read(read)) or found
+    again = await core.store.read(read)
+    row, customer = again or found
     current = entitling(await _rows(core, customer), row.group)
     subscription = None if current is None else answer(core, customer, current, core.now())
     return Checkout(row.url if row.status == "open" else None, session_id, row.status, subscription)

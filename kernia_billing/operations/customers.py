@@ -10,9 +10,9 @@ from ..domain.ids import quantity, stripe_id
 from ..domain.instants import Instant
 from ..domain.references import Ref, Reference
 from ..errors import Conflict, InvalidInput, NotFound, Unavailable
-from ..ports.store import Transaction
+from ..ports.store import DuplicateKey, Transaction
 from .core import Core
-from .intents import INTENT, create, intent_key
+from .intents import INTENT, create, fresh_key
 from .projections import adopt_subscriptions
 from .subscriptions import answer, entitling
 
@@ -123,7 +123,7 @@ async def with_stripe(
     """The row with its Stripe customer, made where there is none."""
     if row.stripe_customer_id is not None:
         return row
-    key = intent_key("customer", row.reference.type, row.reference.id, row.id)
+    key = await fresh_key(core, "customer", row.reference.type, row.reference.id, row.id)
     params = {
         "email": email,
         "name": name,
@@ -147,7 +147,10 @@ async def _link(
         tx.customers.describe(row.id, email=email, name=name)
         return evolve(row, stripe_customer_id=stripe_customer_id)
 
-    return await core.store.transaction(unit)
+    try:
+        return await core.store.transaction(unit)
+    except DuplicateKey as taken:
+        raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED") from taken
 
 
 async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:

@@ -29,7 +29,7 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
     """Make the customer's plan grants those that its subscriptions give now.
 
     The result depends on the subscriptions and the configuration, not on the order in which news of them came: a grant
-    is named by subscription item, plan version and billing anchor, so that giving it again, also after a visit to
+    is named by subscription, item, plan version and billing anchor, so that giving it again, also after a visit to
     another plan, finds the old one. What was used moves along to the grant that takes another's place.
     """
     now = core.now()
@@ -57,7 +57,7 @@ def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> l
             item,
             customer_id=row.customer_id,
             source_type="plan",
-            source_id=f"{row.item_id}:{version.id}:{anchor}",
+            source_id=f"{row.stripe_subscription_id}:{row.item_id}:{version.id}:{anchor}",
             category=1,
             seats=row.seats or 1,
             given_at=row.trial_start or min(row.period_start or row.created_at, row.created_at),
@@ -106,14 +106,21 @@ def _rescaled(books: Books, current: Holding) -> Holding:
 def _take_over(books: Books, old: Holding, new: Holding, item: PlanItem) -> Holding:
     """Move what was used of `old` to `new`; what does not fit is forgiven.
 
-    A feature that counts things that exist always moves; a metered one may start afresh by its policy.
+    A feature that counts things that exist always moves. A metered one moves by its policy, and only within one paid
+    period: another subscription, or another billing anchor, is paid for anew.
     """
-    if item.on_plan_change == "reset" and item.kind == "metered":
+    if item.kind == "metered" and (item.on_plan_change == "reset" or not _same_period(old.grant, new.grant)):
         return new
     used = old.bucket.used
     carried = carry_usage(new.bucket.used + used, new.grant.amount) - new.bucket.used
     books.move(old, -used, "carry")
     return books.move(new, max(carried, 0), "carry")
+
+
+def _same_period(old: Grant, new: Grant) -> bool:
+    """Whether two grants come from one subscription and count their periods from one anchor."""
+    subscription = new.source_id.partition(":")[0]
+    return old.source_id.partition(":")[0] == subscription and old.anchor_at == new.anchor_at
 
 
 def _end(tx: Transaction, grant: Grant, now: Instant, *, replaced: bool) -> None:

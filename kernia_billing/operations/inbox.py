@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
 
 from ..domain.answers import Receipt
-from ..domain.instants import HOUR, MINUTE, SECOND, from_seconds
+from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant, from_seconds
 from ..domain.subscriptions import id_of, subscription_of_invoice
 from ..domain.webhooks import InboxRow, InboxStatus
 from ..errors import BillingError, InvalidInput, InvalidSignature, ProviderNotConfigured
@@ -43,10 +44,14 @@ HANDLED = (
 )
 """The event types that change something here; an endpoint at Stripe has to be subscribed to them."""
 MAX_ATTEMPTS = 12
-"""After so many failures an event is `dead`: kept with its error, and no longer retried by itself."""
+"""After so many failures an event is `dead`: kept with its error, and no longer retried by itself. While Stripe or the
+database is down, only once it has waited three days too."""
 _LEASE = 5 * MINUTE
 _LONGEST_WAIT = 6 * HOUR
+_PATIENCE = 3 * DAY
+"""So long Stripe repeats an event (Stripe, "Webhooks: retries"); before that an outage is not held against it."""
 _EVENT_ID = re.compile(r"evt_[A-Za-z0-9_]{1,250}")
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,250}")
 
 
 async def receive(core: Core, body: bytes, signature: str) -> Receipt:
@@ -64,7 +69,7 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
     now = core.now()
     core.verifier.verify(body, signature, now)
     row = _read(body, now)
-    note = None if core.livemode is None or row.livemode == core.livemode else "livemode mismatch"
+    note = _foreign(core, row)
     if note is not None:
         row = evolve(row, status="ignored", note=note)
     if not await core.store.transaction(lambda tx: _add(core, tx, row)):
@@ -76,6 +81,13 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
     receipt = await process(core, row.account, row.event_id)
     await dispatch(core)
     return receipt
+
+
+def _foreign(core: Core, row: InboxRow) -> str | None:
+    """Why an event is none of ours, although it was signed for us; None where it is."""
+    if core.livemode is not None and row.livemode != core.livemode:
+        return "livemode mismatch"
+    return "of a connected account" if row.account else None
 
 
 def _add(core: Core, tx: Transaction, row: InboxRow) -> bool:
@@ -97,31 +109,30 @@ def _read(body: bytes, now: int) -> InboxRow:
     except (ValueError, RecursionError) as broken:
         raise InvalidSignature from broken
     envelope = _object(told)
-    event_id, kind = envelope.get("id"), envelope.get("type")
+    event_id, kind = envelope.get("id"), _word(envelope.get("type"))
     subject = _object(_object(envelope.get("data")).get("object"))
     if (
         envelope.get("object") != "event"
         or not isinstance(event_id, str)
         or not _EVENT_ID.fullmatch(event_id)
-        or not isinstance(kind, str)
-        or not 0 < len(kind) <= 250
+        or not kind
+        or (envelope.get("account") is not None and not _word(envelope["account"]))
     ):
         raise InvalidSignature
     try:
         created = from_seconds(envelope.get("created", 0))
-    except InvalidInput as broken:
+        kept = _subject(subject)
+    except (InvalidInput, AttributeError) as broken:
         raise InvalidSignature from broken
-    account = envelope.get("account")
-    version = envelope.get("api_version")
     return InboxRow(
-        account=account if isinstance(account, str) else "",
+        account=_word(envelope.get("account")),
         event_id=event_id,
         type=kind,
         livemode=envelope.get("livemode") is True,
-        api_version=version if isinstance(version, str) else None,
-        object_kind=_text(subject.get("object")),
-        object_id=_text(subject.get("id")),
-        payload=_subject(subject),
+        api_version=_word(envelope.get("api_version"))[:50] or None,
+        object_kind=_word(subject.get("object")),
+        object_id=_word(subject.get("id")),
+        payload=kept,
         created_at=created,
         received_at=now,
         status="received",
@@ -137,8 +148,9 @@ def _object(value: object) -> Mapping[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
-def _text(value: object) -> str:
-    return value[:255] if isinstance(value, str) else ""
+def _word(value: object) -> str:
+    """A name or an id that can be stored anywhere and stand in a path; "" for everything else."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
 def _subject(subject: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +161,7 @@ def _subject(subject: Mapping[str, Any]) -> dict[str, Any]:
         kept["subscription"] = subscription_of_invoice(subject)
     elif subject.get("object") == "checkout.session":
         kept["subscription"] = id_of(subject.get("subscription"))
-    return {name: value for name, value in kept.items() if value is not None}
+    return {name: value for name, value in kept.items() if _word(value)}
 
 
 async def process(core: Core, account: str, event_id: str) -> Receipt:
@@ -165,7 +177,7 @@ async def process(core: Core, account: str, event_id: str) -> Receipt:
     try:
         outcome = await _handle(core, row)
     except Exception as failure:
-        await _finish(core, row, *_failed(row, failure), lease_until=now + _wait(row))
+        await _finish(core, row, *_failed(row, failure, now), lease_until=now + _wait(row))
         raise
     if outcome in ("ignored", "unmatched"):
         await _finish(core, row, outcome, f"{row.type}: {outcome}")
@@ -174,8 +186,9 @@ async def process(core: Core, account: str, event_id: str) -> Receipt:
     return Receipt(event_id, "applied")
 
 
-def _failed(row: InboxRow, failure: Exception) -> tuple[InboxStatus, str]:
-    status: InboxStatus = "dead" if row.attempts >= MAX_ATTEMPTS else "failed"
+def _failed(row: InboxRow, failure: Exception, now: Instant) -> tuple[InboxStatus, str]:
+    outage = isinstance(failure, BillingError) and failure.retryable and now - row.received_at < _PATIENCE
+    status: InboxStatus = "dead" if row.attempts >= MAX_ATTEMPTS and not outage else "failed"
     code = failure.code if isinstance(failure, BillingError) else type(failure).__name__
     return status, code
 
@@ -192,7 +205,7 @@ async def _finish(core: Core, row: InboxRow, status: InboxStatus, note: str | No
 
 async def _handle(core: Core, row: InboxRow) -> Outcome:
     """Bring what the event is about up to date. The type says which object, never which state."""
-    if row.account or row.type not in HANDLED or not row.object_id:
+    if row.type not in HANDLED or not row.object_id:
         return "ignored"
     noun = row.type.split(".", 1)[0]
     if row.type.startswith("customer.subscription."):
@@ -211,8 +224,7 @@ async def retry_due(core: Core, limit: int = 100) -> int:
     """Work on the events that wait: failed ones whose time has come, and those that a crash left behind."""
     due = await core.store.read(lambda tx: tx.inbox.due(core.now(), limit))
     for row in due:
-        try:
+        # Whatever it is, it stands with the event now, and must not keep the others waiting.
+        with suppress(Exception):
             await process(core, row.account, row.event_id)
-        except BillingError:
-            continue
     return len(due)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from ..domain.instants import HOUR, SECOND
 from ..domain.outbound import IntentRow
-from ..errors import Unavailable
+from ..errors import NotFound, StripeRefused, Unavailable
+from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from .core import Core
 
@@ -42,6 +44,7 @@ async def create(
 
     Raises:
         Unavailable: Stripe does not answer; the next call with this key goes on where this one ended.
+        StripeRefused, NotFound: Stripe will not create it, now or later: the intent has failed, and is sent no more.
     """
     row = IntentRow(key, operation, customer_id, path, params, "pending", None, core.now())
     intent = await core.store.transaction(lambda tx: tx.intents.add(row))
@@ -50,10 +53,28 @@ async def create(
         return await stripe.request("GET", f"{intent.path}/{intent.stripe_id}")
     made = await find(core, intent) if core.now() - intent.created_at > KEY_LIFE else None
     if made is None:
-        made = await _send(core, intent)
+        try:
+            made = await _send(core, intent)
+        except (StripeRefused, NotFound):
+            await core.store.transaction(lambda tx: tx.intents.finish(intent.key, "failed", None))
+            raise
     stripe_id = str(made["id"])
     await core.store.transaction(lambda tx: tx.intents.finish(intent.key, "done", stripe_id))
     return made
+
+
+async def fresh_key(core: Core, *parts: str) -> str:
+    """The key of these parts, of the first attempt at it that Stripe has not refused."""
+
+    def unit(tx: Transaction) -> str:
+        for attempt in count():
+            key = intent_key(*parts) if attempt == 0 else intent_key(*parts, str(attempt))
+            known = tx.intents.get(key)
+            if known is None or known.state != "failed":
+                return key
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    return await core.store.read(unit)
 
 
 async def _send(core: Core, intent: IntentRow) -> StripeObject:

@@ -12,26 +12,38 @@ _SETTING = "stripe_mode"
 
 
 class OneMode:
-    """A store that, before its first unit, records the mode of the Stripe key, or refuses another one than recorded.
+    """A store that records the mode of the Stripe key with its first write, and refuses another one than recorded.
 
     Checked at first use and not at construction: an application that is merely imported opens no connection.
     """
 
     def __init__(self, store: Store, *, livemode: bool | None) -> None:
         self._store = store
-        self._livemode = livemode
+        self._mode = "live" if livemode else "test"
         self._checked = livemode is None
 
     async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
         """Run a unit in a transaction; see `Store`."""
-        if not self._checked:
+        if self._checked:
+            return await self._store.transaction(unit, host=host)
+        if host is None:
             await self._check()
-        return await self._store.transaction(unit, host=host)
+            return await self._store.transaction(unit)
+
+        def checked(tx: Transaction) -> T:
+            # In the host's transaction, because one of our own could wait for it for ever.
+            self._judge(tx.settings.add(_SETTING, self._mode))
+            return unit(tx)
+
+        return await self._store.transaction(checked, host=host)
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a unit that only reads; see `Store`."""
         if not self._checked:
-            await self._check()
+            known = await self._store.read(lambda tx: tx.settings.get(_SETTING))
+            if known is not None:
+                self._judge(known)
+                self._checked = True
         return await self._store.read(unit)
 
     async def close(self) -> None:
@@ -39,14 +51,14 @@ class OneMode:
         await self._store.close()
 
     async def _check(self) -> None:
-        mode = "live" if self._livemode else "test"
-
-        def recorded(tx: Transaction) -> str | None:
-            return tx.settings.get(_SETTING)
-
-        known = await self._store.read(recorded)
+        known = await self._store.read(lambda tx: tx.settings.get(_SETTING))
         if known is None:
-            known = await self._store.transaction(lambda tx: tx.settings.add(_SETTING, mode))
-        if known != mode:
-            raise ConfigError([f"database: it holds {known}-mode billing, and stripe_key is a {mode}-mode key"])
+            known = await self._store.transaction(lambda tx: tx.settings.add(_SETTING, self._mode))
+        self._judge(known)
         self._checked = True
+
+    def _judge(self, known: str) -> None:
+        if known != self._mode:
+            raise ConfigError(
+                [f"database: it holds {known}-mode billing, and stripe_key is a {self._mode}-mode key"]
+            )

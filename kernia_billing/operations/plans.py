@@ -117,11 +117,15 @@ async def map_price(core: Core, price_id: str, plan: str, interval: BillingInter
             raise NotFound("The price was not imported: run catalog.sync() first", code="PRICE_NOT_FOUND")
         if not price.active:
             raise InvalidInput("names an inactive price", field="price_id")
-        if price.interval != interval:
-            raise InvalidInput(f"the price is billed by {price.interval or 'single payment'}", field="interval")
+        if price.interval != interval or price.interval_count != 1:
+            raise InvalidInput(f"the price is billed {_rhythm(price)}", field="interval")
         tx.catalog.map_price(mapping)
 
     await core.store.transaction(unit)
+
+
+def _rhythm(price: PriceRow) -> str:
+    return "once" if price.interval is None else f"every {price.interval_count or 1} {price.interval}"
 
 
 async def views(core: Core) -> Sequence[PlanView]:

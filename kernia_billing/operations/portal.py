@@ -8,6 +8,7 @@ from ..domain.answers import Portal
 from ..domain.references import Ref
 from ..errors import InvalidInput, NotFound
 from .core import Core
+from .pages import page_url
 
 Flow = Literal["payment_method", "cancel", "update"]
 
@@ -38,7 +39,7 @@ async def portal(
     }
     key = core.ids.new("portal")
     session = await core.provider().request("POST", "/v1/billing_portal/sessions", params, idempotency_key=key)
-    return Portal(str(session["url"]))
+    return Portal(page_url(core, session))
 
 
 async def _flow(core: Core, customer_id: str, flow: Flow) -> dict[str, Any]:

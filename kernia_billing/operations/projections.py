@@ -15,6 +15,7 @@ from ..domain.catalog import price_row, product_row
 from ..domain.customers import CustomerRow
 from ..domain.instants import Instant
 from ..domain.subscriptions import (
+    LIVE,
     TERMINAL,
     StripeSubscription,
     SubscriptionRow,
@@ -95,16 +96,21 @@ async def adopt_subscriptions(core: Core, customer: CustomerRow, *, ended: bool 
     """
     rows = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer.id))
     known = {row.stripe_subscription_id: row.status for row in rows}
+    missing = {row.stripe_subscription_id for row in rows if row.status in LIVE}
     params: dict[str, Any] = {"customer": customer.stripe_customer_id, "status": "all" if ended else None}
     after: str | None = None
     while True:
         page = await core.provider().page("/v1/subscriptions", params, after=after)
         for theirs in page.data:
+            missing.discard(str(theirs["id"]))
             if known.get(str(theirs["id"])) != theirs.get("status"):
                 await sync_subscription(core, str(theirs["id"]))
         if not page.has_more:
-            return
+            break
         after = str(page.data[-1]["id"])
+    for stripe_id in sorted(missing):
+        # Stripe lists what has not ended: the news of its end was lost.
+        await sync_subscription(core, stripe_id)
 
 
 async def sync_catalog_object(core: Core, kind: Literal["product", "price"], stripe_id: str) -> Outcome:
@@ -159,20 +165,21 @@ def _replace_all(
     now: Instant,
 ) -> None:
     """Store the row, flag what is live twice, bring the grants in line, and note the events; one unit of work."""
-    rows = [each for each in tx.subscriptions.of_customer(customer.id) if each.id != row.id]
-    rows.append(row)
-    rows.sort(key=lambda each: (each.created_at, each.id))
+    others = {each.id: each for each in tx.subscriptions.of_customer(customer.id) if each.id != row.id}
+    rows = sorted([*others.values(), row], key=lambda each: (each.created_at, each.id))
     flagged = [_flag(each, rows) for each in rows]
     for each in flagged:
-        if each not in rows or each.id == row.id:
+        if others.get(each.id) != each:
             tx.subscriptions.put(each)
-    row = next(each for each in flagged if each.id == row.id)
     books = Books(tx, core.ids, customer)
     apply_plans(core, tx, books, flagged)
     books.close()
-    previous = None if before is None else answer(core, customer, before, now)
-    current = answer(core, customer, row, now)
-    tx.outbox.add(subscription_events(core, customer, previous, current, stripe_object, now))
+    for each in flagged:
+        known = before if each.id == row.id else others[each.id]
+        previous = None if known is None else answer(core, customer, known, now)
+        current = answer(core, customer, each, now)
+        theirs: StripeObject = stripe_object if each.id == row.id else {}
+        tx.outbox.add(subscription_events(core, customer, previous, current, theirs, now))
 
 
 def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:

@@ -22,7 +22,7 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     for block in BLOCK.finditer(text):
         line = text[: block.start(1)].count("\n")
-        exec(compile("\n" * line + block.group(1), str(page), "exec"), names)  # noqa: S102 - that is the test
+        exec(compile("\n" * line + block.group(1), str(page), "exec"), names)
 
     for value in names.values():
         close = getattr(value, "dispose", None) or (

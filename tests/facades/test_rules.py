@@ -25,7 +25,11 @@ from kernia_billing.testing import AsyncStripeSimulator, StripeSimulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLANS = [Plan("pro", price_id="price_pro", features={"projects": Quantity(3)})]
-REAL = {"stripe_key": "sk_test_1234567890", "stripe_webhook_secrets": ["whsec_12345"], "base_url": "https://shop.example"}
+REAL: dict[str, Any] = {
+    "stripe_key": "sk_test_1234567890",
+    "stripe_webhook_secrets": ["whsec_12345"],
+    "base_url": "https://shop.example",
+}
 
 
 @pytest.fixture
@@ -57,12 +61,14 @@ def test_main_facades_have_the_same_names_and_arguments() -> None:
 
     assert set(theirs) == set(ours)
     for name, method in theirs.items():
-        assert inspect.signature(method).parameters == inspect.signature(ours[name]).parameters, name
+        if not isinstance(method, property):
+            assert inspect.signature(method).parameters == inspect.signature(ours[name]).parameters, name
 
 
 def test_generated_facade_is_current() -> None:
     """The blocking facade is what the generator makes of the asynchronous one."""
-    done = subprocess.run([sys.executable, "tools/facade.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "tools/facade.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout
 
@@ -92,7 +98,7 @@ def test_a_port_that_waits_is_named_and_the_transaction_rolled_back(
 def test_asynchronous_hook_on_billing_is_refused(billing: Billing) -> None:
     """`Billing` cannot await a hook: refused when it is registered, in the options and by `on`."""
 
-    async def hook(event: object) -> None:
+    async def hook(*_: object) -> None:
         """Never called."""
 
     with pytest.raises(ConfigError, match="AsyncBilling"):
@@ -161,7 +167,7 @@ def test_wrong_kind_of_client_is_refused_with_the_fix() -> None:
     ("facade", "url"),
     [(Billing, "sqlite+aiosqlite:///x.db"), (Billing, "postgresql+asyncpg:///x"), (AsyncBilling, "mysql+pymysql:///x")],
 )
-def test_wrong_kind_of_driver_is_refused_with_the_fix(facade: type[Billing] | type[AsyncBilling], url: str) -> None:
+def test_wrong_kind_of_driver_is_refused_with_the_fix(facade: type[Billing | AsyncBilling], url: str) -> None:
     """A driver of the other kind is refused at construction."""
     with pytest.raises(ConfigError, match="database"):
         facade(plans=PLANS, database=url)

@@ -29,7 +29,11 @@ PLANS = [
         seats=True,
         seat_price_id="price_seat",
         max_seats=50,
-        features={"projects": Quantity(5, per_seat=True), "messages": Metered(1_000), "files": Quantity(unlimited=True)},
+        features={
+            "projects": Quantity(5, per_seat=True),
+            "messages": Metered(1_000),
+            "files": Quantity(unlimited=True),
+        },
     ),
 ]
 
@@ -46,7 +50,8 @@ def open_billing(stripe: StripeSimulator, sqlite_url: str) -> Iterator[Callable[
     opened: list[Billing] = []
 
     def make(**options: Any) -> Billing:
-        billing = Billing(**{"stripe_client": stripe, "database": sqlite_url, "plans": PLANS, **options})
+        settled: dict[str, Any] = {"stripe_client": stripe, "database": sqlite_url, "plans": PLANS, **options}
+        billing = Billing(**settled)
         opened.append(billing)
         return billing
 
