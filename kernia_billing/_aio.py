@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
 from ._pending import Pending
+from ._service import bound
 from ._walk import Walk
 from .compose import Wiring, wire
 from .config import BillingConfig, BillingOptions
@@ -423,7 +424,7 @@ class AsyncBilling:
     @contextmanager
     def bind(self, reference: Ref) -> Generator[None]:
         """Make a reference the current one for `@requires_feature`, in jobs and tests."""
-        with self._wiring.bound(reference):
+        with bound(self._wiring, reference):
             yield
 
     async def aclose(self) -> None:

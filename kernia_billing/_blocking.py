@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 from . import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from ._drive import iterate_blocking, run_blocking
+from ._service import bound
 from .compose import wire
 from .config import BillingConfig, BillingOptions
 from .domain.answers import (
@@ -385,7 +386,7 @@ class Billing:
     @contextmanager
     def bind(self, reference: Ref) -> Generator[None]:
         """Make a reference the current one for `@requires_feature`, in jobs and tests."""
-        with self._wiring.bound(reference):
+        with bound(self._wiring, reference):
             yield
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from .domain.answers import (
     UsageEvent,
 )
 from .domain.catalog import PriceRow, ProductRow, SyncState
-from .domain.references import Action, Identity, Reference
+from .domain.references import Action, Identity, Ref, Reference
 from .errors import ConfigError, NotFound
 from .http.gate import Binding, bind
 from .http.service import HttpSettings, PortalFlow
@@ -221,9 +221,9 @@ async def _told(answer: object) -> object:
     return await cast("Awaitable[object]", answer) if isinstance(answer, Awaitable) else answer
 
 
-def bound_to(service: BillingService, reference: Reference) -> AbstractContextManager[None]:
+def bound(wiring: Wiring, reference: Ref) -> AbstractContextManager[None]:
     """Make a reference the current one for gates."""
-    return bind(Binding(service, reference=reference))
+    return bind(Binding(BillingService(wiring), reference=wiring.core.reference(reference)))
 
 
 def service_of(billing: object, *, asynchronous: bool) -> BillingService:

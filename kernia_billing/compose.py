@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from attrs import define, evolve
 
 from ._simulated import Simulated, is_simulated, receiver
 from .config import BillingConfig
-from .domain.references import Ref
 from .domain.secret import Secret
 from .domain.urls import TrustedOrigins
 from .errors import ConfigError
@@ -58,12 +57,6 @@ class Wiring:
         if self.core.stripe is not None:
             await self.core.stripe.close()
         await self.core.store.close()
-
-    def bound(self, reference: Ref) -> AbstractContextManager[None]:
-        """Make a reference the current one for gates."""
-        from ._service import BillingService, bound_to
-
-        return bound_to(BillingService(self), self.core.reference(reference))
 
 
 @contextmanager

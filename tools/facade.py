@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from . import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from ._drive import iterate_blocking, run_blocking
+from ._service import bound
 from .compose import wire
 from .config import BillingConfig, BillingOptions
 {domain}
@@ -99,7 +100,7 @@ def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> str:
     if name == "__exit__":
         return "        self.close()"
     if name == "bind":
-        return "        with self._wiring.bound(reference):\n            yield"
+        return "        with bound(self._wiring, reference):\n            yield"
     if any(isinstance(each, ast.Name) and each.id == "property" for each in node.decorator_list):
         return f"        return self._inner.{node.name}"
     call = f"self._inner.{node.name}({_arguments(node.args)})"

@@ -1,0 +1,19 @@
+"""A stateful Stripe with a clock, in process, stricter than the code that is tested against it."""
+
+from __future__ import annotations
+
+from .errors import CardDeclined, SimulatorBug, SimulatorError
+from .facade import AsyncStripeSimulator, StripeSimulator
+from .faults import Fault
+from .receiver import AsyncReceiver, Receiver
+
+__all__ = [
+    "AsyncReceiver",
+    "AsyncStripeSimulator",
+    "CardDeclined",
+    "Fault",
+    "Receiver",
+    "SimulatorBug",
+    "SimulatorError",
+    "StripeSimulator",
+]

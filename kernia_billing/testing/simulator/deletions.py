@@ -1,0 +1,28 @@
+"""Deleting a customer: its subscriptions end at once, and the id stays known as deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import customers, subscriptions
+from .errors import Json
+from .events import emit
+from .router import Call, Route
+from .search import remember
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+def _delete(world: World, call: Call) -> Json:
+    customer = customers.live(world, call.ids[0], "id", in_path=True)
+    for subscription in subscriptions.live_of(world, customer["id"]):
+        subscriptions.cancel(world, subscription)
+    emit(world, "customer.deleted", customer)
+    gone: Json = {"id": customer["id"], "object": "customer", "deleted": True}
+    world.table("customer").rows[customer["id"]] = gone
+    remember(world, gone)
+    return gone
+
+
+ROUTES = (Route("DELETE", "/v1/customers/{id}", _delete),)
