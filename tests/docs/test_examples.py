@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+
+from kernia_billing import Billing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,12 +28,10 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         exec(compile("\n" * line + block.group(1), str(page), "exec"), names)
 
     for value in names.values():
-        close = getattr(value, "dispose", None) or (
-            getattr(value, "close", None) if type(value).__name__ == "Billing" else None
-        )
-        if close is not None and not isinstance(value, type):
-            close()
-    assert names
+        if type(value) is Billing:
+            value.close()
+        elif type(value) is Engine:
+            value.dispose()
 
 
 def test_the_first_page_has_an_example() -> None:
