@@ -8,7 +8,7 @@ from ..domain.answers import Balance, Decision, Reason
 from ..domain.buckets import Allocation
 from ..domain.grants import Holding
 from ..domain.ids import entity_id
-from ..domain.instants import FOREVER, Instant, to_datetime
+from ..domain.instants import FOREVER, Instant, to_datetime, to_datetime_or_none
 from ..domain.offer import FeatureSpec
 from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, first_live
@@ -18,15 +18,24 @@ from .holdings import live_holdings
 
 def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
     """How much of a feature there is over all its holdings; overage stands apart."""
-    given = [each.bucket for each in holdings if each.grant.kind != "overage"]
-    overage = [each.bucket for each in holdings if each.grant.kind == "overage"]
-    unlimited = any(bucket.amount is None for bucket in given)
-    included = sum(bucket.amount for bucket in given if bucket.amount is not None)
-    used = sum(bucket.used for bucket in given)
-    held = sum(bucket.held for bucket in given)
-    left = sum(bucket.amount - bucket.used - bucket.held for bucket in given if bucket.amount is not None)
-    resets_at = min((bucket.period_end for bucket in given), default=FOREVER)
-    limits = [bucket.amount for bucket in overage]
+    included = used = held = left = overage_used = 0
+    unlimited = False
+    resets_at = FOREVER
+    limits: list[int | None] = []
+    for each in holdings:
+        bucket = each.bucket
+        if each.grant.kind == "overage":
+            overage_used += bucket.used
+            limits.append(bucket.amount)
+            continue
+        used += bucket.used
+        held += bucket.held
+        if bucket.amount is None:
+            unlimited = True
+        else:
+            included += bucket.amount
+            left += bucket.amount - bucket.used - bucket.held
+        resets_at = min(resets_at, bucket.period_end)
     return Balance(
         feature=feature,
         included=included,
@@ -34,8 +43,8 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
         held=held,
         remaining=None if unlimited else left,
         unlimited=unlimited,
-        resets_at=None if resets_at == FOREVER else to_datetime(resets_at),
-        overage_used=sum(bucket.used for bucket in overage),
+        resets_at=to_datetime_or_none(resets_at),
+        overage_used=overage_used,
         overage_limit=None if not limits or None in limits else sum(limit for limit in limits if limit is not None),
     )
 
@@ -117,7 +126,7 @@ def _breakdown(holdings: Sequence[Holding], allocation: Allocation) -> Sequence[
             "used": each.bucket.used,
             "held": each.bucket.held,
             "draws": drawn.get(each.bucket.id, 0),
-            "resetsAt": None if each.bucket.period_end == FOREVER else to_datetime(each.bucket.period_end),
+            "resetsAt": to_datetime_or_none(each.bucket.period_end),
         }
         for each in holdings
     )

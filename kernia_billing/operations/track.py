@@ -41,7 +41,7 @@ class _Request:
     mode: Mode
     returning: bool
     properties: Mapping[str, Property]
-    occurred_at: Instant
+    occurred_at: Instant | None
     key: str
     keyed: bool
     fingerprint: str
@@ -117,14 +117,9 @@ def _request(
     quantity(amount)
     where = entity_id(entity)
     told = event_properties(properties)
-    now = core.now()
-    when = now if occurred_at is None else to_instant(occurred_at, field="occurred_at")
-    if when > now + CLOCK_TOLERANCE:
-        raise InvalidInput("lies in the future", field="occurred_at")
-    if when < now - OLDEST_USE:
-        raise InvalidInput("lies more than 35 days back", field="occurred_at")
+    when = None if occurred_at is None else _reported(occurred_at, core.now())
     text = json.dumps(
-        ["give_back" if returning else mode, spec.key, where, amount, None if occurred_at is None else when, told],
+        ["give_back" if returning else mode, spec.key, where, amount, when, told],
         sort_keys=True,
         separators=(",", ":"),
     )
@@ -141,6 +136,16 @@ def _request(
         keyed=key is not None,
         fingerprint=hashlib.sha256(text.encode()).hexdigest(),
     )
+
+
+def _reported(occurred_at: datetime, now: Instant) -> Instant:
+    """When a use happened that is told of now."""
+    when = to_instant(occurred_at, field="occurred_at")
+    if when > now + CLOCK_TOLERANCE:
+        raise InvalidInput("lies in the future", field="occurred_at")
+    if when < now - OLDEST_USE:
+        raise InvalidInput("lies more than 35 days back", field="occurred_at")
+    return when
 
 
 async def _write(core: Core, request: _Request, host: object | None) -> Usage:
@@ -219,7 +224,7 @@ def _write_down(
         unfunded=request.quantity - funded,
         balance=balance_of(request.feature.key, holdings),
         replayed=False,
-        late=request.occurred_at < started,
+        late=request.occurred_at is not None and request.occurred_at < started,
         deductions=tuple(deductions),
     )
     books.record(
@@ -233,7 +238,7 @@ def _write_down(
             funded=funded,
             unfunded=usage.unfunded,
             mode="return" if request.returning else request.mode,
-            occurred_at=request.occurred_at,
+            occurred_at=now if request.occurred_at is None else request.occurred_at,
             received_at=now,
             properties=request.properties,
             idempotency_key=request.key,

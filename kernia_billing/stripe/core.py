@@ -21,6 +21,7 @@ from ..ports.stripe import Method, StripeObject, StripePage
 from . import quiet
 from .errors import error_of
 from .retry import RetryPolicy, may_have_acted, retry_after
+from .versions import user_agent
 from .wire import Call, NoReply, Reply, page_of, page_params, prepare
 
 CONNECT_SECONDS = 5.0
@@ -63,6 +64,7 @@ class StripeCore(ABC):
         self._policy = policy
         self._monotonic = monotonic
         quiet.hush()
+        user_agent()  # Reads the package's metadata from disk once: here, and not on an event loop later.
 
     @property
     def livemode(self) -> bool:

@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kernia_billing import Billing, FeatureDenied, IdempotencyMismatch, InsufficientBalance, InvalidInput
+from kernia_billing import (
+    Billing,
+    FeatureDenied,
+    IdempotencyMismatch,
+    InsufficientBalance,
+    InvalidInput,
+    Plan,
+    Quantity,
+)
 from kernia_billing.testing import StripeSimulator
 
 
@@ -192,6 +200,17 @@ def test_late_use_counts_now_and_says_so(billing: Billing, stripe: StripeSimulat
 
     assert usage.late
     assert [stripe.now - timedelta(days=5)] == [event.occurred_at for event in billing.usage("user_1")]
+
+
+def test_a_first_use_is_not_late(sqlite_url: str) -> None:
+    """On a clock that runs, what is counted at once is never late, not even where it opens the customer's books."""
+    with Billing(
+        stripe_client=StripeSimulator(ticking=True),
+        database=sqlite_url,
+        plans=[Plan("free", features={"projects": Quantity(1)})],
+        default_plan="free",
+    ) as billing:
+        assert not billing.consume("user_1", "projects").late
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""What the acceptance tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from kernia_billing.cli import main as upgrade_tables
+from tests.acceptance.support import Shop, install_client, shop
+from tests.servers import ServerMissing, Servers
+from tests.strictness import missing
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest, servers: Servers) -> Generator[str]:
+    """The URL of a database with the billing tables, on the engine of the parameter."""
+    try:
+        url = servers.create_database(request.param)
+    except ServerMissing as error:
+        missing(str(error))
+    upgrade_tables(["db", "upgrade", "--database", url], standalone_mode=False)
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def asgi_shop(database: str) -> Generator[Shop]:
+    """`AsyncBilling` in a Starlette application under uvicorn."""
+    with shop("asgi", database) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def installed_client(node: str, npm: str) -> str:
+    """The path of Node, once the official client is installed."""
+    install_client(npm)
+    return node
