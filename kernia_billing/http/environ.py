@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from .messages import PayloadTooLarge
@@ -97,7 +97,7 @@ def incomplete() -> RequestError:
     return RequestError("The request body is incomplete", code="INCOMPLETE_BODY")
 
 
-def body_reader(environ: Mapping[str, Any]) -> Callable[[int], Any]:
+def body_reader(environ: Mapping[str, Any]) -> Callable[[int], Awaitable[bytes]]:
     """`Request.read_body` over `wsgi.input`."""
 
     async def read(limit: int) -> bytes:

@@ -29,7 +29,7 @@ from .outbox import dispatch, event
 from .pages import page_url
 from .plans import mapped_prices, price_of
 from .projections import Outcome, adopt_subscriptions, fetch, store_fetched, sync_subscription
-from .subscriptions import answer, entitling
+from .subscriptions import answer
 
 _LIFE = DAY
 _MAX_LOCALE = 20
@@ -379,6 +379,8 @@ def _close(
 async def sync_checkout(core: Core, session_id: str, reference: Ref | None = None) -> Checkout:
     """What became of a checkout, asked of Stripe now: for the page that the buyer returns to.
 
+    `subscription` is the one that was bought in it, None as long as none was.
+
     Raises:
         NotFound: we did not open this session, or not for this reference (CHECKOUT_NOT_FOUND).
         Unavailable: Stripe or the database does not answer.
@@ -398,6 +400,6 @@ async def sync_checkout(core: Core, session_id: str, reference: Ref | None = Non
     await dispatch(core)
     again = await core.store.read(read)
     row, customer = again or found
-    current = entitling(await _rows(core, customer), row.group)
-    subscription = None if current is None else answer(core, customer, current, core.now())
+    bought = next((each for each in await _rows(core, customer) if each.id == row.subscription_id), None)
+    subscription = None if bought is None else answer(core, customer, bought, core.now())
     return Checkout(row.url if row.status == "open" else None, session_id, row.status, subscription)

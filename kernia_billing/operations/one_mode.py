@@ -59,6 +59,4 @@ class OneMode:
 
     def _judge(self, known: str) -> None:
         if known != self._mode:
-            raise ConfigError(
-                [f"database: it holds {known}-mode billing, and stripe_key is a {self._mode}-mode key"]
-            )
+            raise ConfigError([f"database: it holds {known}-mode billing, and stripe_key is a {self._mode}-mode key"])

@@ -154,7 +154,7 @@ async def _write(core: Core, request: _Request, host: object | None) -> Usage:
         if earlier is not None:
             return _replay(earlier, request)
     try:
-        answer = await core.store.transaction(lambda tx: _unit(core, tx, request), host=host)
+        answer = await core.store.transaction(lambda tx: _unit(core, tx, request, joined=host is not None), host=host)
     except DuplicateKey:
         answer = await core.store.transaction(lambda tx: _stored(tx, request), host=host)
     if isinstance(answer, Decision):
@@ -164,12 +164,12 @@ async def _write(core: Core, request: _Request, host: object | None) -> Usage:
 
 
 def _stored(tx: Transaction, request: _Request) -> Usage:
-    """The answer of whoever used the key first, where this transaction's snapshot hid it."""
-    customer = tx.customers.get(request.reference)
+    """The answer of whoever used the key first, where this transaction's snapshot hid it; it may hide the customer too."""
+    customer = tx.customers.lock_reference(request.reference)
     earlier = customer and tx.usage.by_key_locked(customer.id, request.key)
     if not earlier:
         raise Unavailable("The use could not be recorded: another one is being recorded under its key")
-    return _replay(earlier, request)
+    raise Rollback(_replay(earlier, request))
 
 
 def _replay(earlier: UsageRow, request: _Request) -> Usage:
@@ -178,7 +178,7 @@ def _replay(earlier: UsageRow, request: _Request) -> Usage:
     return evolve(read_receipt(earlier.result), replayed=True)
 
 
-def _unit(core: Core, tx: Transaction, request: _Request) -> Usage | Decision:
+def _unit(core: Core, tx: Transaction, request: _Request, *, joined: bool) -> Usage | Decision:
     """One use, whole: lock, look up the key, plan, write. A refusal and a replay leave nothing behind."""
     now = core.now()
     customer = lock_or_add(core, tx, request.reference, now)
@@ -197,6 +197,11 @@ def _unit(core: Core, tx: Transaction, request: _Request) -> Usage | Decision:
         return _write_down(books, request, holdings, draws, "return", now)
     allocation = allocate(buckets, request.feature.key, request.quantity, request.mode, entity=request.entity)
     if request.mode == "require" and not allocation.allowed:
+        if joined and request.keyed:
+            # The host's snapshot may hide that what is missing now was used under this very key.
+            earlier = tx.usage.by_key_locked(customer.id, request.key)
+            if earlier is not None:
+                raise Rollback(_replay(earlier, request))
         rows = () if holdings else tx.subscriptions.of_customer(customer.id)
         who, feature, wanted = request.reference, request.feature, request.quantity
         raise Rollback(decide(who, feature, wanted, holdings, allocation, now, subscriptions=rows))

@@ -94,7 +94,7 @@ def post(path: bytes, body: bytes, length: int | None = None) -> bytes:
 def asgi(stack: ExitStack) -> tuple[Address, bytes]:
     """The application itself under uvicorn, which keeps the request line."""
     billing, _ = async_billing()
-    return stack.enter_context(uvicorn_serving(AsgiApp(billing, identify=from_scope, read_deadline=0.3))), b""
+    return stack.enter_context(uvicorn_serving(AsgiApp(billing, identify=from_scope))), b""
 
 
 def fastapi(stack: ExitStack) -> tuple[Address, bytes]:
@@ -190,8 +190,10 @@ def test_paths_over_a_socket(server: tuple[Address, bytes], request: pytest.Fixt
 
 def test_slow_clients_over_sockets() -> None:
     """Clients that hold back their bodies meet the deadline; a check beside them is answered at once."""
+    billing, _ = async_billing()
     with ExitStack() as stack:
-        address, _ = asgi(stack)
+        app = AsgiApp(billing, identify=from_scope, read_deadline=1.0)
+        address = stack.enter_context(uvicorn_serving(app))
         slow = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(50)]
         for each in slow:
             each.sendall(post(b"/billing/track", b"{", 20))

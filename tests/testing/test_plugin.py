@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHOP = '''
+SHOP = """
 from kernia_billing import {facade}, FeatureDenied, Metered, Plan, Quantity, requires_feature
 
 billing = {facade}(
@@ -28,8 +28,8 @@ billing.on("subscription.activated")(lambda event: heard.append(event.reference.
 @requires_feature("projects")
 def export() -> str:
     return "done"
-'''
-BLOCKING = '''
+"""
+BLOCKING = """
 import pytest
 import shop
 from kernia_billing import FeatureDenied, IdempotencyMismatch
@@ -66,8 +66,8 @@ def test_counts_once(billing, stripe):
 
 def test_every_test_begins_anew(billing, stripe):
     assert billing.customers.get("org_1") is None
-'''
-ASYNCHRONOUS = '''
+"""
+ASYNCHRONOUS = """
 import pytest
 
 
@@ -82,7 +82,7 @@ async def test_story(async_billing, async_stripe):
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
-'''
+"""
 
 
 def _run(folder: Path, shop: str, tests: str, target: str = "shop:billing") -> subprocess.CompletedProcess[str]:
