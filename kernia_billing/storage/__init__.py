@@ -1,0 +1,1 @@
+"""The database adapter: the store port over SQLAlchemy Core, on SQLite, PostgreSQL and MySQL/MariaDB."""

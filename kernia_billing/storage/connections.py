@@ -1,0 +1,253 @@
+"""Where a blocking store takes its connections from, and what it does with them afterwards."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Protocol, Self
+
+from sqlalchemy import URL, Connection, Engine, exc
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from .dialects import Flavour, flavour_of
+from .engines import PLACES, blocking_engine, is_memory
+
+_WAIT = 30.0
+_ORPHANS: list[object] = []
+"""What a forked process inherited and must neither use nor close: the connections are its parent's."""
+
+
+class Reader:
+    """A connection to read by, and a cursor of its driver, until the end of a `with` block gives them back."""
+
+    __slots__ = ("_give_back", "connection", "cursor")
+
+    def __init__(self, connection: Connection, give_back: Callable[[Reader, BaseException | None], None]) -> None:
+        self.connection = connection
+        self.cursor = connection.connection.cursor()
+        self._give_back = give_back
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._give_back(self, error)
+
+    def close(self, _error: BaseException | None = None) -> None:
+        """Close both."""
+        if not self.connection.invalidated:
+            self.cursor.close()
+        self.connection.close()
+
+
+class Connections(Protocol):
+    """Connections of one database, for one unit at a time each."""
+
+    @property
+    def flavour(self) -> Flavour:
+        """The kind of database."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes."""
+        ...
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A connection that is in no transaction."""
+        ...
+
+    def reading(self) -> Reader:
+        """A connection that begins none, and a cursor on it."""
+        ...
+
+    def close(self) -> None:
+        """Close what is ours."""
+        ...
+
+
+def of_url(url: URL) -> Connections:
+    """The connections of a URL, by blocking engines of our own.
+
+    Raises:
+        ConfigError: there is no blocking driver for it.
+    """
+    if url.get_backend_name() == "sqlite" and is_memory(url):
+        return Held(blocking_engine(url), owned=True)
+    return Owned(blocking_engine(url), blocking_engine(url, "read"))
+
+
+def of_engine(engine: Engine) -> Connections:
+    """The connections of the host's engine, used as it is."""
+    return Held(engine) if isinstance(engine.pool, (StaticPool, SingletonThreadPool)) else Borrowed(engine)
+
+
+def _turn(flavour: Flavour) -> AbstractContextManager[object]:
+    """SQLite has one writer: threads that queue here are not starved by its lock, which is polled for."""
+    return threading.Lock() if flavour == "sqlite" else nullcontext()
+
+
+class Owned:
+    """Engines of our own: one for units, and one whose connections never begin a transaction.
+
+    The latter's are kept at hand between reads, which would otherwise spend more time in the pool than in the database.
+    There are `PLACES` of them, and callers wait for a place here: one that waited in the pool would not hear of those
+    that are kept.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine) -> None:
+        self.engine = writer
+        self.flavour: Flavour = flavour_of(writer.dialect.name)
+        self._reader = reader
+        self._turn = _turn(self.flavour)
+        self._kept: deque[Reader] = deque()
+        self._places = threading.Semaphore(PLACES)
+        self._process = os.getpid()
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A connection that is in no transaction."""
+        self._notice_fork()
+        with self._turn, self.engine.connect() as connection:
+            yield connection
+
+    def reading(self) -> Reader:
+        """A connection that begins none, and a cursor on it."""
+        self._notice_fork()
+        if not self._places.acquire(timeout=_WAIT):
+            raise exc.TimeoutError
+        try:
+            return self._kept.pop()
+        except IndexError:
+            return self._another()
+
+    def _another(self) -> Reader:
+        try:
+            return Reader(self._reader.connect(), self._take_back)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _take_back(self, reader: Reader, error: BaseException | None) -> None:
+        try:
+            self._keep(reader, error)
+        finally:
+            self._places.release()
+
+    def _keep(self, reader: Reader, error: BaseException | None) -> None:
+        if error is not None:
+            if not isinstance(error, Exception):
+                # Interrupted or cancelled in the middle of an answer.
+                reader.connection.invalidate()
+            if reader.connection.invalidated:
+                # A connection that was lost is seldom lost alone.
+                self._drop()
+        if reader.connection.invalidated:
+            reader.close()
+        else:
+            self._kept.append(reader)
+
+    def _drop(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._kept.pop().close()
+
+    def _notice_fork(self) -> None:
+        if self._process != os.getpid():
+            _ORPHANS.extend((*self._kept, self.engine.pool, self._reader.pool))
+            self._kept = deque()
+            self._places = threading.Semaphore(PLACES)
+            self._turn = _turn(self.flavour)
+            self.engine.dispose(close=False)
+            self._reader.dispose(close=False)
+            self._process = os.getpid()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._notice_fork()
+        self._drop()
+        self.engine.dispose()
+        self._reader.dispose()
+
+
+class Borrowed:
+    """The host's engine: its pool, its events, and our isolation level on the connections that we take."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.flavour: Flavour = flavour_of(engine.dialect.name)
+        self._writer = self._reader = engine
+        if self.flavour != "sqlite":
+            self._writer = engine.execution_options(isolation_level="READ COMMITTED")
+            self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """A connection that is in no transaction."""
+        with self._writer.connect() as connection:
+            yield connection
+
+    def reading(self) -> Reader:
+        """A connection that begins none, and a cursor on it."""
+        return Reader(self._reader.connect(), Reader.close)
+
+    def close(self) -> None:
+        """Nothing: the engine is the host's."""
+
+
+class Held:
+    """The one connection of an SQLite database in memory, taken once and given back last.
+
+    Giving it back would roll back what the host has open on it. A pool that has one connection per thread is a
+    database per thread.
+    """
+
+    def __init__(self, engine: Engine, *, owned: bool = False) -> None:
+        self.engine = engine
+        self.flavour: Flavour = flavour_of(engine.dialect.name)
+        self._owned = owned
+        self._per_thread = isinstance(engine.pool, SingletonThreadPool)
+        self._lock = threading.RLock()
+        self._held: dict[int, Connection] = {}
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """The connection, while nobody else of ours has it."""
+        with self._lock:
+            yield self._connection()
+
+    def reading(self) -> Reader:
+        """The same, and a cursor on it."""
+        self._lock.acquire()
+        try:
+            return Reader(self._connection(), self._release)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _release(self, reader: Reader, error: BaseException | None) -> None:
+        try:
+            if not reader.connection.invalidated:
+                reader.cursor.close()
+        finally:
+            self._lock.release()
+
+    def _connection(self) -> Connection:
+        key = threading.get_ident() if self._per_thread else 0
+        connection = self._held.get(key)
+        if connection is None or connection.invalidated:
+            connection = self._held[key] = self.engine.connect()
+        return connection
+
+    def close(self) -> None:
+        """Give the connection back; close it where the engine is ours."""
+        with self._lock:
+            if self._owned:
+                for connection in self._held.values():
+                    connection.close()
+                self.engine.dispose()
+            self._held.clear()

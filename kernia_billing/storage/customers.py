@@ -1,0 +1,142 @@
+"""billing_customer: who is billed, and the lock of everything counted for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+
+from ..domain.customers import CustomerRow
+from ..domain.instants import Instant
+from ..domain.references import Reference
+from ..ports.store import DuplicateKey
+from .db import Noun, Row
+from .dialects import change, insert_new
+from .pages import Pages
+from .tables import customer as t
+from .types import number_param, text_param
+
+COLUMNS = (
+    t.c.id,
+    t.c.customer_type,
+    t.c.reference_id,
+    t.c.stripe_customer_id,
+    t.c.email,
+    t.c.name,
+    t.c.ledger_seq,
+    t.c.config_epoch,
+    t.c.plan,
+    t.c.plan_until,
+    t.c.created_at,
+)
+"""What `read_customer` reads, in its order."""
+
+HAS_REFERENCE = (t.c.customer_type == text_param("type_")) & (t.c.reference_id == text_param("reference"))
+_HAS_ID = t.c.id == text_param("customer")
+_STRIPE = text_param("stripe")
+
+_GET = select(*COLUMNS).where(HAS_REFERENCE)
+_BY_ID = select(*COLUMNS).where(_HAS_ID)
+_BY_STRIPE_ID = select(*COLUMNS).where(t.c.stripe_customer_id == _STRIPE)
+_ADD = insert_new(t, "customer_type", "reference_id")
+_NEXT = update(t).values(ledger_seq=t.c.ledger_seq + 1)
+_LOCK = change(_NEXT.where(_HAS_ID), _BY_ID)
+_LOCK_REFERENCE = change(_NEXT.where(HAS_REFERENCE), _GET)
+_LINK = (
+    update(t)
+    .values(stripe_customer_id=_STRIPE)
+    .where(_HAS_ID, t.c.stripe_customer_id.is_(None) | (t.c.stripe_customer_id == _STRIPE))
+)
+_SET_EMAIL = update(t).values(email=text_param("email_")).where(_HAS_ID)
+_SET_NAME = update(t).values(name=text_param("name_")).where(_HAS_ID)
+_SET_PLAN = (
+    update(t)
+    .values(plan=text_param("plan_"), plan_until=number_param("until"), config_epoch=t.c.config_epoch + 1)
+    .where(_HAS_ID)
+)
+_PAGES = Pages(
+    select(*COLUMNS).where(t.c.id > text_param("after")).order_by(t.c.id), plan=t.c.plan == text_param("plan_")
+)
+
+
+def _by_reference(reference: Reference) -> dict[str, Any]:
+    return {"type_": reference.type, "reference": reference.id}
+
+
+def read_customer(row: Row, reference: Reference | None = None) -> CustomerRow:
+    """The customer of a row of `COLUMNS`; the reference is read too where it is not known."""
+    return CustomerRow(row[0], reference or Reference(row[2], row[1]), *row[3:])
+
+
+def _read(row: Row | None) -> CustomerRow | None:
+    return None if row is None else read_customer(row)
+
+
+class Customers(Noun):
+    """The port of the same name."""
+
+    __slots__ = ()
+
+    def get(self, reference: Reference) -> CustomerRow | None:
+        """The customer of a reference."""
+        return _read(self._db.one(_GET, _by_reference(reference)))
+
+    def by_id(self, customer_id: str) -> CustomerRow | None:
+        """The customer with this local id."""
+        return _read(self._db.one(_BY_ID, {"customer": customer_id}))
+
+    def by_stripe_id(self, stripe_customer_id: str) -> CustomerRow | None:
+        """The customer that is this one at Stripe."""
+        return _read(self._db.one(_BY_STRIPE_ID, {"stripe": stripe_customer_id}))
+
+    def add(self, row: CustomerRow) -> bool:
+        """Insert unless the reference has a row already; says whether it was inserted."""
+        values = {
+            "id": row.id,
+            "customer_type": row.reference.type,
+            "reference_id": row.reference.id,
+            "stripe_customer_id": row.stripe_customer_id,
+            "email": row.email,
+            "name": row.name,
+            "ledger_seq": row.ledger_seq,
+            "config_epoch": row.config_epoch,
+            "plan": row.plan,
+            "plan_until": row.plan_until,
+            "created_at": row.created_at,
+        }
+        if self._db.insert_new(_ADD, values):
+            return True
+        if self._db.flavour == "mysql" and self.get(row.reference) is None:
+            # There the row may have met any of the unique keys.
+            raise DuplicateKey
+        return False
+
+    def lock(self, customer_id: str) -> CustomerRow | None:
+        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction."""
+        return _read(self._db.change(_LOCK, {"customer": customer_id}))
+
+    def lock_reference(self, reference: Reference) -> CustomerRow | None:
+        """`lock`, by reference."""
+        return _read(self._db.change(_LOCK_REFERENCE, _by_reference(reference)))
+
+    def link(self, customer_id: str, stripe_customer_id: str) -> bool:
+        """Set the Stripe id where there is none; says whether the row has this id now."""
+        return self._db.run(_LINK, {"customer": customer_id, "stripe": stripe_customer_id}) == 1
+
+    def describe(self, customer_id: str, *, email: str | None, name: str | None) -> None:
+        """Set e-mail and name; None leaves what is there."""
+        if email is not None:
+            self._db.run(_SET_EMAIL, {"customer": customer_id, "email_": email})
+        if name is not None:
+            self._db.run(_SET_NAME, {"customer": customer_id, "name_": name})
+
+    def set_plan(self, customer_id: str, plan: str | None, until: Instant) -> None:
+        """Set the plan that is live, and raise `config_epoch`."""
+        self._db.run(_SET_PLAN, {"customer": customer_id, "plan_": plan, "until": until})
+
+    def page(self, *, plan: str | None, limit: int, after: str | None) -> Sequence[CustomerRow]:
+        """Customers in the order of their ids."""
+        statement = _PAGES.given(plan=plan)
+        rows = self._db.all(statement, {"after": after or "", "limit": limit, "plan_": plan})
+        return [read_customer(row) for row in rows]

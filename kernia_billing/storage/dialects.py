@@ -1,0 +1,127 @@
+"""Where the databases differ: one statement, as each of them has to be told it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+from sqlalchemy import Insert, Select, Table, Update, func
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.base import Executable
+
+from ..errors import ConfigError
+from .types import MYSQL
+
+AnySelect = Select[*tuple[Any, ...]]
+Flavour = Literal["sqlite", "postgresql", "mysql"]
+
+_MET = 2
+"""What MySQL answers as "last insert id" when an insert met an existing row. Without an AUTO_INCREMENT column it is 0
+after a real insert. Affected rows would not tell: drivers that count found rows say 1 in both cases."""
+
+
+def flavour_of(dialect: str) -> Flavour:
+    """Which of the three kinds of database SQLAlchemy means by the name of a dialect.
+
+    Raises:
+        ConfigError: none of them.
+    """
+    if dialect in MYSQL:
+        return "mysql"
+    match dialect:
+        case "sqlite" | "postgresql":
+            return dialect
+        case _:
+            pass
+    raise ConfigError([f"database: {dialect} is not one of SQLite, PostgreSQL, MySQL and MariaDB"])
+
+
+@frozen(eq=False)
+class Variants:
+    """One statement in its three forms."""
+
+    sqlite: Executable
+    postgresql: Executable
+    mysql: Executable
+
+    def of(self, flavour: Flavour) -> Executable:
+        """The form for a database."""
+        form: Executable = getattr(self, flavour)
+        return form
+
+
+@frozen(eq=False)
+class Change:
+    """An UPDATE of at most one row that answers with the row after it: at once, or by a SELECT where it cannot."""
+
+    update: Executable
+    returning: Executable
+    select: Executable
+
+
+def insert_new(table: Table, *key: str) -> Variants:
+    """Insert a row unless `key` is taken; every other failure stays one. See `was_inserted`."""
+
+    def form(insert: Any) -> Any:
+        return insert.on_conflict_do_nothing(index_elements=key).execution_options(preserve_rowcount=True)
+
+    duplicate = func.IF(func.LAST_INSERT_ID(_MET), table.c[key[0]], table.c[key[0]])
+    return Variants(
+        sqlite=form(sqlite.insert(table)),
+        postgresql=form(postgresql.insert(table)),
+        mysql=mysql.insert(table).on_duplicate_key_update({key[0]: duplicate}),
+    )
+
+
+def was_inserted(flavour: Flavour, rows: int, last_insert_id: Callable[[], int | None]) -> bool:
+    """Whether an `insert_new` inserted its row."""
+    return last_insert_id() != _MET if flavour == "mysql" else rows == 1
+
+
+def upsert(table: Table, *key: str, keep: Sequence[str] = ()) -> Variants:
+    """Insert a row, or overwrite everything but its key and `keep` where the key is taken."""
+    columns = [column.name for column in table.columns if column.name not in (*key, *keep)]
+
+    def forms(insert: Any) -> Any:
+        return insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in columns})
+
+    on_mysql = mysql.insert(table)
+    return Variants(
+        sqlite=forms(sqlite.insert(table)),
+        postgresql=forms(postgresql.insert(table)),
+        mysql=on_mysql.on_duplicate_key_update({name: on_mysql.inserted[name] for name in columns}),
+    )
+
+
+def count_up(table: Table, column: str, *key: str) -> Variants:
+    """Insert a row, or raise its `column` by one where `key` is taken."""
+
+    def forms(insert: Any) -> Any:
+        return insert.on_conflict_do_update(index_elements=key, set_={column: table.c[column] + 1})
+
+    return Variants(
+        sqlite=forms(sqlite.insert(table)),
+        postgresql=forms(postgresql.insert(table)),
+        mysql=mysql.insert(table).on_duplicate_key_update({column: table.c[column] + 1}),
+    )
+
+
+def locking(select: AnySelect, *, on_postgresql: bool = False) -> Variants:
+    """A read that sees the newest rows and holds them.
+
+    On MySQL an older snapshot of the transaction would hide what was committed since. On PostgreSQL every statement
+    under READ COMMITTED sees the newest, so that only rows which must be held need it. SQLite has one writer.
+    """
+    held = select.with_for_update()
+    return Variants(sqlite=select, postgresql=held if on_postgresql else select, mysql=held)
+
+
+def change(update: Update, select: AnySelect) -> Change:
+    """`update`, and `select` for what the row is after it: the same columns, found by the same parameters."""
+    return Change(update, update.returning(*select.selected_columns), select)
+
+
+def plain_insert(table: Table) -> Insert:
+    """Insert a row; a taken key is an error."""
+    return table.insert()

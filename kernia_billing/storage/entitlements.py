@@ -1,0 +1,181 @@
+"""billing_entitlement and billing_bucket: what was given, and how much of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+import attrs
+from sqlalchemy import ColumnElement, FromClause, and_, select, update
+
+from ..domain.customers import CustomerRow
+from ..domain.grants import BucketRow, Grant
+from ..domain.instants import Instant
+from ..domain.period import Interval, Unit
+from ..domain.references import Reference
+from ..ports.store import Held
+from . import customers, tables
+from .db import Noun, Row, Shape
+from .dialects import AnySelect, insert_new, locking, plain_insert
+from .hot import HotSelect
+from .types import number_param, text_param
+
+_grant, _bucket = tables.entitlement, tables.bucket
+_GRANT_SHAPE = Shape(Grant, _grant, skip=("interval",), feature="feature_key", entity="entity_id")
+_GRANT = (*_GRANT_SHAPE.columns, _grant.c.interval_unit, _grant.c.interval_count)
+_INTERVAL_AT = [field.name for field in attrs.fields(Grant)].index("interval")
+_BUCKET = (
+    _bucket.c.id,
+    _bucket.c.period_no,
+    _bucket.c.period_start,
+    _bucket.c.period_end,
+    _bucket.c.amount,
+    _bucket.c.used,
+    _bucket.c.held,
+    _bucket.c.closed_at,
+)
+"""What a bucket does not share with its grant."""
+_BUCKET_AT = len(_GRANT)
+_CUSTOMER_AT = _BUCKET_AT + len(_BUCKET)
+_NOW = number_param("now")
+_IS_CURRENT = and_(
+    _bucket.c.entitlement_id == _grant.c.id,
+    _bucket.c.period_end > _NOW,
+    _bucket.c.period_start <= _NOW,
+    _bucket.c.closed_at > _NOW,
+)
+_SIZES = (1, 4, 16)
+"""How many features a statement names; shorter lists repeat their last one, longer ones read all features."""
+
+
+_NAMES = [f"feature_{index}" for index in range(max(_SIZES))]
+
+
+def _among(size: int) -> tuple[ColumnElement[bool], ...]:
+    return (_grant.c.feature_key.in_([text_param(name) for name in _NAMES[:size]]),) if size else ()
+
+
+def _of_reference(size: int) -> AnySelect:
+    is_open = and_(_grant.c.customer_id == tables.customer.c.id, _grant.c.closed_at > _NOW, *_among(size))
+    joined = tables.customer.outerjoin(_grant, is_open).outerjoin(_bucket, _IS_CURRENT)
+    return select(*_GRANT, *_BUCKET, *customers.COLUMNS).select_from(joined).where(customers.HAS_REFERENCE)
+
+
+def _of_customer(size: int) -> AnySelect:
+    joined: FromClause = _grant.outerjoin(_bucket, _IS_CURRENT)
+    is_open = (_grant.c.customer_id == text_param("customer"), _grant.c.closed_at > _NOW, *_among(size))
+    return select(*_GRANT, *_BUCKET).select_from(joined).where(*is_open)
+
+
+_OF_REFERENCE = {size: HotSelect(_of_reference(size)) for size in (*_SIZES, 0)}
+_OF_CUSTOMER = {size: locking(_of_customer(size)) for size in (*_SIZES, 0)}
+_OF_SOURCE = (
+    select(*_GRANT)
+    .where(_grant.c.customer_id == text_param("customer"), _grant.c.source_type == text_param("source"))
+    .order_by(_grant.c.created_seq, _grant.c.id)
+)
+_ADD_GRANT = insert_new(_grant, "customer_id", "source_type", "source_id", "feature_key", "entity_id", "kind")
+_PUT_GRANT = update(_grant).where(_grant.c.id == text_param("this"))
+_CHANGING_GRANT = ("amount", "priority", "expires_at", "closed_at", "anchor_at", "meter")
+_BUCKET_SHAPE = Shape(BucketRow, _bucket, grant_id="entitlement_id", feature="feature_key", entity="entity_id")
+_ADD_BUCKET = plain_insert(_bucket)
+_PUT_BUCKET = update(_bucket).where(_bucket.c.id == text_param("this"))
+_CHANGING_BUCKET = ("amount", "used", "held", "closed_at")
+
+
+@lru_cache(maxsize=1_000)
+def _interval(unit: str, count: int) -> Interval | None:
+    return Interval(cast("Unit", unit), count) if unit else None
+
+
+def _read_grant(row: Row) -> Grant:
+    unit, count = row[_BUCKET_AT - 2 : _BUCKET_AT]
+    values: tuple[Any, ...] = (*row[:_INTERVAL_AT], _interval(unit, count), *row[_INTERVAL_AT : _BUCKET_AT - 2])
+    return Grant(*values)
+
+
+def _read_bucket(row: Row, grant: Grant) -> BucketRow:
+    id_, period_no, *rest = row[_BUCKET_AT:_CUSTOMER_AT]
+    return BucketRow(id_, grant.id, grant.customer_id, grant.feature, grant.entity, period_no, *rest)
+
+
+def _read_held(rows: Iterable[Row]) -> Sequence[Held]:
+    held: dict[str, Held] = {}
+    for row in rows:
+        grant = _read_grant(row)
+        bucket = None if row[_BUCKET_AT] is None else _read_bucket(row, grant)
+        earlier = held.get(grant.id, (grant, None))[1]
+        # After a change of the anchor two periods may overlap: the later one counts.
+        if bucket is None or earlier is None or bucket.period_start > earlier.period_start:
+            held[grant.id] = grant, bucket
+    return list(held.values())
+
+
+def _wanted(features: Sequence[str] | None) -> tuple[int, dict[str, str]]:
+    """The size of the statement for so many features, and their parameters."""
+    if features:
+        for size in _SIZES:
+            if len(features) <= size:
+                padded = [*features, *[features[-1]] * (size - len(features))]
+                return size, dict(zip(_NAMES[:size], padded, strict=True))
+    return 0, {}
+
+
+def _only(rows: Sequence[Row], features: Sequence[str] | None, size: int) -> Iterable[Row]:
+    """The rows that have a grant, of these features where the statement did not choose them."""
+    if features is None or size:
+        return (row for row in rows if row[0] is not None)
+    return (row for row in rows if row[2] in features)
+
+
+class Entitlements(Noun):
+    """The port of the same name."""
+
+    __slots__ = ()
+
+    def of_reference(
+        self, reference: Reference, features: Sequence[str] | None, now: Instant
+    ) -> tuple[CustomerRow | None, Sequence[Held]]:
+        """One read: the customer, and the open grants of these features (None: all) with their current buckets.
+
+        Open are those that are not closed at `now`, expired ones among them: what was used of them may still count.
+        """
+        size, names = _wanted(features)
+        values = {**names, "type_": reference.type, "reference": reference.id, "now": now}
+        rows = _OF_REFERENCE[size].all(self._db, values)
+        if not rows:
+            return None, ()
+        return customers.read_customer(rows[0][_CUSTOMER_AT:], reference), _read_held(_only(rows, features, size))
+
+    def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
+        """The same for a customer whose row is locked; a locking read where the engine needs one to see the truth."""
+        size, names = _wanted(features)
+        rows = self._db.all(_OF_CUSTOMER[size], {**names, "customer": customer_id, "now": now})
+        return _read_held(_only(rows, features, size))
+
+    def grants(self, customer_id: str, source_type: str) -> Sequence[Grant]:
+        """Every grant of a source, closed ones too, in the order of their creation."""
+        rows = self._db.all(_OF_SOURCE, {"customer": customer_id, "source": source_type})
+        return [_read_grant(row) for row in rows]
+
+    def add_grant(self, grant: Grant) -> bool:
+        """Insert unless the same thing was given already; says whether it was inserted."""
+        values = {
+            **_GRANT_SHAPE.values(grant),
+            "interval_unit": "" if grant.interval is None else grant.interval.unit,
+            "interval_count": 0 if grant.interval is None else grant.interval.count,
+        }
+        return self._db.insert_new(_ADD_GRANT, values)
+
+    def put_grant(self, grant: Grant) -> None:
+        """Overwrite amount, priority, expiry, closing, anchor and meter by id."""
+        self._db.run(_PUT_GRANT, {"this": grant.id, **{name: getattr(grant, name) for name in _CHANGING_GRANT}})
+
+    def add_bucket(self, bucket: BucketRow) -> None:
+        """Insert the bucket of a period."""
+        self._db.run(_ADD_BUCKET, _BUCKET_SHAPE.values(bucket))
+
+    def put_bucket(self, bucket: BucketRow) -> None:
+        """Overwrite amount, used, held and closing by id."""
+        self._db.run(_PUT_BUCKET, {"this": bucket.id, **{name: getattr(bucket, name) for name in _CHANGING_BUCKET}})

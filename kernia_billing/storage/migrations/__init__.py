@@ -1,0 +1,148 @@
+"""The history of the billing tables, and how a database is brought up to date.
+
+Alembic does the work, with a version table of its own, so that the host's migrations and ours never meet. Two processes
+may call `upgrade` at once: one waits for the other. A run that was killed is healed by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from ...errors import ConfigError, Unavailable
+from ..dialects import Flavour, flavour_of
+from ..recipe import begin_immediate
+from ..tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+
+VERSION_TABLE = "billing_alembic_version"
+HEAD = "0001"
+"""The newest revision."""
+
+CURRENT = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
+"""Asks for the revision of a database that has the version table."""
+
+_LOCK = 0x6B65726E6961
+_LOCK_SECONDS = 120
+
+
+def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+    """For `context.configure(include_name=…)` in the host's Alembic: keeps its autogenerate off the billing tables.
+
+    Without it Alembic would see tables that the host's metadata does not have, and write their removal.
+    """
+    return not (type_ == "table" and name is not None and (name in metadata.tables or name == VERSION_TABLE))
+
+
+def current(engine: Engine) -> str | None:
+    """The revision that the database is at; None where there are no billing tables yet."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        version: str | None = connection.execute(CURRENT).scalar()
+        return version
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Create or change the billing tables up to a revision. Nothing happens where the database is there already.
+
+    Raises:
+        ConfigError: the database is at a revision that this version of the library does not know, or there is no such.
+        Unavailable: another process is upgrading, and does not come to an end.
+    """
+    with _alone(engine) as connection:
+        upgrade_inside(connection, revision)
+
+
+def upgrade_inside(connection: Connection, revision: str = "head") -> None:
+    """`upgrade` in a transaction that is open on a connection, and stays open."""
+    from alembic.util import CommandError
+
+    try:
+        _run(revision, connection=connection, transactional_ddl=True)
+    except CommandError as unknown:
+        raise ConfigError([f"database: cannot be upgraded to {revision}: {unknown}"]) from unknown
+
+
+def sql(dialect: str, revision: str = "head") -> str:
+    """The statements that create the billing tables on "sqlite", "postgresql", "mysql" or "mariadb"."""
+    flavour_of(dialect)
+    output = StringIO()
+    _run(revision, as_sql=True, dialect_name=dialect, output_buffer=output)
+    return output.getvalue()
+
+
+def check(engine: Engine) -> Sequence[str]:
+    """What is wrong with the billing tables of a database, in words; nothing where they are as they should be."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    version = current(engine)
+    if version is None:
+        return ["the billing tables are missing: run `kernia-billing db upgrade`"]
+    if version != HEAD:
+        return [f"the billing tables are at {version} instead of {HEAD}: run `kernia-billing db upgrade`"]
+    options = {"include_name": _is_ours, "version_table": VERSION_TABLE}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        return [f"differs from what it should be: {difference}" for difference in compare_metadata(context, metadata)]
+
+
+def _is_ours(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+    return type_ != "table" or not include_name(name, type_, parent_names)
+
+
+def _script() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    here = Path(__file__).parent
+    return ScriptDirectory(str(here), version_locations=[str(here / "versions")])
+
+
+def _run(revision: str, *, as_sql: bool = False, **options: Any) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+
+    script: Any = _script()
+
+    def steps(now_at: Any, _context: Any) -> Any:
+        # What alembic.command.upgrade calls, which would need a file beside ours to be run.
+        return script._upgrade_revs(revision, now_at)  # noqa: SLF001
+
+    with EnvironmentContext(Config(), script, fn=steps, as_sql=as_sql) as environment:
+        environment.configure(target_metadata=metadata, version_table=VERSION_TABLE, **options)
+        with environment.begin_transaction():
+            environment.run_migrations()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Generator[Connection]:
+    """A connection in a transaction, while no other process migrates this database."""
+    flavour = flavour_of(engine.dialect.name)
+    with engine.connect() as connection:
+        try:
+            with connection.begin():
+                _take_turn(connection, flavour)
+                yield connection
+        finally:
+            if flavour == "mysql":
+                # That lock belongs to the session, not to the transaction: it must not go back to a pool.
+                connection.invalidate()
+
+
+def _take_turn(connection: Connection, flavour: Flavour) -> None:
+    if flavour == "sqlite":
+        begin_immediate(connection)
+    elif flavour == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    else:
+        wait = text("SELECT GET_LOCK(CONCAT('billing.', MD5(DATABASE())), :seconds)")
+        if connection.execute(wait, {"seconds": _LOCK_SECONDS}).scalar() != 1:
+            raise Unavailable("Another process is upgrading the billing tables")

@@ -1,0 +1,26 @@
+"""Pages by position: statements for every combination of optional filters, built once."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from sqlalchemy import ColumnElement
+
+from .dialects import AnySelect
+from .types import number_param
+
+
+class Pages:
+    """A SELECT of at most `:limit` rows, narrowed by those of its named filters that a caller gives."""
+
+    def __init__(self, statement: AnySelect, **filters: ColumnElement[bool]) -> None:
+        limited = statement.limit(number_param("limit"))
+        self._statements = {
+            frozenset(names): limited.where(*(filters[name] for name in names))
+            for size in range(len(filters) + 1)
+            for names in combinations(filters, size)
+        }
+
+    def given(self, **filters: object) -> AnySelect:
+        """The statement for the filters that are not None."""
+        return self._statements[frozenset(name for name, value in filters.items() if value is not None)]

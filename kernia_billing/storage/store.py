@@ -1,0 +1,101 @@
+"""What the blocking and the asynchronous store share: the order of things."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from ..ports.pace import Pace
+from ..ports.store import Unit
+from .connections import Connections
+from .dialects import Flavour
+from .faults import translating
+from .recipe import persist, run_joined, run_own
+from .schema import ensure_schema, ensure_schema_inside
+from .transaction import SqlTransaction
+
+T = TypeVar("T")
+
+
+class SqlStore(ABC):
+    """Units of work over the connections of one database."""
+
+    def __init__(self, connections: Connections, *, pace: Pace) -> None:
+        self._connections = connections
+        self._flavour: Flavour = connections.flavour
+        self._pace = pace
+        self._ready = self._flavour != "sqlite"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes, for migrations and diagnosis; of an asynchronous one its blocking side."""
+        return self._connections.engine
+
+    @abstractmethod
+    async def _call(self, work: Callable[[], T], *, writes: bool) -> T:
+        """Run blocking work where it may block."""
+
+    @abstractmethod
+    async def _in_host(self, host: object, work: Callable[[Connection], T]) -> T:
+        """Run blocking work on the connection of the host's transaction, once that has been judged."""
+
+    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+        """Run `unit` in a transaction of its own, or inside of the host's.
+
+        An own transaction commits when the unit returns, rolls back when it raises, and is repeated whole after a
+        serialization failure, a deadlock, a lock timeout or a busy database. In the host's transaction the unit runs
+        once, inside a savepoint, and the host decides what becomes of it.
+
+        Raises:
+            DuplicateKey: the unit met a unique key; nothing of it is left.
+            TransactionConflict: the host's transaction met another one.
+            Unavailable: the database does not answer, or stays busy.
+            InvalidInput: `host` is not a transaction on this database (field "transaction").
+        """
+
+        def joined(connection: Connection) -> T:
+            with translating:
+                if not self._ready:
+                    ensure_schema_inside(connection)
+                return run_joined(connection, self._flavour, unit)
+
+        if host is not None:
+            return await self._in_host(host, joined)
+        if not self._ready:
+            await self._prepare()
+
+        def work() -> T:
+            with translating, self._connections.writing() as connection:
+                return run_own(connection, self._flavour, unit)
+
+        return await persist(lambda: self._call(work, writes=True), self._pace)
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, outside of any transaction.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if not self._ready:
+            await self._prepare()
+
+        def work() -> T:
+            with translating, self._connections.reading() as reader:
+                return unit(SqlTransaction(reader.connection, self._flavour, reader.cursor))
+
+        return await persist(lambda: self._call(work, writes=False), self._pace)
+
+    async def close(self) -> None:
+        """Close the connections that the store opened."""
+        await self._call(self._connections.close, writes=True)
+
+    async def _prepare(self) -> None:
+        def work() -> None:
+            with translating:
+                ensure_schema(self._connections.engine)
+
+        await persist(lambda: self._call(work, writes=True), self._pace)
+        self._ready = True

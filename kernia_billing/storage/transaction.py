@@ -1,0 +1,90 @@
+"""The nouns of one unit of work, over one connection."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from .catalog import Catalog
+from .checkouts import Checkouts
+from .customers import Customers
+from .db import Db
+from .dialects import Flavour
+from .entitlements import Entitlements
+from .inbox import Inbox
+from .intents import Intents
+from .objects import Objects
+from .outbox import Outbox
+from .plans import Plans
+from .settings import Settings
+from .subscriptions import Subscriptions
+from .usage import UsageEvents
+
+
+class SqlTransaction:
+    """Everything that a unit can read and write. A noun costs nothing until it is named."""
+
+    __slots__ = ("_db",)
+
+    def __init__(self, connection: Connection, flavour: Flavour, cursor: DBAPICursor | None = None) -> None:
+        self._db = Db(connection, flavour, cursor)
+
+    @property
+    def customers(self) -> Customers:
+        """billing_customer."""
+        return Customers(self._db)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The mirrored catalog."""
+        return Catalog(self._db)
+
+    @property
+    def plans(self) -> Plans:
+        """billing_plan and billing_plan_feature."""
+        return Plans(self._db)
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """billing_subscription."""
+        return Subscriptions(self._db)
+
+    @property
+    def checkouts(self) -> Checkouts:
+        """billing_checkout_session."""
+        return Checkouts(self._db)
+
+    @property
+    def entitlements(self) -> Entitlements:
+        """billing_entitlement and billing_bucket."""
+        return Entitlements(self._db)
+
+    @property
+    def usage(self) -> UsageEvents:
+        """billing_usage_event and billing_ledger."""
+        return UsageEvents(self._db)
+
+    @property
+    def inbox(self) -> Inbox:
+        """billing_webhook_event."""
+        return Inbox(self._db)
+
+    @property
+    def objects(self) -> Objects:
+        """billing_stripe_object."""
+        return Objects(self._db)
+
+    @property
+    def outbox(self) -> Outbox:
+        """billing_outbox."""
+        return Outbox(self._db)
+
+    @property
+    def intents(self) -> Intents:
+        """billing_intent."""
+        return Intents(self._db)
+
+    @property
+    def settings(self) -> Settings:
+        """billing_setting."""
+        return Settings(self._db)

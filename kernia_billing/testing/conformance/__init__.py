@@ -1,0 +1,1 @@
+"""What an adapter must do to be one: suites that anybody's implementation of a port can run."""

@@ -1,0 +1,35 @@
+"""The conformance suite of the store port.
+
+```python
+class TestMyStore(StoreConformance):
+    @pytest.fixture
+    def store(self) -> DrivenStore:
+        return DrivenStore(MyStore(...), run_blocking)      # on an empty database, for every test
+```
+
+It needs pytest, and `pytest.register_assert_rewrite("kernia_billing.testing.conformance")` in the `conftest.py` for
+readable failures. What several threads and the host's own transactions add to it depends on the adapter.
+"""
+
+from __future__ import annotations
+
+from .catalog import CatalogConformance, PlansConformance
+from .customers import CustomersConformance
+from .entitlements import EntitlementsConformance, UsageConformance
+from .exchange import InboxConformance, OutboxConformance
+from .subscriptions import SubscriptionsConformance
+from .units import UnitsConformance
+
+
+class StoreConformance(
+    CustomersConformance,
+    CatalogConformance,
+    PlansConformance,
+    SubscriptionsConformance,
+    EntitlementsConformance,
+    UsageConformance,
+    InboxConformance,
+    OutboxConformance,
+    UnitsConformance,
+):
+    """Everything that a store must do. Give a `store` fixture: a `DrivenStore` on an empty database."""

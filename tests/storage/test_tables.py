@@ -1,0 +1,144 @@
+"""What the database itself refuses, below any Python; and that every statement is typed."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Engine, UniqueConstraint, create_engine, exc, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.base import Executable
+
+from kernia_billing import storage
+from kernia_billing.storage.dialects import Change, Variants
+from kernia_billing.storage.hot import HotSelect
+from kernia_billing.storage.pages import Pages
+from kernia_billing.storage.tables import metadata
+from kernia_billing.storage.types import Amount, Id, JsonText
+
+_LEDGER = "INSERT INTO billing_ledger (customer_id, seq, line, bucket_id, entry, amount, used_after, event_id) VALUES"
+_ROWS = (
+    "INSERT INTO billing_product (id, active, name, metadata, created_at, deleted) VALUES ('p', 1, 'n', '{}', 0, 0)",
+    f"{_LEDGER} ('c', 1, 0, 'b', 'use', 5, 0, '')",
+    """INSERT INTO billing_checkout_session (id, customer_id, plan_group, plan, billing_interval, seats, fingerprint,
+    subscription_id, status, expires_at, created_at, slot)
+    VALUES ('x', 'c', 'g', 'p', 'month', 1, 'f', 's', 'open', 0, 0, 'open')""",
+)
+_GRANT = """INSERT INTO billing_entitlement (id, customer_id, feature_key, entity_id, kind, source_type, source_id,
+    category, priority, effective_at, expires_at, closed_at, interval_unit, interval_count, anchor_at, created_seq)
+    VALUES (:long, :long, :short, :long, 'grant', 'plan', :long, 0, 0, 0, 0, 0, '', 0, 0, 0)"""
+HOSTILE = [
+    "9007199254740992",
+    "-9007199254740992",
+    "9223372036854775807",
+    "9223372036854775808",
+    "99999999999999999999",
+    "1e300",
+    "'many'",
+    "'12x'",
+    "NULL",
+]
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    """A plain engine."""
+    engine = create_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_numbers(engine: Engine, value: str) -> None:
+    """No overflow, text or NULL becomes an amount, by insert or by arithmetic."""
+    with engine.connect() as connection, pytest.raises(exc.DBAPIError):
+        connection.execute(text(f"{_LEDGER} ('c', 1, 0, 'b', 'use', {value}, 0, '')"))
+    with engine.connect() as connection:
+        connection.execute(text(f"{_LEDGER} ('c', 1, 0, 'b', 'use', 5, 0, '')"))
+        with pytest.raises(exc.DBAPIError):
+            connection.execute(text("UPDATE billing_ledger SET amount = amount * 9007199254740991"))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("billing_product", "active", "2"),
+        ("billing_product", "deleted", "-1"),
+        ("billing_ledger", "entry", "'gift'"),
+        ("billing_checkout_session", "slot", "'other'"),
+    ],
+)
+def test_enumerations(engine: Engine, table: str, column: str, value: str) -> None:
+    """Flags are 0 or 1, and words are known ones."""
+    with engine.begin() as connection:
+        for statement in _ROWS:
+            connection.exec_driver_sql(statement)
+    with engine.connect() as connection, pytest.raises(exc.DBAPIError):
+        connection.execute(text(f"UPDATE {table} SET {column} = {value}"))
+
+
+def test_long_keys_fit(engine: Engine) -> None:
+    """Ids of 255 bytes fit every key."""
+    long = "x" * 255
+    with engine.begin() as connection:
+        connection.execute(text(_GRANT), {"long": long, "short": long[:100]})
+
+
+def test_columns_are_of_four_types() -> None:
+    """Nothing but the four checked types is used."""
+    for table in metadata.tables.values():
+        assert all(isinstance(column.type, (Id, Amount, JsonText)) for column in table.columns)
+
+
+def test_unique_keys_have_no_nulls() -> None:
+    """NULLs are all different to a unique key; only the Stripe id of a customer may be missing."""
+    nullable = {
+        f"{table.name}.{column.name}"
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, UniqueConstraint)
+        for column in constraint.columns
+        if column.nullable
+    }
+    assert {"billing_customer.stripe_customer_id"} == nullable
+
+
+def _statements(thing: Any) -> Iterator[Executable]:
+    """The statements in something that a module holds."""
+    if isinstance(thing, Variants):
+        yield from (thing.sqlite, thing.postgresql, thing.mysql)
+    elif isinstance(thing, Change):
+        yield from (thing.update, thing.returning, thing.select)
+    elif isinstance(thing, HotSelect):
+        yield thing._statement
+    elif isinstance(thing, Pages):
+        yield from thing._statements.values()
+    elif isinstance(thing, Mapping):
+        yield from chain.from_iterable(map(_statements, cast("Mapping[Any, Any]", thing).values()))
+    elif isinstance(thing, Executable):
+        yield thing
+
+
+def _parameters(statement: Any) -> Iterator[Any]:
+    """The parameters on those dialects that know the statement."""
+    for module in (sqlite, postgresql, mysql):
+        with suppress(exc.CompileError, AttributeError):
+            yield from statement.compile(dialect=module.dialect()).binds.values()
+
+
+def test_every_parameter_is_typed() -> None:
+    """No parameter is untyped: what is compared with a text is checked to be one, and so for numbers."""
+    seen = 0
+    for module in pkgutil.iter_modules(storage.__path__):
+        for thing in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).values():
+            for statement in _statements(thing):
+                seen += 1
+                for parameter in _parameters(statement):
+                    known = isinstance(parameter.type, (Id, Amount, JsonText))
+                    assert known or parameter.value in (0, 1, 2), (module.name, str(statement), parameter)
+    assert seen > 80
