@@ -283,7 +283,7 @@ class Keeper:
         _private_folder(home)
         data, place = home / "data", home / "s"
         _run(
-            *(installer, "--no-defaults", f"--datadir={data}", "--skip-test-db"),
+            *(installer, "--no-defaults", f"--datadir={data}", f"--tmpdir={home}", "--skip-test-db"),
             "--auth-root-authentication-method=normal",
             log=home / "install.log",
         )

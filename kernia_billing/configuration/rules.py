@@ -201,8 +201,9 @@ def _check_allowance(key: str, allowance: Allowance, where: str, problems: Probl
 
 
 def _check_overage(allowance: Metered | Credits, where: str, problems: Problems) -> None:
-    if allowance.overage == "billed" and allowance.meter is None:
-        problems.add(f"{where}.meter", "is needed to bill overage: the event name of a Stripe meter")
+    if allowance.overage == "billed":
+        # Use that nobody reports to Stripe would be given away while the configuration says that it is sold.
+        problems.add(f"{where}.overage", f"billed {_UNAVAILABLE}: no use is reported to Stripe's meters yet")
     if allowance.overage == "none" and allowance.overage_limit is not None:
         problems.add(f"{where}.overage_limit", "needs overage to be free or billed")
     if allowance.unlimited is True and allowance.overage in ("free", "billed"):

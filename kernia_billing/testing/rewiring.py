@@ -1,4 +1,4 @@
-"""Putting a simulated Stripe behind a billing object that an application imported long ago, and taking it away again."""
+"""Putting a simulated Stripe behind a billing object that an application imported long ago, and back again."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PLANS = (
         features={
             "sso": Boolean(),
             "projects": Quantity(unlimited=True),
-            "messages": Metered(10_000, reset="month", overage="billed", meter="messages", overage_limit=50_000),
+            "messages": Metered(10_000, reset="month", overage="free", meter="messages", overage_limit=50_000),
         },
     ),
     Plan(
@@ -54,7 +54,7 @@ plans:
     features:
       sso: {kind: boolean}
       projects: {kind: quantity, unlimited: true}
-      messages: {kind: metered, included: 10000, reset: month, overage: billed, meter: messages, overage_limit: 50000}
+      messages: {kind: metered, included: 10000, reset: month, overage: free, meter: messages, overage_limit: 50000}
   - {name: team, price_id: price_base, seats: true, seat_price_id: price_seat, max_seats: 50,
      proration_behavior: always_invoice, features: {messages: {kind: metered, included: 2000, per_seat: true}}}
 """
@@ -83,7 +83,7 @@ KERNIA: dict[str, Any] = {
                     "included": 10_000,
                     "resetPeriod": "month",
                     "overageAllowed": True,
-                    "overage": "billed",
+                    "overage": "free",
                     "meter": "messages",
                     "overageLimit": 50_000,
                 },
