@@ -75,8 +75,8 @@ class Metered(_Metered):
 
     The period is anchored to the subscription's billing day, also under a yearly bill; `anchor="calendar"` resets on
     calendar boundaries in UTC, `anchor="grant"` at the moment of the grant. `overage="free"` lets use go on beyond
-    `included` (up to `overage_limit`); `"billed"`, for the Stripe meter named `meter`, is not available yet, and refused
-    by the configuration like `rollover` and the other policies of `on_plan_change`.
+    `included` (up to `overage_limit`); `"billed"`, for the Stripe meter named `meter`, is not available yet and is
+    refused by the configuration, like `rollover` and the other policies of `on_plan_change`.
     """
 
     included: int = 0

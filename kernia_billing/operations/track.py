@@ -164,7 +164,7 @@ async def _write(core: Core, request: _Request, host: object | None) -> Usage:
 
 
 def _stored(tx: Transaction, request: _Request) -> Usage:
-    """The answer of whoever used the key first, where this transaction's snapshot hid it; it may hide the customer too."""
+    """The answer of whoever used the key first. This transaction's snapshot hid it, and may hide the customer too."""
     customer = tx.customers.lock_reference(request.reference)
     earlier = customer and tx.usage.by_key_locked(customer.id, request.key)
     if not earlier:

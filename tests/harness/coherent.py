@@ -39,7 +39,7 @@ class Tables:
     """Every row of the billing tables, as it was at one moment."""
 
     def __init__(self, engine: Engine) -> None:
-        with _snapshot(engine) as connection:
+        with _Snapshot(engine) as connection:
             rows = {name: _rows(connection, name) for name in _TABLES}
         self.customers = rows["customer"]
         self.plans = rows["plan"]
@@ -78,7 +78,7 @@ class Tables:
         return sum(row["amount"] for row in self.of(reference, self.ledger) if row["entry"] in MOVES)
 
 
-class _snapshot:
+class _Snapshot:
     """A connection that sees one moment, whatever is written meanwhile."""
 
     def __init__(self, engine: Engine) -> None:
@@ -101,7 +101,7 @@ def _rows(connection: Connection, name: str) -> list[Row]:
 
 
 def _plain(value: Any) -> Any:
-    return bytes(value).decode() if isinstance(value, (bytes, bytearray, memoryview)) else value
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def coherent(engine: Engine, simulator: StripeSimulator | None = None) -> Tables:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Engine, Insert, Integer, MetaData, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -16,7 +16,7 @@ Host = Connection | Session | scoped_session[Session]
 AsyncHost = AsyncConnection | AsyncSession
 
 
-def write(name: str) -> object:
+def write(name: str) -> Insert:
     """The statement by which a host writes a row."""
     return project.insert().values(name=name)
 
@@ -30,19 +30,19 @@ def names(engine: Engine) -> list[str]:
 
 
 @contextmanager
-def _connection(engine: Engine) -> Iterator[Host]:
+def _connection(engine: Engine) -> Generator[Host]:
     with engine.connect() as connection:
         yield connection
 
 
 @contextmanager
-def _session(engine: Engine) -> Iterator[Host]:
+def _session(engine: Engine) -> Generator[Host]:
     with Session(engine) as session:
         yield session
 
 
 @contextmanager
-def _scoped_session(engine: Engine) -> Iterator[Host]:
+def _scoped_session(engine: Engine) -> Generator[Host]:
     registry = scoped_session(sessionmaker(engine))
     try:
         yield registry
@@ -51,13 +51,13 @@ def _scoped_session(engine: Engine) -> Iterator[Host]:
 
 
 @asynccontextmanager
-async def _async_connection(engine: AsyncEngine) -> AsyncIterator[AsyncHost]:
+async def _async_connection(engine: AsyncEngine) -> AsyncGenerator[AsyncHost]:
     async with engine.connect() as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _async_session(engine: AsyncEngine) -> AsyncIterator[AsyncHost]:
+async def _async_session(engine: AsyncEngine) -> AsyncGenerator[AsyncHost]:
     async with AsyncSession(engine) as session:
         yield session
 

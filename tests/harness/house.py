@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,20 +38,20 @@ def options(database: Any, stripe: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def open_billing(database: Any, stripe: Any) -> Iterator[Billing]:
+def open_billing(database: Any, stripe: Any) -> Generator[Billing]:
     """A `Billing` for the time of the block. `stripe` is the simulator, or a process's view of it."""
     with Billing(**options(database, stripe)) as billing:
         yield billing
 
 
 @contextmanager
-def watched_billing(url: str, stripe: RemoteStripe, deadly: int | None = None) -> Iterator[tuple[Billing, list[str]]]:
+def watched_billing(url: str, stripe: RemoteStripe, deadly: int | None = None) -> Generator[tuple[Billing, list[str]]]:
     """A `Billing` with its connections open, and the boundaries that it passes from then on; it dies at `deadly`."""
+    boundaries = Boundaries(deadly)
     with open_billing(url, stripe) as billing:
-        run_blocking(billing._wiring.core.store.read(lambda tx: None))
-        run_blocking(billing._wiring.core.store.transaction(lambda tx: None))
-        boundaries = Boundaries(deadly)
-        boundaries.watch(url, stripe)
+        run_blocking(billing._wiring.core.store.read(lambda _: None))
+        run_blocking(billing._wiring.core.store.transaction(lambda _: None))
+        boundaries.start(stripe)
         yield billing, boundaries.passed
 
 
@@ -103,10 +103,7 @@ def webhook(stripe: StripeSimulator, kind: str, reference: str) -> tuple[bytes, 
     """Body and signature of the first event of a type about a reference's customer."""
     customers = stripe.state.world.table("customer").rows
     (customer,) = [id for id, row in customers.items() if row["metadata"].get("referenceId") == reference]
-    event = next(
-        event
-        for event in stripe.events
-        if event["type"] == kind and event["data"]["object"].get("customer") == customer
-    )
+    told = [event for event in stripe.events if event["data"]["object"].get("customer") == customer]
+    event = next(event for event in told if event["type"] == kind)
     body = json.dumps(event).encode()
     return body, stripe.sign(body)

@@ -1,75 +1,87 @@
-"""Death at any boundary: before and after every statement, commit and rollback, and every request to Stripe."""
+"""Death at any boundary: before and after every statement, commit and rollback, and every request to Stripe.
+
+The boundaries lie in the drivers, below everything that the library may do to reach its database.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import sqlite3.dbapi2
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import make_url
-
-from kernia_billing.storage.hot import HotSelect
+import psycopg
+import pymysql.connections
+import pymysql.cursors
 
 from .processes import RemoteStripe
 
-_STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
-_ENDS = ("do_commit", "do_rollback")
-Done = list[str]
-"""The boundaries that were passed, in order."""
-
 
 class Boundaries:
-    """Counts boundaries, and kills the process at the one called `deadly` (1 is the first; None kills never)."""
+    """Counts boundaries, and kills the process at the one called `deadly` (1 is the first; None kills never).
+
+    Make it before the first connection; it counts from `start` on. It cannot be undone: for processes that end soon.
+    """
 
     def __init__(self, deadly: int | None = None) -> None:
-        self.passed: Done = []
+        self.passed: list[str] = []
         self._deadly = deadly
+        self._started = False
+        self._wrap(pymysql.cursors.Cursor, "execute")
+        self._wrap(psycopg.Cursor, "execute")
+        # PyMySQL's executes one after the other, or all in one.
+        self._wrap(psycopg.Cursor, "executemany")
+        for end in ("commit", "rollback"):
+            self._wrap(psycopg.Connection, end, end)
+            self._wrap(pymysql.connections.Connection, end, end)
+        self._wrap_sqlite()
+
+    def start(self, stripe: RemoteStripe) -> None:
+        """Count from now on."""
+        self._started = True
+        stripe.on_call = self.reach
 
     def reach(self, name: str) -> None:
         """Pass a boundary, or die there."""
+        if not self._started:
+            return
         self.passed.append(name)
         if len(self.passed) == self._deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def watch(self, database_url: str, stripe: RemoteStripe | None = None) -> None:
-        """Put boundaries around everything that this process does from now on with such databases, and with Stripe.
+    def _wrap(self, kind: type, method: str, name: str | None = None) -> None:
+        setattr(kind, method, self._around(getattr(kind, method), name))
 
-        It cannot be undone: for processes that end soon.
-        """
-        dialect: Any = make_url(database_url).get_dialect()
-        for name in _STATEMENTS:
-            setattr(dialect, name, self._around(getattr(dialect, name), _statement))
-        for name in _ENDS:
-            setattr(dialect, name, self._around(getattr(dialect, name), lambda *_, name=name: name[3:]))
-        self._watch_hot()
-        if stripe is not None:
-            stripe.on_call = self.reach
+    def _wrap_sqlite(self) -> None:
+        """SQLite's classes cannot be changed, so its connections become ones of another class."""
 
-    def _watch_hot(self) -> None:
-        """The one read that goes past SQLAlchemy: where it does not, its statement is counted like any other."""
-        read = HotSelect.all
+        class Cursor(sqlite3.Cursor):
+            pass
 
-        def all_(select: HotSelect, db: Any, values: Any) -> Any:
-            if not db.hot:
-                return read(select, db, values)
-            self.reach("before the hot read")
-            rows = read(select, db, values)
-            self.reach("after the hot read")
-            return rows
+        class Connection(sqlite3.Connection):
+            def cursor(self, factory: Any = Cursor) -> Any:
+                return super().cursor(factory)
 
-        HotSelect.all = all_  # type: ignore[method-assign]
+        self._wrap(Cursor, "execute")
+        self._wrap(Cursor, "executemany")
+        self._wrap(Connection, "execute")
+        self._wrap(Connection, "commit", "commit")
+        self._wrap(Connection, "rollback", "rollback")
+        connect: Callable[..., Any] = sqlite3.dbapi2.connect
 
-    def _around(self, call: Callable[..., Any], describe: Callable[..., str]) -> Callable[..., Any]:
+        def watched(*arguments: Any, **named: Any) -> Any:
+            return connect(*arguments, **named, factory=Connection)
+
+        sqlite3.dbapi2.connect = watched
+
+    def _around(self, call: Callable[..., Any], name: str | None) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            name = describe(*arguments)
-            self.reach(f"before {name}")
+            what = name or " ".join(str(arguments[1]).split())[:60]
+            self.reach(f"before {what}")
             answer = call(*arguments, **named)
-            self.reach(f"after {name}")
+            self.reach(f"after {what}")
             return answer
 
         return wrapped
-
-
-def _statement(_dialect: object, _cursor: object, statement: str, *_: object) -> str:
-    return " ".join(statement.split())[:60]

@@ -1,8 +1,8 @@
 """Real processes, forked from the test: each with connections of its own, and one Stripe for all of them.
 
-A process talks to the test over a socket. What it sends to Stripe is answered by the test's simulator, one request after
-the other; its end, killed or not, is the end of the socket. Nothing of SQLite may be open at a fork: its locks are not
-inherited, its belief to hold them is.
+A process talks to the test over a socket. What it sends to Stripe is answered by the test's simulator, one request
+after the other; its end, killed or not, is the end of the socket. Nothing of SQLite may be open at a fork: its locks
+are not inherited, its belief to hold them is.
 """
 
 from __future__ import annotations
