@@ -245,7 +245,8 @@ class Run:
         whole = not (self.config.option.keyword or self.config.option.markexpr or self._chosen())
         if whole and not self.config.option.collectonly:
             lacks += [f"no test ran on {engine}" for engine in ENGINES if not self.ran[engine]]
-            lacks += [] if self._oracle_counts() else ["the oracle was not used"]
+            checked = self._oracle_counts()
+            lacks += [f"the oracle checked no {each}" for each in ("requests", "objects") if not checked[each]]
         return lacks
 
     def _chosen(self) -> bool:

@@ -71,7 +71,8 @@ def usable(connection: Connection, engine: Engine) -> Connection:
     Raises:
         InvalidInput: it is closed, on another database, or in AUTOCOMMIT (field "transaction").
     """
-    if connection.closed or connection.invalidated:
+    # One that was lost and then rolled back connects anew by itself.
+    if connection.closed or (connection.invalidated and connection.in_transaction()):
         raise _refused("must be a connection that is open")
     if not _same_database(connection.engine, engine):
         raise _refused("must be on the database that holds the billing tables")
