@@ -117,22 +117,21 @@ def test_a_history_shuffled_repeated_and_late_ends_in_stripes_state(
     """Any history, its events shuffled, repeated and delivered between the changes, ends as a direct look does."""
     folder = tmp_path_factory.mktemp("history")
     shop = Shop(f"sqlite:///{folder}/heard.sqlite", deliver="manual")
-    shop.stripe.pay(shop.upgrade())
-    (subscription,) = [str(each["id"]) for each in shop.objects("subscription")]
-    for step in steps:
-        _take(shop, subscription, step)
-        late = data.draw(st.lists(st.sampled_from(shop.event_ids()), max_size=3))
-        shop.stripe.deliver(*late)
-    waiting = [each for each in shop.event_ids() for _ in range(data.draw(st.integers(1, 2)))]
-    shop.stripe.deliver(*data.draw(st.permutations(waiting)))
-    heard = state(shop.rows())
-    fresh = shop.open(f"sqlite:///{folder}/asked.sqlite")
-    fresh.customers.link("ann", shop.customer())
-    given_here = {key: each.included for key, each in shop.billing.balances("ann").items()}
-    assert given_here == {key: each.included for key, each in fresh.balances("ann").items()}
-    fresh.close()
-    asked = state(rows_of(f"sqlite:///{folder}/asked.sqlite"))
-    shop.close()
+    with opened(shop):
+        shop.stripe.pay(shop.upgrade())
+        (subscription,) = [str(each["id"]) for each in shop.objects("subscription")]
+        for step in steps:
+            _take(shop, subscription, step)
+            late = data.draw(st.lists(st.sampled_from(shop.event_ids()), max_size=3))
+            shop.stripe.deliver(*late)
+        waiting = [each for each in shop.event_ids() for _ in range(data.draw(st.integers(1, 2)))]
+        shop.stripe.deliver(*data.draw(st.permutations(waiting)))
+        heard = state(shop.rows())
+        fresh = shop.open(f"sqlite:///{folder}/asked.sqlite")
+        fresh.customers.link("ann", shop.customer())
+        given_here = {key: each.included for key, each in shop.billing.balances("ann").items()}
+        assert given_here == {key: each.included for key, each in fresh.balances("ann").items()}
+        asked = state(rows_of(f"sqlite:///{folder}/asked.sqlite"))
     local = {"customer_id", "email", "updated_at", "created_at", "effective_at", "past_due_since"}
     for table in ("subscription",):
         ours, theirs = (
