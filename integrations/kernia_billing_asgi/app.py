@@ -43,6 +43,7 @@ class BillingApp:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         else:
+            # As the ASGI specification asks: an application raises for a protocol that it does not know.
             raise NotImplementedError(f"ASGI protocol {scope['type']!r}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ async def chat(ask: Ask, reference: CurrentReference) -> Answer: ...
 from __future__ import annotations
 
 try:
+    # Only to say which extra is missing.
     import fastapi as _fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
 except ModuleNotFoundError as missing:
     if missing.name != "fastapi":

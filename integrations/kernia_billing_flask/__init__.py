@@ -8,6 +8,7 @@ KerniaBilling(billing, identify=identify).init_app(app)          # /api/auth/…
 from __future__ import annotations
 
 try:
+    # Only to say which extra is missing.
     import flask as _flask  # noqa: F401  # pyright: ignore[reportUnusedImport]
 except ModuleNotFoundError as missing:
     if missing.name != "flask":

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from kernia_billing import Billing
 from kernia_billing.domain.subscriptions import subscription_of_invoice
 from kernia_billing.operations.inbox import HANDLED
+from kernia_billing_wsgi import BillingApp
 from tests.harness.counts import count
 from tests.harness.processes import RemoteStripe, together
 from tests.webhooks.catalogue import NEAREST, event_of, event_types, resource_name, signature_of
@@ -85,6 +87,19 @@ def test_each_type_gets_a_receipt_and_changes_only_rows_of_what_it_names(
         assert shop.post(event_of(type)).status == "skipped"
     assert shop.rows() == after
     count(f"webhooks: event types, of a customer that is {'known' if known else 'unknown'}", 275)
+
+
+def test_each_type_gets_2xx_over_http(shop: Shop) -> None:
+    """One event of each type, signed by the official package and posted to the route, is received; then skipped."""
+    client = Client(BillingApp(shop.billing, identify=lambda _: None))
+    for repeated in (False, True):
+        for type in event_types():
+            body = json.dumps(event_of(type)).encode()
+            header = signature_of(body, shop.stripe.webhook_secret, shop.stripe.clock.seconds())
+            answer = client.post("/stripe/webhook", data=body, headers={"Stripe-Signature": header})
+            told = {"received": True, "skipped": True} if repeated else {"received": True}
+            assert (200, told) == (answer.status_code, answer.json), type
+    count("webhooks: event types over HTTP", 275)
 
 
 def _know_the_fixtures_customer(shop: Shop) -> None:
