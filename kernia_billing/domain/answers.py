@@ -238,8 +238,67 @@ class SubscriptionEvent(Event):
 
 
 @frozen
+class AuditEntry:
+    """One change: who (`actor`) did what (`action`) to what (`subject`), and how that was before and after.
+
+    `reference` is whose business it was, None for nobody's in particular. `before` is None for what was not there
+    before, `after` for what is there no more. Instants in them are UTC microseconds.
+    """
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    reference: Reference | None
+    subject: str
+    before: Mapping[str, object] | None
+    after: Mapping[str, object] | None
+
+
+@frozen
 class Receipt:
     """What became of a received webhook."""
 
     event_id: str
     status: Literal["applied", "skipped", "unmatched", "queued", "ignored"]
+
+
+@frozen
+class WebhookEvent:
+    """An event of Stripe's as stored.
+
+    `status` is one of received, processing, processed, ignored, unmatched, failed and dead; `source` says how it came:
+    webhook, list or thin. `error` is why it failed, or is ignored: a code and a class, and nothing of a person.
+    `next_attempt_at` is when one that failed is tried again by itself.
+    """
+
+    id: str
+    type: str
+    status: str
+    source: str
+    object: str
+    object_id: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+    received_at: datetime
+    next_attempt_at: datetime | None
+
+
+@frozen
+class WebhookHealth:
+    """How webhooks are doing.
+
+    `counts` says how many events there are in each status, `waiting` how many are to be worked on, `lag_seconds` how
+    long the oldest of them waits, 0 where none does. `dead` ones failed for good and `unmatched` ones are of customers
+    that nobody linked; `failures_last_day` are those of the last 24 hours that are failed or dead now.
+    """
+
+    last_received_at: datetime | None
+    last_processed_at: datetime | None
+    waiting: int
+    lag_seconds: int
+    dead: int
+    unmatched: int
+    failures_last_day: int
+    counts: Mapping[str, int]

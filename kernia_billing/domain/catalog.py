@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import frozen
 
-from .instants import Instant, from_seconds
+from ..errors import InvalidInput
+from .instants import Instant
 from .plans import BillingInterval
+from .reading import Json, decimal, flag, id_of, instant, members, own_id, text, texts, whole
+from .shapes import interval_of_price
 
 PriceRole = Literal["base", "seat"]
 
@@ -65,47 +68,52 @@ class PriceMapping:
     created_at: Instant
 
 
-@frozen
-class SyncState:
-    """How the last import of a kind of object went."""
+def product_row(product: Json) -> ProductRow:
+    """Read a Stripe product.
 
-    kind: str
-    started_at: Instant
-    finished_at: Instant
-    counts: Mapping[str, int]
-
-
-def product_row(product: Mapping[str, Any]) -> ProductRow:
-    """Read a Stripe product."""
+    Raises:
+        InvalidInput: it has no id, or its time is beyond all time.
+    """
     return ProductRow(
-        id=product["id"],
-        active=bool(product.get("active", False)),
-        name=product.get("name") or "",
-        description=product.get("description"),
-        metadata=dict(product.get("metadata") or {}),
-        created_at=from_seconds(product.get("created", 0)),
+        id=own_id(product),
+        active=flag(product.get("active")),
+        name=text(product.get("name")) or "",
+        description=text(product.get("description")),
+        metadata=texts(product.get("metadata")),
+        created_at=instant(product.get("created")) or 0,
     )
 
 
-def price_row(price: Mapping[str, Any]) -> PriceRow:
-    """Read a Stripe price; `product` may be an id or an expanded object."""
-    recurring: Mapping[str, Any] = price.get("recurring") or {}
-    product = price["product"]
+def price_row(price: Json) -> PriceRow:
+    """Read a Stripe price; `product` may be an id or an expanded object.
+
+    Raises:
+        InvalidInput: it has no id, product or currency, or its time is beyond all time.
+    """
+    recurring = members(price.get("recurring"))
+    interval, interval_count = interval_of_price({"recurring": recurring})
+    exact = decimal(price.get("unit_amount_decimal"))
     return PriceRow(
-        id=price["id"],
-        product_id=product if isinstance(product, str) else product["id"],
-        active=bool(price.get("active", False)),
-        currency=price["currency"],
-        type=price.get("type", "recurring" if recurring else "one_time"),
-        unit_amount=price.get("unit_amount"),
-        unit_amount_decimal=price.get("unit_amount_decimal"),
-        interval=recurring.get("interval"),
-        interval_count=recurring.get("interval_count"),
-        usage_type=recurring.get("usage_type"),
-        billing_scheme=price.get("billing_scheme", "per_unit"),
-        meter=recurring.get("meter"),
-        lookup_key=price.get("lookup_key"),
-        nickname=price.get("nickname"),
-        metadata=dict(price.get("metadata") or {}),
-        created_at=from_seconds(price.get("created", 0)),
+        id=own_id(price),
+        product_id=_needed(id_of(price.get("product")), "product"),
+        active=flag(price.get("active")),
+        currency=_needed(text(price.get("currency")), "currency"),
+        type=text(price.get("type")) or ("recurring" if recurring else "one_time"),
+        unit_amount=whole(price.get("unit_amount")),
+        unit_amount_decimal=None if exact is None else f"{exact:f}",
+        interval=interval,
+        interval_count=interval_count,
+        usage_type=text(recurring.get("usage_type")),
+        billing_scheme=text(price.get("billing_scheme")) or "per_unit",
+        meter=id_of(recurring.get("meter")),
+        lookup_key=text(price.get("lookup_key")),
+        nickname=text(price.get("nickname")),
+        metadata=texts(price.get("metadata")),
+        created_at=instant(price.get("created")) or 0,
     )
+
+
+def _needed(value: str | None, field: str) -> str:
+    if not value:
+        raise InvalidInput("must be there", field=field)
+    return value

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from .instants import Instant
 
-IntentState = Literal["pending", "done", "failed"]
+IntentState = Literal["pending", "done", "failed", "parked"]
+"""A `parked` one was not found at Stripe, and is repeated only when somebody asks for the same thing again."""
 
 
 @frozen

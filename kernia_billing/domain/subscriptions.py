@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import frozen
 
-from .instants import FOREVER, Instant, from_seconds
+from .instants import FOREVER, Instant
 from .plans import BillingInterval
+from .reading import Json, flag, id_of, instant, members, own_id, text, texts
+from .shapes import (
+    interval_of_price,
+    items_of,
+    owner_of,
+    paid_through,
+    period_of_item,
+    period_of_subscription,
+    price_of,
+    quantity_of,
+)
 
 LIVE = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
 """Statuses in which Stripe may still change or charge the subscription."""
@@ -31,7 +42,11 @@ class SubscriptionItem:
 
 @frozen
 class StripeSubscription:
-    """What we read of Stripe's subscription object, whichever version rendered it."""
+    """What we read of Stripe's subscription object, whichever version rendered it.
+
+    Items of one subscription may have different periods: `period_end` is the earliest end, which is the next renewal,
+    `paid_through` is until when all of it is billed.
+    """
 
     id: str
     customer_id: str
@@ -39,6 +54,7 @@ class StripeSubscription:
     items: tuple[SubscriptionItem, ...]
     period_start: Instant | None
     period_end: Instant | None
+    paid_through: Instant | None
     trial_start: Instant | None
     trial_end: Instant | None
     cancel_at_period_end: bool
@@ -86,84 +102,56 @@ class SubscriptionRow:
     updated_at: Instant
 
 
-def id_of(value: Any) -> str | None:
-    """The id of something that Stripe sends as an id or, expanded, as an object."""
-    if isinstance(value, str):
-        return value or None
-    inner = _map(value).get("id")
-    return inner if isinstance(inner, str) else None
-
-
-def _map(value: Any) -> Mapping[str, Any]:
-    """A JSON object, empty where there is something else."""
-    found: Mapping[str, Any] = value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
-    return found
-
-
-def subscription_of_invoice(invoice: Mapping[str, Any]) -> str | None:
-    """The subscription that an invoice bills: under `parent` since 2025-03-31, before that at the top."""
-    details = _map(_map(invoice.get("parent")).get("subscription_details"))
-    return id_of(details.get("subscription")) or id_of(invoice.get("subscription"))
-
-
-def _instant(value: Any) -> Instant | None:
-    return from_seconds(value) if type(value) is int else None
-
-
-def _item(item: Mapping[str, Any]) -> SubscriptionItem:
-    price = _map(item.get("price") or item.get("plan"))
-    recurring = _map(price.get("recurring"))
-    quantity = item.get("quantity")
+def _item(item: Json, subscription: Json) -> SubscriptionItem:
+    price = members(item.get("price")) or members(item.get("plan"))
+    start, end = period_of_item(item, subscription)
     return SubscriptionItem(
-        id=item["id"],
-        price_id=id_of(item.get("price")) or id_of(item.get("plan")) or "",
-        lookup_key=price.get("lookup_key"),
-        interval=recurring.get("interval") or price.get("interval"),
-        quantity=quantity if type(quantity) is int else None,
-        period_start=_instant(item.get("current_period_start")),
-        period_end=_instant(item.get("current_period_end")),
+        id=own_id(item, "items.id"),
+        price_id=price_of(item) or "",
+        lookup_key=text(price.get("lookup_key")),
+        interval=interval_of_price(price)[0],
+        quantity=quantity_of(item),
+        period_start=start,
+        period_end=end,
     )
 
 
-def _unpaid_since(invoice: Any) -> Instant | None:
+def _unpaid_since(invoice: object) -> Instant | None:
     """When an expanded, unpaid invoice was finalized."""
-    told = _map(invoice)
+    told = members(invoice)
     if told.get("status") not in ("open", "uncollectible"):
         return None
-    return _instant(_map(told.get("status_transitions")).get("finalized_at"))
+    return instant(members(told.get("status_transitions")).get("finalized_at"))
 
 
-def read_subscription(subscription: Mapping[str, Any]) -> StripeSubscription:
+def read_subscription(subscription: Json) -> StripeSubscription:
     """Read Stripe's subscription object by its shape, not by its version.
 
-    Periods stand on the items since 2025-03-31 and at the top before; an item without one takes the subscription's.
-    Over several items the start is the earliest and the end the earliest: the next renewal.
+    Raises:
+        InvalidInput: it or one of its items has no id, or a time is beyond all time.
     """
-    listed: Sequence[Mapping[str, Any]] = _map(subscription.get("items")).get("data") or ()
-    items = tuple(_item(each) for each in listed)
-    starts = [item.period_start for item in items if item.period_start is not None]
-    ends = [item.period_end for item in items if item.period_end is not None]
-    pause = _map(subscription.get("pause_collection"))
+    start, end = period_of_subscription(subscription)
     return StripeSubscription(
-        id=subscription["id"],
-        customer_id=id_of(subscription.get("customer")) or "",
-        status=str(subscription.get("status", "")),
-        items=items,
-        period_start=min(starts) if starts else _instant(subscription.get("current_period_start")),
-        period_end=min(ends) if ends else _instant(subscription.get("current_period_end")),
-        trial_start=_instant(subscription.get("trial_start")),
-        trial_end=_instant(subscription.get("trial_end")),
-        cancel_at_period_end=subscription.get("cancel_at_period_end") is True,
-        cancel_at=_instant(subscription.get("cancel_at")),
-        canceled_at=_instant(subscription.get("canceled_at")),
-        ended_at=_instant(subscription.get("ended_at")),
-        billing_cycle_anchor=_instant(subscription.get("billing_cycle_anchor")),
-        start_date=_instant(subscription.get("start_date")) or _instant(subscription.get("created")) or 0,
-        pause_behavior=pause.get("behavior"),
+        id=own_id(subscription),
+        customer_id=owner_of(subscription) or "",
+        status=text(subscription.get("status")) or "",
+        items=tuple(_item(each, subscription) for each in items_of(subscription)),
+        period_start=start,
+        period_end=end,
+        paid_through=paid_through(subscription),
+        trial_start=instant(subscription.get("trial_start")),
+        trial_end=instant(subscription.get("trial_end")),
+        cancel_at_period_end=flag(subscription.get("cancel_at_period_end")),
+        cancel_at=instant(subscription.get("cancel_at")),
+        canceled_at=instant(subscription.get("canceled_at")),
+        ended_at=instant(subscription.get("ended_at")),
+        billing_cycle_anchor=instant(subscription.get("billing_cycle_anchor")),
+        start_date=instant(subscription.get("start_date")) or instant(subscription.get("created")) or 0,
+        pause_behavior=text(members(subscription.get("pause_collection")).get("behavior")),
         schedule_id=id_of(subscription.get("schedule")),
         unpaid_since=_unpaid_since(subscription.get("latest_invoice")),
-        metadata={key: str(value) for key, value in _map(subscription.get("metadata")).items()},
-        livemode=subscription.get("livemode") is True,
+        metadata=texts(subscription.get("metadata")),
+        livemode=flag(subscription.get("livemode")),
     )
 
 

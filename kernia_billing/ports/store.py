@@ -6,23 +6,23 @@ store runs it whole, repeats it whole after a serialization failure, or runs it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
-from ..domain.catalog import PriceMapping, PriceRow, ProductRow, SyncState
+from ..domain.catalog import PriceMapping, PriceRow, ProductRow
 from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ..domain.instants import Instant
-from ..domain.outbound import IntentRow, IntentState, OutboxRow
 from ..domain.plans import Feature, FeatureKind, PlanVersion
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
-from ..domain.webhooks import InboxRow, InboxStatus
+from .exchange import Inbox, Intents, Objects, Outbox
+from .mirror import Change, Invoices, PaymentMethods, Schedules, StripeCustomers
+from .upkeep import Audit, Leases, MeterEvents, Syncs
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-Change = Literal["created", "updated", "unchanged"]
 Held = tuple[Grant, BucketRow | None]
 """A grant and its stored bucket of the period at the instant asked about, if there is one."""
 
@@ -54,6 +54,10 @@ class Customers(Protocol):
         """The customer that is this one at Stripe."""
         ...
 
+    def by_stripe_ids(self, stripe_customer_ids: Sequence[str]) -> Mapping[str, CustomerRow]:
+        """Those of our customers that are these at Stripe, by Stripe's id, in one statement."""
+        ...
+
     def add(self, row: CustomerRow) -> bool:
         """Insert unless the reference has a row already; says whether it was inserted."""
         ...
@@ -68,6 +72,10 @@ class Customers(Protocol):
 
     def link(self, customer_id: str, stripe_customer_id: str) -> bool:
         """Set the Stripe id where there is none; says whether the row has this id now."""
+        ...
+
+    def unlink(self, customer_id: str, stripe_customer_id: str) -> bool:
+        """Take the Stripe id away where it is this one; says whether it was."""
         ...
 
     def describe(self, customer_id: str, *, email: str | None, name: str | None) -> None:
@@ -136,16 +144,20 @@ class Catalog(Protocol):
         """Every mapping, in the order of price ids."""
         ...
 
+    def products_by_id(self, product_ids: Sequence[str]) -> Mapping[str, ProductRow]:
+        """Those of these products that are known."""
+        ...
+
+    def put_products(self, rows: Sequence[ProductRow]) -> None:
+        """Insert or overwrite the products of a page, in one statement."""
+        ...
+
+    def put_prices(self, rows: Sequence[PriceRow]) -> None:
+        """Insert or overwrite the prices of a page, in one statement."""
+        ...
+
     def put_feature(self, feature: Feature, kind: FeatureKind) -> None:
         """Insert or overwrite a feature."""
-        ...
-
-    def state(self, kind: str) -> SyncState | None:
-        """How the last import of a kind went."""
-        ...
-
-    def put_state(self, state: SyncState) -> None:
-        """Note how an import went."""
         ...
 
 
@@ -178,6 +190,18 @@ class Subscriptions(Protocol):
 
     def of_customer(self, customer_id: str) -> Sequence[SubscriptionRow]:
         """Every subscription a customer ever had, oldest first."""
+        ...
+
+    def by_stripe_ids(self, stripe_subscription_ids: Sequence[str]) -> Mapping[str, SubscriptionRow]:
+        """Those of these Stripe subscriptions that are known, by Stripe's id, in one statement."""
+        ...
+
+    def list_live_overdue(self, before: Instant, limit: int) -> Sequence[SubscriptionRow]:
+        """Live ones whose period ended before an instant, the longest overdue first."""
+        ...
+
+    def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
+        """Subscriptions in the order of their local ids."""
         ...
 
     def put(self, row: SubscriptionRow) -> None:
@@ -280,88 +304,6 @@ class UsageEvents(Protocol):
         ...
 
 
-class Inbox(Protocol):
-    """billing_webhook_event."""
-
-    def add(self, row: InboxRow) -> bool:
-        """Insert unless the event is there already; says whether it was inserted."""
-        ...
-
-    def get(self, account: str, event_id: str) -> InboxRow | None:
-        """One event."""
-        ...
-
-    def claim(self, account: str, event_id: str, now: Instant, lease_until: Instant) -> InboxRow | None:
-        """Take a received, failed or abandoned event to work on; None where another worker has it or it is done."""
-        ...
-
-    def finish(
-        self, account: str, event_id: str, status: InboxStatus, *, note: str | None, lease_until: Instant
-    ) -> None:
-        """Note what became of it; `lease_until` of a failed one is when it may be tried again."""
-        ...
-
-    def due(self, now: Instant, limit: int) -> Sequence[InboxRow]:
-        """Events that wait to be worked on, oldest first."""
-        ...
-
-    def counts(self) -> Mapping[str, int]:
-        """How many there are in each status."""
-        ...
-
-
-class Objects(Protocol):
-    """billing_stripe_object: the tickets that keep old news from overwriting newer."""
-
-    def take_ticket(self, kind: str, stripe_id: str) -> int:
-        """A number greater than every one given out for this object."""
-        ...
-
-    def applied(self, kind: str, stripe_id: str) -> int:
-        """The ticket of the state that is stored, 0 before the first. Holds the object until the transaction ends."""
-        ...
-
-    def apply(self, kind: str, stripe_id: str, ticket: int, *, deleted: bool) -> None:
-        """Note that the state fetched under this ticket is stored; `deleted` makes it a tombstone."""
-        ...
-
-
-class Outbox(Protocol):
-    """billing_outbox."""
-
-    def add(self, rows: Iterable[OutboxRow]) -> None:
-        """Insert events to send after the commit."""
-        ...
-
-    def claim(self, now: Instant, lease_until: Instant, limit: int) -> Sequence[OutboxRow]:
-        """Take unsent events, oldest first, in the order of their customers."""
-        ...
-
-    def sent(self, outbox_id: str, now: Instant) -> None:
-        """Note that everybody has received it."""
-        ...
-
-    def failed(self, outbox_id: str, retry_at: Instant) -> None:
-        """Note that it has to be sent again."""
-        ...
-
-
-class Intents(Protocol):
-    """billing_intent."""
-
-    def get(self, key: str) -> IntentRow | None:
-        """One intent."""
-        ...
-
-    def add(self, row: IntentRow) -> IntentRow:
-        """Insert, and give what is stored under the key: the older one where there is one."""
-        ...
-
-    def finish(self, key: str, state: IntentState, stripe_id: str | None) -> None:
-        """Note what became of it."""
-        ...
-
-
 class Settings(Protocol):
     """billing_setting: facts about this database."""
 
@@ -435,6 +377,46 @@ class Transaction(Protocol):
     @property
     def settings(self) -> Settings:
         """Facts about the database."""
+        ...
+
+    @property
+    def invoices(self) -> Invoices:
+        """Mirrored invoices."""
+        ...
+
+    @property
+    def schedules(self) -> Schedules:
+        """Mirrored subscription schedules."""
+        ...
+
+    @property
+    def payment_methods(self) -> PaymentMethods:
+        """Mirrored payment methods."""
+        ...
+
+    @property
+    def stripe_customers(self) -> StripeCustomers:
+        """How our customers look at Stripe."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """Work that one process does at a time."""
+        ...
+
+    @property
+    def syncs(self) -> Syncs:
+        """How far imports are."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Who changed what."""
+        ...
+
+    @property
+    def meter_events(self) -> MeterEvents:
+        """Usage to report to Stripe."""
         ...
 
 

@@ -45,6 +45,10 @@ class StripePort(Protocol):
         """Read one page (100 objects) of a list."""
         ...
 
+    def in_background(self) -> StripePort:
+        """The same Stripe for work that nobody waits for: its calls never delay others within the rate budget."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...

@@ -1,4 +1,4 @@
-"""billing_product, billing_price, billing_plan_price, billing_feature, billing_sync_state: the mirrored catalog."""
+"""billing_product, billing_price, billing_plan_price, billing_feature: the mirrored catalog."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import update
 
-from ..domain.catalog import PriceMapping, PriceRow, ProductRow, SyncState
+from ..domain.catalog import PriceMapping, PriceRow, ProductRow
 from ..domain.plans import Feature, FeatureKind
-from ..ports.store import Change
+from ..ports.mirror import Change
 from . import tables
 from .db import Noun, Shape
 from .dialects import Variants, upsert
@@ -22,7 +22,6 @@ _FLAGS = ("active", "deleted")
 _PRODUCT = Shape(ProductRow, tables.product, flags=_FLAGS)
 _PRICE = Shape(PriceRow, tables.price, flags=_FLAGS, type="price_type", interval="interval_unit")
 _MAPPING = Shape(PriceMapping, tables.plan_price, interval="billing_interval")
-_STATE = Shape(SyncState, tables.sync_state)
 
 _product, _price, _mapping = tables.product.c, tables.price.c, tables.plan_price.c
 _ID = text_param("id")
@@ -30,6 +29,7 @@ _IS_ACTIVE = number_param("is_active")
 _AFTER = text_param("after")
 
 _PRODUCT_BY_ID = _PRODUCT.select().where(_product.id == _ID)
+_PRODUCTS_BY_ID = _PRODUCT.select().where(_product.id.in_(texts_param("ids")))
 _PRICE_BY_ID = _PRICE.select().where(_price.id == _ID)
 _PRICES_BY_ID = _PRICE.select().where(_price.id.in_(texts_param("ids")))
 _BY_LOOKUP_KEY = (
@@ -56,8 +56,6 @@ _MAPPING_OF = _MAPPING.select().where(_mapping.price_id == _ID)
 _MAPPINGS = _MAPPING.select().order_by(_mapping.price_id)
 _PUT_MAPPING = upsert(tables.plan_price, "price_id")
 _PUT_FEATURE = upsert(tables.feature, "feature_key")
-_STATE_OF = _STATE.select().where(tables.sync_state.c.kind == text_param("of"))
-_PUT_STATE = upsert(tables.sync_state, "kind")
 
 
 class Catalog(Noun):
@@ -79,6 +77,16 @@ class Catalog(Noun):
         self._db.run(statement, shape.values(row))
         return "created" if stored is None else "updated"
 
+    def put_products(self, rows: Sequence[ProductRow]) -> None:
+        """Insert or overwrite the products of a page, in one statement."""
+        if rows:
+            self._db.run(_PUT_PRODUCT, [_PRODUCT.values(row) for row in rows])
+
+    def put_prices(self, rows: Sequence[PriceRow]) -> None:
+        """Insert or overwrite the prices of a page, in one statement."""
+        if rows:
+            self._db.run(_PUT_PRICE, [_PRICE.values(row) for row in rows])
+
     def mark_deleted(self, kind: Literal["product", "price"], stripe_id: str) -> None:
         """Note that Stripe no longer has the object; nothing where there is no row."""
         self._db.run(_DELETED[kind], {"stripe": stripe_id})
@@ -90,6 +98,11 @@ class Catalog(Noun):
     def price(self, price_id: str) -> PriceRow | None:
         """One price."""
         return _PRICE.read_or_none(self._db.one(_PRICE_BY_ID, {"id": price_id}))
+
+    def products_by_id(self, product_ids: Sequence[str]) -> Mapping[str, ProductRow]:
+        """Those of these products that are known."""
+        rows = self._db.all(_PRODUCTS_BY_ID, {"ids": list(product_ids)}) if product_ids else ()
+        return {product.id: product for product in _PRODUCT.read_all(rows)}
 
     def prices_by_id(self, price_ids: Sequence[str]) -> Mapping[str, PriceRow]:
         """Those of these prices that are known."""
@@ -138,14 +151,6 @@ class Catalog(Noun):
             "aggregation": feature.aggregation,
         }
         self._db.run(_PUT_FEATURE, values)
-
-    def state(self, kind: str) -> SyncState | None:
-        """How the last import of a kind went."""
-        return _STATE.read_or_none(self._db.one(_STATE_OF, {"of": kind}))
-
-    def put_state(self, state: SyncState) -> None:
-        """Note how an import went."""
-        self._db.run(_PUT_STATE, _STATE.values(state))
 
 
 def _window(limit: int, after: str | None, *, active: bool | None) -> dict[str, Any]:

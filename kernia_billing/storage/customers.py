@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
@@ -15,7 +15,7 @@ from .db import Noun, Row
 from .dialects import change, insert_new
 from .pages import Pages
 from .tables import customer as t
-from .types import number_param, text_param
+from .types import number_param, text_param, texts_param
 
 COLUMNS = (
     t.c.id,
@@ -39,6 +39,7 @@ _STRIPE = text_param("stripe")
 _GET = select(*COLUMNS).where(HAS_REFERENCE)
 _BY_ID = select(*COLUMNS).where(_HAS_ID)
 _BY_STRIPE_ID = select(*COLUMNS).where(t.c.stripe_customer_id == _STRIPE)
+_BY_STRIPE_IDS = select(*COLUMNS).where(t.c.stripe_customer_id.in_(texts_param("stripes")))
 _ADD = insert_new(t, "customer_type", "reference_id")
 _NEXT = update(t).values(ledger_seq=t.c.ledger_seq + 1)
 _LOCK = change(_NEXT.where(_HAS_ID), _BY_ID)
@@ -48,6 +49,7 @@ _LINK = (
     .values(stripe_customer_id=_STRIPE)
     .where(_HAS_ID, t.c.stripe_customer_id.is_(None) | (t.c.stripe_customer_id == _STRIPE))
 )
+_UNLINK = update(t).values(stripe_customer_id=None).where(_HAS_ID, t.c.stripe_customer_id == _STRIPE)
 _SET_EMAIL = update(t).values(email=text_param("email_")).where(_HAS_ID)
 _SET_NAME = update(t).values(name=text_param("name_")).where(_HAS_ID)
 _SET_PLAN = (
@@ -90,6 +92,12 @@ class Customers(Noun):
         """The customer that is this one at Stripe."""
         return _read(self._db.one(_BY_STRIPE_ID, {"stripe": stripe_customer_id}))
 
+    def by_stripe_ids(self, stripe_customer_ids: Sequence[str]) -> Mapping[str, CustomerRow]:
+        """Those of our customers that are these at Stripe, by Stripe's id, in one statement."""
+        rows = self._db.all(_BY_STRIPE_IDS, {"stripes": list(stripe_customer_ids)}) if stripe_customer_ids else ()
+        found = [read_customer(row) for row in rows]
+        return {customer.stripe_customer_id: customer for customer in found if customer.stripe_customer_id is not None}
+
     def add(self, row: CustomerRow) -> bool:
         """Insert unless the reference has a row already; says whether it was inserted."""
         values = {
@@ -123,6 +131,10 @@ class Customers(Noun):
     def link(self, customer_id: str, stripe_customer_id: str) -> bool:
         """Set the Stripe id where there is none; says whether the row has this id now."""
         return self._db.run(_LINK, {"customer": customer_id, "stripe": stripe_customer_id}) == 1
+
+    def unlink(self, customer_id: str, stripe_customer_id: str) -> bool:
+        """Take the Stripe id away where it is this one; says whether it was."""
+        return self._db.run(_UNLINK, {"customer": customer_id, "stripe": stripe_customer_id}) == 1
 
     def describe(self, customer_id: str, *, email: str | None, name: str | None) -> None:
         """Set e-mail and name; None leaves what is there."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
-from sqlalchemy import Insert, Select, Table, Update, func
+from sqlalchemy import Column, Insert, Select, Table, Update, func, literal_column
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
 from ..errors import ConfigError
-from .types import MYSQL
+from .types import MYSQL, Amount
 
 AnySelect = Select[*tuple[Any, ...]]
 Flavour = Literal["sqlite", "postgresql", "mysql"]
@@ -19,6 +19,14 @@ Flavour = Literal["sqlite", "postgresql", "mysql"]
 _MET = 2
 """What MySQL answers as "last insert id" when an insert met an existing row. Without an AUTO_INCREMENT column it is 0
 after a real insert. Affected rows would not tell: drivers that count found rows say 1 in both cases."""
+
+
+def _fixed(number: int) -> Any:
+    """A number that stands in the statement itself.
+
+    MySQL's drivers send many rows at once, and fail where what follows the rows has parameters too.
+    """
+    return literal_column(str(number), Amount())
 
 
 def flavour_of(dialect: str) -> Flavour:
@@ -66,7 +74,7 @@ def insert_new(table: Table, *key: str) -> Variants:
     def form(insert: Any) -> Any:
         return insert.on_conflict_do_nothing(index_elements=key).execution_options(preserve_rowcount=True)
 
-    duplicate = func.IF(func.LAST_INSERT_ID(_MET), table.c[key[0]], table.c[key[0]])
+    duplicate = func.IF(func.LAST_INSERT_ID(_fixed(_MET)), table.c[key[0]], table.c[key[0]])
     return Variants(
         sqlite=form(sqlite.insert(table)),
         postgresql=form(postgresql.insert(table)),
@@ -103,8 +111,14 @@ def count_up(table: Table, column: str, *key: str) -> Variants:
     return Variants(
         sqlite=forms(sqlite.insert(table)),
         postgresql=forms(postgresql.insert(table)),
-        mysql=mysql.insert(table).on_duplicate_key_update({column: table.c[column] + 1}),
+        mysql=mysql.insert(table).on_duplicate_key_update({column: table.c[column] + _fixed(1)}),
     )
+
+
+def returning(statement: Variants, column: Column[Any]) -> Variants:
+    """The same insert, answering with a column of the row, but on MySQL, which cannot."""
+    given: Any = statement
+    return Variants(given.sqlite.returning(column), given.postgresql.returning(column), given.mysql)
 
 
 def locking(select: AnySelect, *, on_postgresql: bool = False) -> Variants:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import update
 
+from ..domain.instants import Instant
 from ..domain.outbound import IntentRow, IntentState
 from .db import Noun, Shape
 from .dialects import insert_new
 from .tables import intent as t
-from .types import text_param
+from .types import number_param, text_param
 
 _SHAPE = Shape(IntentRow, t, key="idempotency_key")
 _IS_IT = t.c.idempotency_key == text_param("this")
 _GET = _SHAPE.select().where(_IS_IT)
 _ADD = insert_new(t, "idempotency_key")
 _FINISH = update(t).values(state=text_param("becomes"), stripe_id=text_param("stripe")).where(_IS_IT)
+_UNFINISHED = (
+    _SHAPE.select()
+    .where(t.c.state == "pending", t.c.created_at < number_param("old"))
+    .order_by(t.c.created_at, t.c.idempotency_key)
+    .limit(number_param("limit"))
+)
 
 
 class Intents(Noun):
@@ -34,3 +43,7 @@ class Intents(Noun):
     def finish(self, key: str, state: IntentState, stripe_id: str | None) -> None:
         """Note what became of it."""
         self._db.run(_FINISH, {"this": key, "becomes": state, "stripe": stripe_id})
+
+    def unfinished(self, before: Instant, limit: int) -> Sequence[IntentRow]:
+        """Pending intents written before an instant, oldest first."""
+        return _SHAPE.read_all(self._db.all(_UNFINISHED, {"old": before, "limit": limit}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import and_, exists, select, update
+from sqlalchemy import and_, delete, exists, func, select, update
 
 from ..domain.instants import FOREVER, Instant
 from ..domain.outbound import OutboxRow
@@ -43,6 +43,14 @@ _CLAIM = (
 )
 _SENT = update(t).values(sent_at=number_param("now")).where(_HAS_ID)
 _FAILED = update(t).values(lease_until=number_param("until")).where(_HAS_ID, _UNSENT)
+_LAG = select(func.count(), func.min(t.c.created_at)).where(_UNSENT, t.c.created_at <= number_param("now"))
+_OLD = (
+    select(t.c.id)
+    .where(t.c.sent_at < number_param("old"))
+    .order_by(t.c.sent_at, t.c.position)
+    .limit(number_param("limit"))
+)
+_PRUNE = delete(t).where(t.c.id.in_(texts_param("ids")))
 
 
 class Outbox(Noun):
@@ -79,3 +87,14 @@ class Outbox(Noun):
     def failed(self, outbox_id: str, retry_at: Instant) -> None:
         """Note that it has to be sent again."""
         self._db.run(_FAILED, {"this": outbox_id, "until": retry_at})
+
+    def lag(self, now: Instant) -> tuple[int, Instant | None]:
+        """How many events written up to `now` are not sent yet, and when the oldest of them was written."""
+        row = self._db.one(_LAG, {"now": now})
+        assert row is not None  # noqa: S101 - a count always answers
+        return int(row[0]), row[1]
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Delete the events that were sent first, those sent before an instant, so many at most; how many."""
+        ids = [str(id_) for (id_,) in self._db.all(_OLD, {"old": before, "limit": limit})]
+        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import Column, ColumnElement, or_
 
 from .dialects import AnySelect
-from .types import number_param
+from .types import number_param, text_param
 
 
 class Pages:
@@ -24,3 +25,10 @@ class Pages:
     def given(self, **filters: object) -> AnySelect:
         """The statement for the filters that are not None."""
         return self._statements[frozenset(name for name, value in filters.items() if value is not None)]
+
+
+def before(at: Column[Any], id_: Column[Any]) -> ColumnElement[bool]:
+    """Newest first: whether a row comes after the position (`:before`, `:before_id`)."""
+    position = number_param("before")
+    # The first condition tells the database where in the index to begin.
+    return (at <= position) & or_(at < position, id_ < text_param("before_id"))

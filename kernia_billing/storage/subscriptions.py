@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import update
 
-from ..domain.subscriptions import SubscriptionRow
+from ..domain.instants import Instant
+from ..domain.subscriptions import LIVE, SubscriptionRow
 from .db import Noun, Shape
 from .dialects import plain_insert
 from .tables import subscription as t
-from .types import text_param
+from .types import number_param, text_param, texts_param
 
 _SHAPE = Shape(
     SubscriptionRow,
@@ -21,6 +22,14 @@ _SHAPE = Shape(
 )
 _BY_STRIPE_ID = _SHAPE.select().where(t.c.stripe_subscription_id == text_param("stripe"))
 _OF_CUSTOMER = _SHAPE.select().where(t.c.customer_id == text_param("customer")).order_by(t.c.created_at, t.c.id)
+_BY_STRIPE_IDS = _SHAPE.select().where(t.c.stripe_subscription_id.in_(texts_param("stripes")))
+_OVERDUE = (
+    _SHAPE.select()
+    .where(t.c.status.in_(sorted(LIVE)), t.c.period_end < number_param("old"))
+    .order_by(t.c.period_end, t.c.id)
+    .limit(number_param("limit"))
+)
+_PAGE = _SHAPE.select().where(t.c.id > text_param("after")).order_by(t.c.id).limit(number_param("limit"))
 _OVERWRITE = update(t).where(t.c.id == text_param("this"))
 _ADD = plain_insert(t)
 
@@ -37,6 +46,20 @@ class Subscriptions(Noun):
     def of_customer(self, customer_id: str) -> Sequence[SubscriptionRow]:
         """Every subscription a customer ever had, oldest first."""
         return _SHAPE.read_all(self._db.all(_OF_CUSTOMER, {"customer": customer_id}))
+
+    def by_stripe_ids(self, stripe_subscription_ids: Sequence[str]) -> Mapping[str, SubscriptionRow]:
+        """Those of these Stripe subscriptions that are known, by Stripe's id, in one statement."""
+        ids = list(stripe_subscription_ids)
+        rows = self._db.all(_BY_STRIPE_IDS, {"stripes": ids}) if ids else ()
+        return {row.stripe_subscription_id: row for row in _SHAPE.read_all(rows)}
+
+    def list_live_overdue(self, before: Instant, limit: int) -> Sequence[SubscriptionRow]:
+        """Live ones whose period ended before an instant, the longest overdue first."""
+        return _SHAPE.read_all(self._db.all(_OVERDUE, {"old": before, "limit": limit}))
+
+    def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
+        """Subscriptions in the order of their local ids."""
+        return _SHAPE.read_all(self._db.all(_PAGE, {"limit": limit, "after": after or ""}))
 
     def put(self, row: SubscriptionRow) -> None:
         """Insert or overwrite by local id."""

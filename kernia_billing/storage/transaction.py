@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from .audit import Audit
 from .catalog import Catalog
 from .checkouts import Checkouts
 from .customers import Customers
@@ -13,11 +14,18 @@ from .dialects import Flavour
 from .entitlements import Entitlements
 from .inbox import Inbox
 from .intents import Intents
+from .invoices import Invoices
+from .leases import Leases
+from .meter_events import MeterEvents
 from .objects import Objects
 from .outbox import Outbox
+from .payment_methods import PaymentMethods
 from .plans import Plans
+from .schedules import Schedules
 from .settings import Settings
+from .stripe_customers import StripeCustomers
 from .subscriptions import Subscriptions
+from .syncs import Syncs
 from .usage import UsageEvents
 
 
@@ -88,3 +96,43 @@ class SqlTransaction:
     def settings(self) -> Settings:
         """billing_setting."""
         return Settings(self._db)
+
+    @property
+    def invoices(self) -> Invoices:
+        """billing_invoice."""
+        return Invoices(self._db)
+
+    @property
+    def schedules(self) -> Schedules:
+        """billing_subscription_schedule."""
+        return Schedules(self._db)
+
+    @property
+    def payment_methods(self) -> PaymentMethods:
+        """billing_payment_method."""
+        return PaymentMethods(self._db)
+
+    @property
+    def stripe_customers(self) -> StripeCustomers:
+        """billing_stripe_customer."""
+        return StripeCustomers(self._db)
+
+    @property
+    def leases(self) -> Leases:
+        """billing_lease."""
+        return Leases(self._db)
+
+    @property
+    def syncs(self) -> Syncs:
+        """billing_sync_state."""
+        return Syncs(self._db)
+
+    @property
+    def audit(self) -> Audit:
+        """billing_audit."""
+        return Audit(self._db)
+
+    @property
+    def meter_events(self) -> MeterEvents:
+        """billing_meter_event."""
+        return MeterEvents(self._db)

@@ -218,6 +218,8 @@ def test_unknown_revision(engine: Engine) -> None:
         migrations.upgrade(engine)
     with pytest.raises(ConfigError):
         migrations.upgrade(engine, "nonsense")
+    with pytest.raises(ConfigError):
+        migrations.sql(engine.dialect.name, since="nonsense")
     assert 1 == len(migrations.check(engine))
 
 

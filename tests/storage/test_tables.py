@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -15,6 +16,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
 from kernia_billing import storage
+from kernia_billing.storage.copies import Copies
 from kernia_billing.storage.dialects import Change, Variants
 from kernia_billing.storage.hot import HotSelect
 from kernia_billing.storage.pages import Pages
@@ -116,6 +118,8 @@ def _statements(thing: Any) -> Iterator[Executable]:
         yield from (thing.update, thing.returning, thing.select)
     elif isinstance(thing, HotSelect):
         yield thing._statement
+    elif isinstance(thing, Copies):
+        yield from chain.from_iterable(map(_statements, cast("Copies[Any]", thing).statements))
     elif isinstance(thing, Pages):
         yield from thing._statements.values()
     elif isinstance(thing, Mapping):
@@ -131,14 +135,41 @@ def _parameters(statement: Any) -> Iterator[Any]:
             yield from statement.compile(dialect=module.dialect()).binds.values()
 
 
+def _everything() -> Iterator[tuple[str, Executable]]:
+    """Every statement of the storage, with the name of its module and of itself."""
+    for module in pkgutil.iter_modules(storage.__path__):
+        for name, thing in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).items():
+            for statement in _statements(thing):
+                yield f"{module.name}.{name}", statement
+
+
 def test_every_parameter_is_typed() -> None:
     """No parameter is untyped: what is compared with a text is checked to be one, and so for numbers."""
     seen = 0
-    for module in pkgutil.iter_modules(storage.__path__):
-        for thing in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).values():
-            for statement in _statements(thing):
-                seen += 1
-                for parameter in _parameters(statement):
-                    known = isinstance(parameter.type, (Id, Amount, JsonText))
-                    assert known or parameter.value in (0, 1, 2), (module.name, str(statement), parameter)
-    assert seen > 80
+    for name, statement in _everything():
+        seen += 1
+        for parameter in _parameters(statement):
+            known = isinstance(parameter.type, (Id, Amount, JsonText))
+            assert known or parameter.value in (0, 1, 2), (name, str(statement), parameter)
+    assert seen > 160
+
+
+def test_every_read_has_an_index() -> None:
+    """No statement looks through a whole table, but for those that count it or want all of it."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    scans: set[str] = set()
+    with engine.connect() as connection:
+        for name, statement in _everything():
+            with suppress(exc.CompileError):
+                words = str(cast("Any", statement).compile(engine))
+                if words.startswith("INSERT") or "billing_alembic_version" in words:
+                    continue
+                asked = "EXPLAIN QUERY PLAN " + re.sub(r"__\[POSTCOMPILE_\w+\]", "?, ?", words)
+                plan = connection.exec_driver_sql(asked, (1,) * asked.count("?")).all()
+                scans |= {name for row in plan if row[3].startswith("SCAN billing_")}
+    engine.dispose()
+
+    counts = {"inbox._COUNTS", "meter_events._COUNTS"}
+    parts = {"customers._NEXT", "plans._VERSION"}
+    assert counts | parts | {"catalog._MAPPINGS"} == scans

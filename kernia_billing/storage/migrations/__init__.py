@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 VERSION_TABLE = "billing_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision."""
 
 CURRENT = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
@@ -63,19 +63,21 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 def upgrade_inside(connection: Connection, revision: str = "head") -> None:
     """`upgrade` in a transaction that is open on a connection, and stays open."""
-    from alembic.util import CommandError
-
-    try:
-        _run(revision, connection=connection, transactional_ddl=True)
-    except CommandError as unknown:
-        raise ConfigError([f"database: cannot be upgraded to {revision}: {unknown}"]) from unknown
+    _run(revision, connection=connection, transactional_ddl=True)
 
 
-def sql(dialect: str, revision: str = "head") -> str:
-    """The statements that create the billing tables on "sqlite", "postgresql", "mysql" or "mariadb"."""
-    flavour_of(dialect)
+def sql(dialect: str, revision: str = "head", *, since: str | None = None) -> str:
+    """The statements that create the billing tables on "sqlite", "postgresql", "mysql" or "mariadb".
+
+    With `since` those that bring a database from that revision to this one.
+
+    Raises:
+        ConfigError: there is no such revision.
+    """
+    # MySQL commits with every statement that changes a table; on the others the script is one transaction.
+    whole = flavour_of(dialect) != "mysql"
     output = StringIO()
-    _run(revision, as_sql=True, dialect_name=dialect, output_buffer=output)
+    _run(revision, as_sql=True, since=since, dialect_name=dialect, output_buffer=output, transactional_ddl=whole)
     return output.getvalue()
 
 
@@ -106,9 +108,10 @@ def _script() -> ScriptDirectory:
     return ScriptDirectory(str(here), version_locations=[str(here / "versions")])
 
 
-def _run(revision: str, *, as_sql: bool = False, **options: Any) -> None:
+def _run(revision: str, *, as_sql: bool = False, since: str | None = None, **options: Any) -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
+    from alembic.util import CommandError
 
     script: Any = _script()
 
@@ -116,10 +119,13 @@ def _run(revision: str, *, as_sql: bool = False, **options: Any) -> None:
         # What alembic.command.upgrade calls, which would need a file beside ours to be run.
         return script._upgrade_revs(revision, now_at)  # noqa: SLF001
 
-    with EnvironmentContext(Config(), script, fn=steps, as_sql=as_sql) as environment:
+    with EnvironmentContext(Config(), script, fn=steps, as_sql=as_sql, starting_rev=since) as environment:
         environment.configure(target_metadata=metadata, version_table=VERSION_TABLE, **options)
-        with environment.begin_transaction():
-            environment.run_migrations()
+        try:
+            with environment.begin_transaction():
+                environment.run_migrations()
+        except CommandError as unknown:
+            raise ConfigError([f"database: cannot be upgraded to {revision}: {unknown}"]) from unknown
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
-from ...domain.catalog import SyncState
 from ...domain.plans import Feature, PlanItem, PlanVersion
 from ...ports.store import DuplicateKey
 from . import rows
@@ -17,7 +16,7 @@ from .rows import NOW
 
 
 class CatalogConformance:
-    """billing_product, billing_price, billing_plan_price, billing_feature, billing_sync_state."""
+    """billing_product, billing_price, billing_plan_price, billing_feature."""
 
     def test_product_changes(self, store: DrivenStore) -> None:
         """Putting a product says whether it was created, updated, or the same."""
@@ -107,13 +106,20 @@ class CatalogConformance:
         store.transaction(lambda tx: tx.catalog.put_feature(Feature("tokens"), "metered"))
         store.transaction(lambda tx: tx.catalog.put_feature(feature, "credit"))
 
-    def test_sync_state(self, store: DrivenStore) -> None:
-        """The last import of a kind is what is kept."""
-        first, second = (SyncState("product", NOW, NOW + n, {"created": n}) for n in (1, 2))
-        assert store.read(lambda tx: tx.catalog.state("product")) is None
-        store.each([first, second], lambda tx, state: tx.catalog.put_state(state))
+    def test_catalog_page(self, store: DrivenStore) -> None:
+        """A page is written at once, over what is there, and read by its ids."""
+        one, two = rows.product("prod_1"), rows.product("prod_2")
+        store.transaction(lambda tx: tx.catalog.put_product(one))
+        renamed = evolve(one, name="Renamed", active=False)
+        store.transaction(lambda tx: tx.catalog.put_products([renamed, two]))
+        store.transaction(lambda tx: tx.catalog.put_prices([rows.price("price_1"), rows.price("price_2")]))
+        store.transaction(lambda tx: tx.catalog.put_products([]))
+        store.transaction(lambda tx: tx.catalog.put_prices([]))
 
-        assert second == store.read(lambda tx: tx.catalog.state("product"))
+        found = store.read(lambda tx: tx.catalog.products_by_id(["prod_1", "prod_2", "prod_3"]))
+        assert {"prod_1": renamed, "prod_2": two} == found
+        assert {} == store.read(lambda tx: tx.catalog.products_by_id([]))
+        assert {"price_2": rows.price("price_2")} == store.read(lambda tx: tx.catalog.prices_by_id(["price_2"]))
 
 
 def _version(number: int, content: str, *items: PlanItem) -> PlanVersion:

@@ -101,6 +101,25 @@ class CustomersConformance:
         assert store.transaction(lambda tx: tx.customers.link("nobody", "cus_3")) is False
         assert evolve(row, stripe_customer_id="cus_1") == store.read(lambda tx: tx.customers.by_id(row.id))
 
+    def test_customer_unlink(self, store: DrivenStore) -> None:
+        """The Stripe id is taken away where it is the one that was meant; then another may be set."""
+        store.transaction(lambda tx: tx.customers.add(rows.customer(stripe_customer_id="cus_1")))
+
+        assert store.transaction(lambda tx: tx.customers.unlink("cus:org_a", "cus_2")) is False
+        assert store.transaction(lambda tx: tx.customers.unlink("cus:org_b", "cus_1")) is False
+        assert store.transaction(lambda tx: tx.customers.unlink("cus:org_a", "cus_1")) is True
+        assert store.transaction(lambda tx: tx.customers.unlink("cus:org_a", "cus_1")) is False
+        assert rows.customer() == store.read(lambda tx: tx.customers.by_id("cus:org_a"))
+        assert store.transaction(lambda tx: tx.customers.link("cus:org_a", "cus_2")) is True
+
+    def test_customers_by_stripe_ids(self, store: DrivenStore) -> None:
+        """Those of a page that are ours."""
+        ours = rows.customer(stripe_customer_id="cus_1")
+        store.each([ours, rows.customer("org_b")], lambda tx, row: tx.customers.add(row))
+
+        assert {"cus_1": ours} == store.read(lambda tx: tx.customers.by_stripe_ids(["cus_1", "cus_2", "CUS_1"]))
+        assert {} == store.read(lambda tx: tx.customers.by_stripe_ids([]))
+
     def test_customer_link_taken(self, store: DrivenStore) -> None:
         """One Stripe customer belongs to one reference."""
         store.transaction(lambda tx: tx.customers.add(rows.customer("a", stripe_customer_id="cus_1")))

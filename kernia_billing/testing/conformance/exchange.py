@@ -1,85 +1,15 @@
-"""What a store does with what comes in and what goes out: webhooks, tickets, events, intents, settings."""
+"""What a store does with what goes out: events, intents, settings."""
 # ruff: noqa: S101
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
-from ...domain.webhooks import InboxStatus
+from ...ports.store import DuplicateKey
 from . import rows
 from .harness import DrivenStore
 from .rows import NOW
-
-
-class InboxConformance:
-    """billing_webhook_event and billing_stripe_object."""
-
-    def test_webhook_once(self, store: DrivenStore) -> None:
-        """An event is inserted once for each account."""
-        row = rows.webhook(
-            payload={"nested": [1, {"ä": None}], "big": "x" * 100_000}, api_version="2026-01-01", note="n"
-        )
-
-        assert store.transaction(lambda tx: tx.inbox.add(row)) is True
-        assert store.transaction(lambda tx: tx.inbox.add(evolve(row, payload={}, livemode=True))) is False
-        assert store.transaction(lambda tx: tx.inbox.add(evolve(row, account="acct_1", livemode=True))) is True
-        assert row == store.read(lambda tx: tx.inbox.get("", "evt_a"))
-        assert store.read(lambda tx: tx.inbox.get("", "evt_A")) is None
-
-    def test_webhook_claim(self, store: DrivenStore) -> None:
-        """One worker has an event until its lease ends; what is done is not taken again."""
-        row = rows.webhook()
-        store.transaction(lambda tx: tx.inbox.add(row))
-
-        def claim(now: int) -> bool:
-            return store.transaction(lambda tx: tx.inbox.claim("", "evt_a", now, now + 10)) is not None
-
-        assert evolve(row, status="processing", attempts=1, lease_until=NOW + 10) == store.transaction(
-            lambda tx: tx.inbox.claim("", "evt_a", NOW, NOW + 10)
-        )
-        assert (False, True) == (claim(NOW + 9), claim(NOW + 10))
-        store.transaction(lambda tx: tx.inbox.finish("", "evt_a", "failed", note="why", lease_until=NOW + 99))
-        assert claim(NOW + 20)
-        store.transaction(lambda tx: tx.inbox.finish("", "evt_a", "processed", note=None, lease_until=0))
-        assert not claim(NOW + 10**9)
-        assert evolve(row, status="processed", attempts=3) == store.read(lambda tx: tx.inbox.get("", "evt_a"))
-        assert store.transaction(lambda tx: tx.inbox.claim("", "evt_b", NOW, NOW)) is None
-
-    def test_webhook_due(self, store: DrivenStore) -> None:
-        """Waiting, failed and abandoned events are due when their time has come, oldest first."""
-        kinds: list[tuple[str, int, InboxStatus, int]] = [
-            ("new", 1, "received", 0),
-            ("failed", 3, "failed", NOW),
-            ("waits", 4, "failed", NOW + 1),
-            ("abandoned", 2, "processing", NOW),
-            ("running", 5, "processing", NOW + 1),
-            ("done", 6, "processed", 0),
-            ("dead", 7, "dead", 0),
-            ("odd", 8, "unmatched", 0),
-        ]
-        received = [
-            rows.webhook(name, received_at=NOW - age, status=status, lease_until=lease)
-            for name, age, status, lease in kinds
-        ]
-        store.each(received, lambda tx, row: tx.inbox.add(row))
-
-        assert ["failed", "abandoned", "new"] == [row.event_id for row in store.read(lambda tx: tx.inbox.due(NOW, 9))]
-        assert ["failed"] == [row.event_id for row in store.read(lambda tx: tx.inbox.due(NOW, 1))]
-        counts = {"received": 1, "failed": 2, "processing": 2, "processed": 1, "dead": 1, "unmatched": 1}
-        assert counts == store.read(lambda tx: tx.inbox.counts())
-
-    def test_tickets(self, store: DrivenStore) -> None:
-        """Tickets rise for each object by itself, and what was applied is remembered."""
-        assert [1, 2, 1, 1, 3] == store.each("aabAa", lambda tx, of: tx.objects.take_ticket("sub", of))
-        assert 0 == store.transaction(lambda tx: tx.objects.applied("sub", "a"))
-        store.transaction(lambda tx: tx.objects.apply("sub", "a", 2, deleted=False))
-        assert 2 == store.transaction(lambda tx: tx.objects.applied("sub", "a"))
-        store.transaction(lambda tx: tx.objects.apply("sub", "a", 3, deleted=True))
-
-        assert 3 == store.transaction(lambda tx: tx.objects.applied("sub", "a"))
-        assert 4 == store.transaction(lambda tx: tx.objects.take_ticket("sub", "a"))
-        assert 0 == store.transaction(lambda tx: tx.objects.applied("invoice", "a"))
-        assert 1 == store.transaction(lambda tx: tx.objects.take_ticket("invoice", "a"))
 
 
 class OutboxConformance:
@@ -117,6 +47,31 @@ class OutboxConformance:
         assert "2" == claim(9)
         assert "" == claim(9)
 
+    def test_outbox_lag(self, store: DrivenStore) -> None:
+        """How much waits, and since when."""
+        assert (0, None) == store.read(lambda tx: tx.outbox.lag(NOW))
+        events = [rows.event(name, created_at=NOW - age) for name, age in (("1", 1), ("2", 3), ("3", 2), ("4", -1))]
+        store.transaction(lambda tx: tx.outbox.add(events))
+
+        assert (3, NOW - 3) == store.read(lambda tx: tx.outbox.lag(NOW))
+        store.transaction(lambda tx: tx.outbox.claim(NOW, NOW + 10, 9))
+        store.transaction(lambda tx: tx.outbox.sent("2", NOW))
+        assert (2, NOW - 2) == store.read(lambda tx: tx.outbox.lag(NOW))
+
+    def test_outbox_prune(self, store: DrivenStore) -> None:
+        """What was sent long ago is deleted, so many at a time; what was not sent never."""
+        store.transaction(lambda tx: tx.outbox.add([rows.event(name, "", created_at=0) for name in "12345"]))
+        for name, at in (("4", 1), ("1", 2), ("2", 3), ("5", NOW)):
+            store.each([(name, at)], lambda tx, of: tx.outbox.sent(*of))
+
+        assert 2 == store.transaction(lambda tx: tx.outbox.prune(NOW, 2))
+        assert 1 == store.transaction(lambda tx: tx.outbox.prune(NOW, 2))
+        assert 0 == store.transaction(lambda tx: tx.outbox.prune(NOW, 2))
+        assert (1, 0) == store.read(lambda tx: tx.outbox.lag(NOW))
+        store.transaction(lambda tx: tx.outbox.add([rows.event(name, "") for name in "124"]))
+        with pytest.raises(DuplicateKey):
+            store.transaction(lambda tx: tx.outbox.add([rows.event("5", "")]))
+
     def test_intent_once(self, store: DrivenStore) -> None:
         """The first request under a key is the one that is made, however often and by whomever."""
         first = rows.intent(params={"b": [1], "a": {"c": None}})
@@ -127,6 +82,17 @@ class OutboxConformance:
         store.transaction(lambda tx: tx.intents.finish("intent", "done", "cus_1"))
         assert evolve(first, state="done", stripe_id="cus_1") == store.read(lambda tx: tx.intents.get("intent"))
         assert store.read(lambda tx: tx.intents.get("INTENT")) is None
+
+    def test_intents_unfinished(self, store: DrivenStore) -> None:
+        """What nobody knows the outcome of is told, oldest first; a parked one waits for a person."""
+        ages = [("1", 1), ("2", 4), ("3", 2), ("4", 3), ("5", 0)]
+        store.each([rows.intent(key, created_at=NOW - age) for key, age in ages], lambda tx, row: tx.intents.add(row))
+        store.transaction(lambda tx: tx.intents.finish("4", "parked", None))
+
+        assert ["2", "3", "1"] == [row.key for row in store.read(lambda tx: tx.intents.unfinished(NOW, 9))]
+        assert ["2"] == [row.key for row in store.read(lambda tx: tx.intents.unfinished(NOW, 1))]
+        parked = store.read(lambda tx: tx.intents.get("4"))
+        assert "parked" == (parked and parked.state)
 
     def test_setting_once(self, store: DrivenStore) -> None:
         """A fact is recorded once."""

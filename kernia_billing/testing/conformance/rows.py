@@ -11,10 +11,15 @@ from ...domain.checkouts import CheckoutRow
 from ...domain.customers import CustomerRow
 from ...domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ...domain.instants import FOREVER
+from ...domain.invoices import InvoiceRow
 from ...domain.outbound import IntentRow, OutboxRow
+from ...domain.payment_methods import PaymentMethodRow
 from ...domain.period import Interval
 from ...domain.references import Reference
+from ...domain.schedules import SchedulePhase, ScheduleRow
+from ...domain.stripe_customers import StripeCustomerRow
 from ...domain.subscriptions import SubscriptionRow
+from ...domain.upkeep import AuditRow, MeterEventRow
 from ...domain.webhooks import InboxRow
 
 NOW = 1_790_000_000_000_000
@@ -213,4 +218,114 @@ def event(name: str = "event", customer_id: str = "cus:org_a", **changes: Any) -
 def intent(key: str = "intent", **changes: Any) -> IntentRow:
     """A call to Stripe that is about to be made."""
     row = IntentRow(key, "customer", "cus:org_a", "/v1/customers", {"email": None}, "pending", None, NOW)
+    return evolve(row, **changes)
+
+
+def invoice(name: str = "in_a", customer_id: str = "cus:org_a", **changes: Any) -> InvoiceRow:
+    """A draft of 20 dollars, with nothing in it that may be missing."""
+    row = InvoiceRow(
+        id=name,
+        customer_id=customer_id,
+        stripe_subscription_id=None,
+        status="draft",
+        number=None,
+        currency="usd",
+        billing_reason=None,
+        collection_method="charge_automatically",
+        subtotal=2_000,
+        total=2_000,
+        amount_due=2_000,
+        amount_paid=0,
+        amount_remaining=2_000,
+        attempt_count=0,
+        next_payment_attempt=None,
+        auto_advance=True,
+        payment_intent_id=None,
+        period_start=NOW,
+        period_end=NOW + MONTH,
+        due_date=None,
+        finalized_at=None,
+        paid_at=None,
+        created_at=NOW,
+        deleted=False,
+        updated_at=NOW,
+    )
+    return evolve(row, **changes)
+
+
+def schedule(name: str = "sub_sched_a", customer_id: str = "cus:org_a", **changes: Any) -> ScheduleRow:
+    """A schedule that has not started, of one phase without end."""
+    row = ScheduleRow(
+        id=name,
+        customer_id=customer_id,
+        stripe_subscription_id=None,
+        status="not_started",
+        phase_start=None,
+        phase_end=None,
+        end_behavior="release",
+        phases=(SchedulePhase(NOW, None, ("price_a",), (1,)),),
+        created_at=NOW,
+        deleted=False,
+        updated_at=NOW,
+    )
+    return evolve(row, **changes)
+
+
+def payment_method(name: str = "pm_a", customer_id: str = "cus:org_a", **changes: Any) -> PaymentMethodRow:
+    """A card."""
+    row = PaymentMethodRow(
+        id=name,
+        customer_id=customer_id,
+        type="card",
+        brand="visa",
+        last4="4242",
+        exp_month=12,
+        exp_year=2030,
+        created_at=NOW,
+        detached=False,
+        updated_at=NOW,
+    )
+    return evolve(row, **changes)
+
+
+def stripe_customer(name: str = "cus_a", customer_id: str = "cus:org_a", **changes: Any) -> StripeCustomerRow:
+    """A Stripe customer who never bought anything."""
+    row = StripeCustomerRow(
+        id=name,
+        customer_id=customer_id,
+        deleted=False,
+        delinquent=False,
+        balance=0,
+        currency=None,
+        default_payment_method_id=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return evolve(row, **changes)
+
+
+def audit(name: str = "aud_a", **changes: Any) -> AuditRow:
+    """Somebody subscribed."""
+    row = AuditRow(name, NOW, "user:1", "subscription.create", "cus:org_a", "sub_1", None, {"plan": "pro"})
+    return evolve(row, **changes)
+
+
+def meter_event(name: str = "use_a", customer_id: str = "cus:org_a", **changes: Any) -> MeterEventRow:
+    """A use that waits to be reported."""
+    row = MeterEventRow(
+        identifier=name,
+        customer_id=customer_id,
+        feature="messages",
+        event_name="messages_sent",
+        stripe_customer_id="cus_a",
+        value=1,
+        occurred_at=NOW,
+        state="waiting",
+        attempts=0,
+        next_at=NOW,
+        first_sent_at=None,
+        sent_at=None,
+        note=None,
+        created_at=NOW,
+    )
     return evolve(row, **changes)

@@ -16,9 +16,14 @@ from __future__ import annotations
 from .catalog import CatalogConformance, PlansConformance
 from .customers import CustomersConformance
 from .entitlements import EntitlementsConformance, UsageConformance
-from .exchange import InboxConformance, OutboxConformance
+from .exchange import OutboxConformance
+from .inbox import InboxConformance
+from .meters import MeterEventsConformance
+from .mirror import MirrorConformance
 from .subscriptions import SubscriptionsConformance
+from .tickets import ObjectsConformance
 from .units import UnitsConformance
+from .upkeep import LeasesConformance, UpkeepConformance
 
 
 class StoreConformance(
@@ -29,7 +34,12 @@ class StoreConformance(
     EntitlementsConformance,
     UsageConformance,
     InboxConformance,
+    ObjectsConformance,
     OutboxConformance,
+    MirrorConformance,
+    LeasesConformance,
+    UpkeepConformance,
+    MeterEventsConformance,
     UnitsConformance,
 ):
     """Everything that a store must do. Give a `store` fixture: a `DrivenStore` on an empty database."""

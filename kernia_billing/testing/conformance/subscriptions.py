@@ -69,6 +69,47 @@ class SubscriptionsConformance:
         found = store.read(lambda tx: tx.subscriptions.of_customer("cus:org_a"))
         assert ["b", "c", "d", "a"] == [row.id for row in found]
 
+    def test_subscriptions_by_stripe_ids(self, store: DrivenStore) -> None:
+        """Those of a page that are known."""
+        store.each(["a", "b"], lambda tx, name: tx.subscriptions.put(rows.subscription(name)))
+
+        found = store.read(lambda tx: tx.subscriptions.by_stripe_ids(["stripe:b", "stripe:a", "stripe:c", "a"]))
+        assert {"stripe:a": rows.subscription("a"), "stripe:b": rows.subscription("b")} == found
+        assert {} == store.read(lambda tx: tx.subscriptions.by_stripe_ids([]))
+
+    def test_subscriptions_overdue(self, store: DrivenStore) -> None:
+        """Live ones whose period is over, the longest overdue first; what ended has nothing to renew."""
+        statuses = [
+            ("active", 1),
+            ("trialing", 3),
+            ("past_due", 2),
+            ("canceled", 9),
+            ("incomplete_expired", 9),
+            ("active", 0),
+            ("unpaid", 4),
+            ("paused", 5),
+            ("incomplete", 6),
+        ]
+        overdue = [
+            rows.subscription(str(number), status=status, period_end=NOW - age)
+            for number, (status, age) in enumerate(statuses)
+        ]
+        store.each([*overdue, rows.subscription("none")], lambda tx, row: tx.subscriptions.put(row))
+
+        def found(limit: int) -> str:
+            return "".join(row.id for row in store.read(lambda tx: tx.subscriptions.list_live_overdue(NOW, limit)))
+
+        assert ("876120", "87") == (found(9), found(2))
+
+    def test_subscription_pages(self, store: DrivenStore) -> None:
+        """Every subscription, page after page."""
+        store.each("cab", lambda tx, name: tx.subscriptions.put(rows.subscription(name)))
+
+        def page(after: str | None) -> str:
+            return "".join(row.id for row in store.read(lambda tx: tx.subscriptions.page(2, after)))
+
+        assert ["ab", "c", ""] == [page(None), page("b"), page("c")]
+
     def test_checkout_round_trip(self, store: DrivenStore) -> None:
         """A checkout is found by each of its ids."""
         row = rows.checkout(stripe_session_id="cs_1", url="https://checkout.example/" + "x" * 3_000)

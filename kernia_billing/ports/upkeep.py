@@ -1,0 +1,122 @@
+"""What keeps the mirror true, as the core sees it: leases, imports, the audit log, usage reported to Stripe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ..domain.instants import Instant
+from ..domain.upkeep import AuditRow, Lease, MeterEventRow, MeterEventState, SyncState
+from .mirror import Position
+
+
+class Leases(Protocol):
+    """billing_lease: work that one process does at a time.
+
+    A holder does its writes in units that ask `held` first. So one that was stopped, and was taken over meanwhile,
+    writes nothing when it goes on.
+    """
+
+    def acquire(self, name: str, holder: str, now: Instant, until: Instant) -> Lease | None:
+        """Take a lease that is free, has ended, or is the holder's own already; None where another has it.
+
+        The token rises by one, except where the holder still has it: then only its end moves. `holder` names one
+        running worker and no other, in this process or elsewhere.
+        """
+        ...
+
+    def renew(self, name: str, token: int, now: Instant, until: Instant) -> bool:
+        """Move the end of a lease that is held under this token; False where it has ended or was taken over."""
+        ...
+
+    def release(self, name: str, token: int) -> bool:
+        """Give a lease back; False where somebody else has it now."""
+        ...
+
+    def held(self, name: str, token: int, now: Instant) -> bool:
+        """Whether the lease is held under this token. Nobody takes it over before the end of the transaction."""
+        ...
+
+    def get(self, name: str) -> Lease | None:
+        """The lease as it stands, ended ones too."""
+        ...
+
+
+class Syncs(Protocol):
+    """billing_sync_state: how far imports are."""
+
+    def get(self, kind: str) -> SyncState | None:
+        """How the last import of a kind went, or goes."""
+        ...
+
+    def put(self, state: SyncState) -> None:
+        """Note how an import goes."""
+        ...
+
+
+class Audit(Protocol):
+    """billing_audit: who changed what. Rows are added in the transaction of the change, and never altered."""
+
+    def add(self, row: AuditRow) -> None:
+        """Insert."""
+        ...
+
+    def page(self, *, customer_id: str | None, limit: int, before: Position | None) -> Sequence[AuditRow]:
+        """Changes, newest first, from just after the position (at, id)."""
+        ...
+
+
+class MeterEvents(Protocol):
+    """billing_meter_event: usage that Stripe counts once."""
+
+    def add(self, rows: Sequence[MeterEventRow]) -> None:
+        """Insert those whose identifier is not there yet."""
+        ...
+
+    def get(self, identifier: str) -> MeterEventRow | None:
+        """One event."""
+        ...
+
+    def claim(self, now: Instant, lease_until: Instant, limit: int) -> Sequence[MeterEventRow]:
+        """Take events that wait and are due, or whose sender was lost, as `sending`, with the attempt counted."""
+        ...
+
+    def finish(
+        self,
+        identifier: str,
+        attempts: int,
+        state: MeterEventState,
+        *,
+        next_at: Instant,
+        note: str | None,
+        now: Instant,
+    ) -> bool:
+        """Note what became of a claimed event; `next_at` of a waiting one is when it may be tried again.
+
+        False, and nothing changes, where it is no longer `sending` under this number of attempts: another worker took
+        it over.
+        """
+        ...
+
+    def amend(self, identifier: str, value: int) -> bool:
+        """Give an event that waits and was never sent another value, 0 cancels it; False where it is too late."""
+        ...
+
+    def link(self, customer_id: str, stripe_customer_id: str, now: Instant) -> int:
+        """Make those that waited for their customer to be known to Stripe due at `now`; how many there were."""
+        ...
+
+    def requeue(self, identifier: str, now: Instant) -> bool:
+        """Let a rejected or quarantined event wait again, due at `now`; False where it is neither.
+
+        Its attempts and the instant at which it was first sent stay.
+        """
+        ...
+
+    def list(self, *, state: MeterEventState | None, limit: int, after: str | None) -> Sequence[MeterEventRow]:
+        """Events in the order of their identifiers."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many there are in each state."""
+        ...

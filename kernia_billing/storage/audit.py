@@ -1,0 +1,37 @@
+"""billing_audit: who changed what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..domain.instants import FOREVER
+from ..domain.upkeep import AuditRow
+from ..ports.mirror import Position
+from . import pages
+from .db import Noun, Shape
+from .dialects import plain_insert
+from .tables import audit as t
+from .types import text_param
+
+_SHAPE = Shape(AuditRow, t, at="happened_at", before="state_before", after="state_after")
+_ADD = plain_insert(t)
+_PAGES = pages.Pages(
+    _SHAPE.select().where(pages.before(t.c.happened_at, t.c.id)).order_by(t.c.happened_at.desc(), t.c.id.desc()),
+    customer=t.c.customer_id == text_param("customer"),
+)
+
+
+class Audit(Noun):
+    """The port of the same name."""
+
+    __slots__ = ()
+
+    def add(self, row: AuditRow) -> None:
+        """Insert."""
+        self._db.run(_ADD, _SHAPE.values(row))
+
+    def page(self, *, customer_id: str | None, limit: int, before: Position | None) -> Sequence[AuditRow]:
+        """Changes, newest first, from just after the position (at, id)."""
+        at, id_ = before or (FOREVER, "")
+        values = {"customer": customer_id, "limit": limit, "before": at, "before_id": id_}
+        return _SHAPE.read_all(self._db.all(_PAGES.given(customer=customer_id), values))

@@ -1,0 +1,57 @@
+"""billing_invoice: invoices as mirrored from Stripe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..domain.instants import FOREVER
+from ..domain.invoices import InvoiceRow
+from ..ports.mirror import Change, Position
+from .copies import Copies
+from .db import Noun, Shape
+from .pages import before
+from .tables import invoice as t
+from .types import number_param, text_param
+
+_SHAPE = Shape(InvoiceRow, t, flags=("auto_advance", "deleted"))
+_COPIES = Copies(_SHAPE, t)
+_NEWEST = (t.c.created_at.desc(), t.c.id.desc())
+_OF_CUSTOMER = (
+    _SHAPE.select()
+    .where(t.c.customer_id == text_param("customer"), before(t.c.created_at, t.c.id))
+    .order_by(*_NEWEST)
+    .limit(number_param("limit"))
+)
+_BY_PAYMENT = _SHAPE.select().where(t.c.payment_intent_id == text_param("payment")).order_by(*_NEWEST).limit(1)
+
+
+class Invoices(Noun):
+    """The port of the same name."""
+
+    __slots__ = ()
+
+    def get(self, invoice_id: str) -> InvoiceRow | None:
+        """One invoice, by Stripe's id."""
+        return _COPIES.get(self._db, invoice_id)
+
+    def get_all(self, invoice_ids: Sequence[str]) -> Mapping[str, InvoiceRow]:
+        """Those of these invoices that are known, in one statement."""
+        return _COPIES.get_all(self._db, invoice_ids)
+
+    def put(self, row: InvoiceRow) -> Change:
+        """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
+        return _COPIES.put(self._db, row)
+
+    def put_all(self, rows: Sequence[InvoiceRow]) -> Mapping[str, Change]:
+        """`put` for the rows of a page, in two statements."""
+        return _COPIES.put_all(self._db, rows)
+
+    def of_customer(self, customer_id: str, *, limit: int, after: Position | None) -> Sequence[InvoiceRow]:
+        """The invoices of a customer, newest first, from just after the position (created_at, id)."""
+        at, id_ = after or (FOREVER, "")
+        values = {"customer": customer_id, "limit": limit, "before": at, "before_id": id_}
+        return _SHAPE.read_all(self._db.all(_OF_CUSTOMER, values))
+
+    def by_payment_intent(self, payment_intent_id: str) -> InvoiceRow | None:
+        """The newest invoice that a payment intent pays."""
+        return _SHAPE.read_or_none(self._db.one(_BY_PAYMENT, {"payment": payment_intent_id}))

@@ -1,0 +1,44 @@
+"""Every billing table. The migrations say how a database comes to have them; a test holds the two together.
+
+No unique key has a NULL in it: an empty text stands for "none". Amounts and instants are bounded by CHECK constraints,
+because SQLite, PostgreSQL and MySQL disagree about what happens beyond a type's range.
+"""
+
+from __future__ import annotations
+
+from .accounts import bucket, customer, entitlement, ledger, usage_event
+from .columns import metadata
+from .exchange import intent, outbox, stripe_object, webhook_event
+from .mirror import checkout, invoice, payment_method, schedule, stripe_customer, subscription
+from .offer import feature, plan, plan_feature, plan_price, price, product
+from .upkeep import audit, lease, meter_event, setting, sync_state
+
+__all__ = [
+    "audit",
+    "bucket",
+    "checkout",
+    "customer",
+    "entitlement",
+    "feature",
+    "intent",
+    "invoice",
+    "lease",
+    "ledger",
+    "metadata",
+    "meter_event",
+    "outbox",
+    "payment_method",
+    "plan",
+    "plan_feature",
+    "plan_price",
+    "price",
+    "product",
+    "schedule",
+    "setting",
+    "stripe_customer",
+    "stripe_object",
+    "subscription",
+    "sync_state",
+    "usage_event",
+    "webhook_event",
+]

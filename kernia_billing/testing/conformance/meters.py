@@ -1,0 +1,157 @@
+"""What a store does with usage that Stripe counts once."""
+# ruff: noqa: S101
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from ...domain.upkeep import MeterEventState
+from . import rows
+from .harness import DrivenStore
+from .rows import NOW
+
+
+class MeterEventsConformance:
+    """billing_meter_event."""
+
+    def test_meter_event_once(self, store: DrivenStore) -> None:
+        """An identifier is there once, as it was first."""
+        full = rows.meter_event("use_1", first_sent_at=NOW - 2, sent_at=NOW - 1, state="sent", note="n", value=-5)
+        store.transaction(lambda tx: tx.meter_events.add([full, rows.meter_event("use_2")]))
+        store.transaction(lambda tx: tx.meter_events.add([rows.meter_event("use_1"), rows.meter_event("use_3")]))
+        store.transaction(lambda tx: tx.meter_events.add([]))
+
+        assert full == store.read(lambda tx: tx.meter_events.get("use_1"))
+        assert rows.meter_event("use_3") == store.read(lambda tx: tx.meter_events.get("use_3"))
+        assert store.read(lambda tx: tx.meter_events.get("USE_1")) is None
+
+    def test_meter_event_claim(self, store: DrivenStore) -> None:
+        """What is due is taken once; whose sender was lost is taken again, and knows when it was first sent."""
+        row = rows.meter_event()
+        store.transaction(lambda tx: tx.meter_events.add([row]))
+
+        assert [] == store.transaction(lambda tx: tx.meter_events.claim(NOW - 1, NOW, 9))
+        first = evolve(row, state="sending", attempts=1, next_at=NOW + 10, first_sent_at=NOW)
+        assert [first] == store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, 9))
+        assert first == store.read(lambda tx: tx.meter_events.get("use_a"))
+        assert [] == store.transaction(lambda tx: tx.meter_events.claim(NOW + 9, NOW + 20, 9))
+        second = evolve(first, attempts=2, next_at=NOW + 20)
+        assert [second] == store.transaction(lambda tx: tx.meter_events.claim(NOW + 10, NOW + 20, 9))
+
+    def test_meter_event_due(self, store: DrivenStore) -> None:
+        """Nothing but what waits and what is being sent is taken, the longest due first, so many at a time."""
+        states: list[tuple[MeterEventState, int]] = [
+            ("waiting", 2),
+            ("sending", 3),
+            ("waiting", 1),
+            ("waiting", -1),
+            ("sending", -1),
+            ("sent", 9),
+            ("rejected", 9),
+            ("quarantined", 9),
+            ("canceled", 9),
+        ]
+        events = [
+            rows.meter_event(f"use_{number}", state=state, next_at=NOW - age)
+            for number, (state, age) in enumerate(states)
+        ]
+        store.transaction(lambda tx: tx.meter_events.add(events))
+
+        def claim(limit: int) -> str:
+            found = store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, limit))
+            return "".join(row.identifier[-1] for row in found)
+
+        assert ["10", "2", ""] == [claim(2), claim(2), claim(2)]
+        counts = {"waiting": 1, "sending": 4, "sent": 1, "rejected": 1, "quarantined": 1, "canceled": 1}
+        assert counts == store.read(lambda tx: tx.meter_events.counts())
+
+    def test_meter_event_finish(self, store: DrivenStore) -> None:
+        """Who was taken over cannot say what became of it; who took it can, once."""
+        store.transaction(lambda tx: tx.meter_events.add([rows.meter_event()]))
+
+        def finish(attempts: int, state: MeterEventState, now: int, next_at: int = 0) -> bool:
+            return store.transaction(
+                lambda tx: tx.meter_events.finish("use_a", attempts, state, next_at=next_at, note="n", now=now)
+            )
+
+        assert not finish(0, "sent", NOW)
+        store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, 9))
+        assert finish(1, "waiting", NOW, NOW + 50)
+        again = rows.meter_event(attempts=1, next_at=NOW + 50, first_sent_at=NOW, note="n")
+        assert again == store.read(lambda tx: tx.meter_events.get("use_a"))
+        assert [2, 3] == [
+            store.transaction(lambda tx: tx.meter_events.claim(NOW + 50, NOW + 60, 9))[0].attempts,
+            store.transaction(lambda tx: tx.meter_events.claim(NOW + 60, NOW + 70, 9))[0].attempts,
+        ]
+        assert not finish(2, "rejected", NOW + 61)
+        assert finish(3, "sent", NOW + 62)
+        assert not finish(3, "rejected", NOW + 63)
+        done = evolve(again, state="sent", attempts=3, next_at=0, sent_at=NOW + 62)
+        assert done == store.read(lambda tx: tx.meter_events.get("use_a"))
+
+    def test_meter_event_amend(self, store: DrivenStore) -> None:
+        """What was never sent can still be another number, or nothing."""
+        store.transaction(lambda tx: tx.meter_events.add([rows.meter_event("use_1"), rows.meter_event("use_2")]))
+
+        def amend(name: str, value: int) -> bool:
+            return store.transaction(lambda tx: tx.meter_events.amend(name, value))
+
+        assert amend("use_1", 5)
+        assert amend("use_2", 0)
+        assert not amend("use_2", 1)
+        assert not amend("use_3", 1)
+        (claimed,) = store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, 9))
+        assert ("use_1", 5) == (claimed.identifier, claimed.value)
+        assert not amend("use_1", 4)
+        store.transaction(lambda tx: tx.meter_events.finish("use_1", 1, "waiting", next_at=NOW, note=None, now=NOW))
+        assert not amend("use_1", 4)
+        assert {"waiting": 1, "canceled": 1} == store.read(lambda tx: tx.meter_events.counts())
+
+    def test_meter_event_link(self, store: DrivenStore) -> None:
+        """What waited for its customer to be known to Stripe is due when it is."""
+        unknown = rows.meter_event("use_1", stripe_customer_id="", next_at=NOW + 10**9)
+        events = [
+            unknown,
+            rows.meter_event("use_2", stripe_customer_id="", state="canceled"),
+            rows.meter_event("use_3", "cus:b", stripe_customer_id="", next_at=NOW + 1),
+            rows.meter_event("use_4", stripe_customer_id="cus_old", next_at=NOW + 1),
+        ]
+        store.transaction(lambda tx: tx.meter_events.add(events))
+
+        assert 1 == store.transaction(lambda tx: tx.meter_events.link("cus:org_a", "cus_new", NOW))
+        assert 0 == store.transaction(lambda tx: tx.meter_events.link("cus:org_a", "cus_newer", NOW))
+        linked = evolve(unknown, stripe_customer_id="cus_new", next_at=NOW)
+        assert linked == store.read(lambda tx: tx.meter_events.get("use_1"))
+        assert events[1:] == store.read_each(["use_2", "use_3", "use_4"], lambda tx, of: tx.meter_events.get(of))
+
+    def test_meter_event_requeue(self, store: DrivenStore) -> None:
+        """What Stripe refused can be sent again, and nothing that it may have counted."""
+        states: list[MeterEventState] = ["rejected", "quarantined", "waiting", "sending", "sent", "canceled"]
+        events = [
+            rows.meter_event(state, state=state, attempts=3, first_sent_at=NOW - 5, next_at=NOW + 99)
+            for state in states
+        ]
+        store.transaction(lambda tx: tx.meter_events.add(events))
+
+        again = store.each(states, lambda tx, name: tx.meter_events.requeue(name, NOW))
+        assert [True, True, False, False, False, False] == again
+        waiting = [evolve(row, state="waiting", next_at=NOW) for row in events[:2]]
+        assert [*waiting, *events[2:]] == store.read_each(states, lambda tx, name: tx.meter_events.get(name))
+
+    def test_meter_event_list(self, store: DrivenStore) -> None:
+        """In the order of identifiers, of all states or of one, page after page."""
+        states: list[MeterEventState] = ["sent", "waiting", "sent", "rejected"]
+        events = [rows.meter_event(f"use_{number}", state=state) for number, state in enumerate(states)]
+        store.transaction(lambda tx: tx.meter_events.add(events[::-1]))
+
+        def page(state: MeterEventState | None, limit: int = 9, after: str | None = None) -> str:
+            found = store.read(lambda tx: tx.meter_events.list(state=state, limit=limit, after=after))
+            return "".join(row.identifier[-1] for row in found)
+
+        assert ["0123", "02", "0", "2", "23"] == [
+            page(None),
+            page("sent"),
+            page("sent", 1),
+            page("sent", 1, "use_0"),
+            page(None, 9, "use_1"),
+        ]

@@ -1,0 +1,159 @@
+"""What a store does with invoices, schedules, payment methods and how customers look at Stripe."""
+# ruff: noqa: S101
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from ...domain.ids import MAX_INTEGER
+from ...domain.schedules import SchedulePhase
+from . import rows
+from .harness import DrivenStore
+from .rows import MONTH, NOW
+
+
+class MirrorConformance:
+    """billing_invoice, billing_subscription_schedule, billing_payment_method, billing_stripe_customer."""
+
+    def test_invoice_round_trip(self, store: DrivenStore) -> None:
+        """A bare and a full invoice come back as they were put in; the same one again changes nothing."""
+        bare = rows.invoice()
+        full = evolve(
+            bare,
+            stripe_subscription_id="sub_1",
+            status="some status that Stripe adds later",
+            number="A-0001",
+            billing_reason="subscription_cycle",
+            subtotal=-MAX_INTEGER,
+            total=-1,
+            amount_due=0,
+            amount_paid=MAX_INTEGER,
+            amount_remaining=-5,
+            attempt_count=3,
+            next_payment_attempt=NOW + 1,
+            auto_advance=False,
+            payment_intent_id="pi_1",
+            due_date=NOW + 2,
+            finalized_at=NOW + 3,
+            paid_at=NOW + 4,
+            deleted=True,
+        )
+
+        assert store.read(lambda tx: tx.invoices.get("in_a")) is None
+        assert "created" == store.transaction(lambda tx: tx.invoices.put(bare))
+        assert bare == store.read(lambda tx: tx.invoices.get("in_a"))
+        assert "updated" == store.transaction(lambda tx: tx.invoices.put(full))
+        assert "unchanged" == store.transaction(lambda tx: tx.invoices.put(evolve(full, updated_at=NOW + 9)))
+        assert full == store.read(lambda tx: tx.invoices.get("in_a"))
+        assert store.read(lambda tx: tx.invoices.get("IN_A")) is None
+
+    def test_invoices_of_page(self, store: DrivenStore) -> None:
+        """A page is put at once, and says what became of each."""
+        one, two, three = (rows.invoice(f"in_{number}") for number in (1, 2, 3))
+        store.transaction(lambda tx: (tx.invoices.put(one), tx.invoices.put(two)))
+        paid = evolve(two, status="paid", updated_at=NOW + 1)
+
+        changes = {"in_1": "unchanged", "in_2": "updated", "in_3": "created"}
+        assert changes == store.transaction(lambda tx: tx.invoices.put_all([one, paid, three]))
+        stored = {"in_1": one, "in_2": paid, "in_3": three}
+        assert stored == store.read(lambda tx: tx.invoices.get_all(["in_3", "in_1", "in_2", "in_4"]))
+        assert dict.fromkeys(stored, "unchanged") == store.transaction(
+            lambda tx: tx.invoices.put_all([one, paid, three])
+        )
+        assert {} == store.transaction(lambda tx: tx.invoices.put_all([]))
+        assert {} == store.read(lambda tx: tx.invoices.get_all([]))
+
+    def test_invoices_of_customer(self, store: DrivenStore) -> None:
+        """Newest first, page after page, and nobody else's."""
+        ages = [("in_1", 3), ("in_2", 1), ("in_3", 2), ("in_4", 2), ("in_5", 2)]
+        store.each([rows.invoice(n, created_at=NOW - age) for n, age in ages], lambda tx, row: tx.invoices.put(row))
+        store.transaction(lambda tx: tx.invoices.put(rows.invoice("in_6", "cus:b")))
+
+        def page(limit: int, after: tuple[int, str] | None) -> str:
+            found = store.read(lambda tx: tx.invoices.of_customer("cus:org_a", limit=limit, after=after))
+            return "".join(row.id[-1] for row in found)
+
+        assert "25431" == page(9, None)
+        assert "25" == page(2, None)
+        assert "43" == page(2, (NOW - 2, "in_5"))
+        assert "1" == page(2, (NOW - 2, "in_3"))
+        assert "" == page(2, (NOW - 3, "in_1"))
+
+    def test_invoice_by_payment(self, store: DrivenStore) -> None:
+        """The invoice that a payment pays, the newest where there are several."""
+        invoices = [
+            rows.invoice("in_1", payment_intent_id="pi_1", created_at=NOW - 1),
+            rows.invoice("in_2", payment_intent_id="pi_1"),
+            rows.invoice("in_3", payment_intent_id="pi_2", created_at=NOW + 1),
+            rows.invoice("in_4"),
+        ]
+        store.transaction(lambda tx: tx.invoices.put_all(invoices))
+
+        assert invoices[1] == store.read(lambda tx: tx.invoices.by_payment_intent("pi_1"))
+        assert store.read(lambda tx: tx.invoices.by_payment_intent("pi_3")) is None
+
+    def test_schedule_round_trip(self, store: DrivenStore) -> None:
+        """A schedule comes back with its phases, in their order, metered prices without a quantity."""
+        bare = rows.schedule(phases=())
+        full = evolve(
+            bare,
+            stripe_subscription_id="sub_1",
+            status="active",
+            phase_start=NOW,
+            phase_end=NOW + MONTH,
+            end_behavior="cancel",
+            phases=(
+                SchedulePhase(NOW + MONTH, NOW + 2 * MONTH, ("price_b", "price_a"), (5, None)),
+                SchedulePhase(NOW, NOW + MONTH, (), ()),
+                SchedulePhase(NOW + 2 * MONTH, None, ("price_ü",), (0,)),
+            ),
+            deleted=True,
+        )
+        for row, change in ((bare, "created"), (full, "updated"), (full, "unchanged"), (bare, "updated")):
+            assert [change] == store.each([row], lambda tx, row: tx.schedules.put(row))
+            assert row == store.read(lambda tx: tx.schedules.get("sub_sched_a"))
+
+    def test_schedules_of_subscription(self, store: DrivenStore) -> None:
+        """Newest first; those of no subscription are nobody's."""
+        schedules = [
+            rows.schedule("sub_sched_1", stripe_subscription_id="sub_1", created_at=NOW - 1),
+            rows.schedule("sub_sched_2", stripe_subscription_id="sub_1", deleted=True),
+            rows.schedule("sub_sched_3", stripe_subscription_id="sub_2"),
+            rows.schedule("sub_sched_4"),
+        ]
+        store.transaction(lambda tx: tx.schedules.put_all(schedules))
+
+        assert schedules[1::-1] == store.read(lambda tx: tx.schedules.of_subscription("sub_1"))
+        assert {"sub_sched_4": schedules[3]} == store.read(lambda tx: tx.schedules.get_all(["sub_sched_4"]))
+
+    def test_payment_methods(self, store: DrivenStore) -> None:
+        """A customer's attached payment methods, oldest first; one that has no card has none of its fields."""
+        bank = rows.payment_method(
+            "pm_1", type="sepa_debit", brand=None, last4="3000", exp_month=None, exp_year=None, created_at=NOW + 1
+        )
+        card = rows.payment_method("pm_2")
+        gone = rows.payment_method("pm_3", detached=True)
+        theirs = rows.payment_method("pm_4", "cus:b")
+        changes = store.transaction(lambda tx: tx.payment_methods.put_all([bank, card, gone, theirs]))
+        assert dict.fromkeys(("pm_1", "pm_2", "pm_3", "pm_4"), "created") == changes
+
+        assert [card, bank] == store.read(lambda tx: tx.payment_methods.of_customer("cus:org_a"))
+        assert "updated" == store.transaction(lambda tx: tx.payment_methods.put(evolve(card, detached=True)))
+        assert [bank] == store.read(lambda tx: tx.payment_methods.of_customer("cus:org_a"))
+        assert gone == store.read(lambda tx: tx.payment_methods.get("pm_3"))
+        assert {"pm_3": gone} == store.read(lambda tx: tx.payment_methods.get_all(["pm_3"]))
+
+    def test_stripe_customers(self, store: DrivenStore) -> None:
+        """What a customer is and was at Stripe, oldest first."""
+        old = rows.stripe_customer("cus_1", deleted=True, created_at=NOW - 1)
+        now = rows.stripe_customer(
+            "cus_2", delinquent=True, balance=-500, currency="eur", default_payment_method_id="pm_1"
+        )
+        theirs = rows.stripe_customer("cus_3", "cus:b")
+        store.transaction(lambda tx: tx.stripe_customers.put_all([now, theirs, old]))
+
+        assert [old, now] == store.read(lambda tx: tx.stripe_customers.of_customer("cus:org_a"))
+        assert now == store.read(lambda tx: tx.stripe_customers.get("cus_2"))
+        assert {"cus_3": theirs} == store.read(lambda tx: tx.stripe_customers.get_all(["cus_3", "cus_4"]))
+        assert "unchanged" == store.transaction(lambda tx: tx.stripe_customers.put(evolve(now, updated_at=NOW + 1)))
+        assert "updated" == store.transaction(lambda tx: tx.stripe_customers.put(evolve(now, balance=0)))

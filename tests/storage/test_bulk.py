@@ -1,0 +1,88 @@
+"""A page of Stripe's objects costs a few statements, however many objects are on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from kernia_billing._drive import run_blocking
+from kernia_billing.ports.store import Transaction
+from kernia_billing.storage.blocking import BlockingStore
+from kernia_billing.testing.conformance import rows
+from kernia_billing.testing.conformance.harness import DrivenStore
+from kernia_billing.testing.conformance.rows import NOW
+from tests.storage.conftest import BlockingPace
+
+Counted = Callable[[Callable[[Transaction], object]], int]
+PAGE = 100
+
+
+@pytest.fixture
+def counted(database: str) -> Iterator[Counted]:
+    """A function that runs a unit and says how many statements it took."""
+    store = BlockingStore.open(database, pace=BlockingPace())
+    driven = DrivenStore(store, run_blocking)
+    seen: list[str] = []
+    driven.read(lambda tx: tx.settings.get("ready"))
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            seen.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", note)
+
+    def count(unit: Callable[[Transaction], object]) -> int:
+        seen.clear()
+        driven.transaction(unit)
+        return len(seen)
+
+    yield count
+    event.remove(store.engine, "before_cursor_execute", note)
+    run_blocking(store.close())
+
+
+def test_new_page(counted: Counted) -> None:
+    """A hundred prices that nobody has seen are stored in six statements."""
+    prices = [rows.price(f"price_{number:03}") for number in range(PAGE)]
+    names = [price.id for price in prices]
+
+    def unit(tx: Transaction) -> None:
+        assert {} == tx.objects.tickets("price", names)
+        assert {} == tx.catalog.prices_by_id(names)
+        assert set(names) == tx.objects.first_tickets("price", names)
+        tx.catalog.put_prices(prices)
+        tx.objects.apply_first("price", names, NOW)
+
+    assert 6 == counted(unit)
+
+
+def test_known_page(counted: Counted) -> None:
+    """A hundred invoices that have not changed are seen to be so in two statements."""
+    invoices = [rows.invoice(f"in_{number:03}") for number in range(PAGE)]
+    names = [invoice.id for invoice in invoices]
+
+    def unit(tx: Transaction) -> None:
+        assert set(tx.invoices.put_all(invoices).values()) <= {"created", "unchanged"}
+        tx.objects.check("invoice", names, NOW)
+
+    assert 3 == counted(unit)
+    assert 2 == counted(unit)
+
+
+def test_events_page(counted: Counted) -> None:
+    """A hundred events of Stripe's list are compared with what is stored in one statement."""
+    names = [f"evt_{number:03}" for number in range(PAGE)]
+
+    assert 1 == counted(lambda tx: tx.inbox.known(names))
+
+
+def test_prune_page(counted: Counted) -> None:
+    """Many old rows go in two statements."""
+    for number in range(20):
+        row = rows.webhook(f"evt_{number}", status="processed")
+        counted(lambda tx, row=row: tx.inbox.add(row))  # type: ignore[misc]
+
+    assert 2 == counted(lambda tx: tx.inbox.prune(NOW + 1, 1_000))
