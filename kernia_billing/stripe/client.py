@@ -19,6 +19,8 @@ from ..domain.secret import Secret
 from ..errors import ConfigError, GuardError
 from ..ports.clock import Clock
 from ..ports.pace import Pace
+from ..ports.telemetry import SILENT, Telemetry
+from .budget import RateBudget
 from .core import StripeCore, Unusable, last_request_id
 from .retry import DEFAULT_POLICY, RetryPolicy
 from .wire import MAX_REPLY_BYTES, Call, Reply, decode
@@ -40,6 +42,8 @@ class BlockingStripe(StripeCore):
         transport: the transport of our own client, for tests and special networks.
         policy: how patient a request is.
         monotonic: the seconds by which the budget of a request is judged.
+        budget: how many requests may be sent; None leaves that to others.
+        telemetry: hears of every request.
 
     Raises:
         ConfigError: a key or a client of the wrong kind.
@@ -55,8 +59,12 @@ class BlockingStripe(StripeCore):
         transport: httpx.BaseTransport | None = None,
         policy: RetryPolicy = DEFAULT_POLICY,
         monotonic: Callable[[], float] = time.monotonic,
+        budget: RateBudget | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
-        super().__init__(key, clock=clock, pace=pace, policy=policy, monotonic=monotonic)
+        super().__init__(
+            key, clock=clock, pace=pace, policy=policy, monotonic=monotonic, budget=budget, telemetry=telemetry
+        )
         self._given = _checked(client, httpx.Client, httpx.AsyncClient, "Billing", "AsyncBilling")
         self._transport = transport
         # By process: connections must not be shared with a forked parent.
@@ -107,6 +115,8 @@ class AsyncStripe(StripeCore):
         transport: the transport of our own clients, for tests and special networks.
         policy: how patient a request is.
         monotonic: the seconds by which the budget of a request is judged.
+        budget: how many requests may be sent; None leaves that to others.
+        telemetry: hears of every request.
 
     Raises:
         ConfigError: a key or a client of the wrong kind.
@@ -122,8 +132,12 @@ class AsyncStripe(StripeCore):
         transport: httpx.AsyncBaseTransport | None = None,
         policy: RetryPolicy = DEFAULT_POLICY,
         monotonic: Callable[[], float] = time.monotonic,
+        budget: RateBudget | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
-        super().__init__(key, clock=clock, pace=pace, policy=policy, monotonic=monotonic)
+        super().__init__(
+            key, clock=clock, pace=pace, policy=policy, monotonic=monotonic, budget=budget, telemetry=telemetry
+        )
         self._given = _checked(client, httpx.AsyncClient, httpx.Client, "AsyncBilling", "Billing")
         self._given_to: asyncio.AbstractEventLoop | None = None
         self._transport = transport

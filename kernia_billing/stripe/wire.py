@@ -16,7 +16,8 @@ from ..ports.stripe import Method, StripePage
 from .encode import encode
 from .versions import STRIPE_API_VERSION, user_agent
 
-ORIGIN = "https://api.stripe.com"
+HOST = "api.stripe.com"
+ORIGIN = f"https://{HOST}"
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 PAGE_SIZE = 100
 

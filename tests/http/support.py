@@ -24,12 +24,14 @@ from kernia_billing.domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    WebhookHealth,
 )
-from kernia_billing.domain.catalog import PriceRow, ProductRow, SyncState
+from kernia_billing.domain.catalog import PriceRow, ProductRow
 from kernia_billing.domain.instants import Instant, to_instant
 from kernia_billing.domain.money import Money
 from kernia_billing.domain.plans import Allowance, Boolean, Metered, Quantity
 from kernia_billing.domain.references import Action, Identity, Reference
+from kernia_billing.domain.upkeep import SyncState
 from kernia_billing.domain.urls import TrustedOrigins
 from kernia_billing.errors import FeatureDenied, InvalidSignature, NotFound
 from kernia_billing.http.dispatch import dispatch
@@ -225,6 +227,11 @@ class Recorder:
         if signature != "good":
             raise InvalidSignature
         return self.receipt
+
+    async def webhook_health(self) -> WebhookHealth:
+        """One event that waits, and a dead one."""
+        self._note("webhook_health")
+        return WebhookHealth(NOW, None, 1, 90, 1, 0, 1, {"received": 1, "dead": 1})
 
     async def sync_catalog(self) -> Mapping[str, int]:
         """Some counts."""

@@ -461,6 +461,22 @@ def test_portal(method: str, path: str) -> None:
 # ── /stripe ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_webhook_health() -> None:
+    """What waits and what failed, for administrators."""
+    service = Recorder()
+    service.admin = True
+    assert parsed(send(service, "GET", "/stripe/webhooks/health")) == {
+        "lastReceivedAt": AT,
+        "lastProcessedAt": None,
+        "waiting": 1,
+        "lagSeconds": 90,
+        "dead": 1,
+        "unmatched": 0,
+        "failuresLastDay": 1,
+        "counts": {"received": 1, "dead": 1},
+    }
+
+
 def test_catalog() -> None:
     """What an import did, and what it brought; notes of the seller stay inside."""
     service = Recorder()

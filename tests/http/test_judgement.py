@@ -43,7 +43,10 @@ def test_every_route_says_who_may_call_it() -> None:
         "/billing/openapi.json",
     ]
     assert [route.path for route in ROUTES if route.action == "signed"] == ["/stripe/webhook"]
-    assert [route.path for route in ROUTES if route.action == "admin"] == ["/stripe/catalog/sync"]
+    assert [route.path for route in ROUTES if route.action == "admin"] == [
+        "/stripe/webhooks/health",
+        "/stripe/catalog/sync",
+    ]
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
 
@@ -385,6 +388,16 @@ def test_only_true_makes_an_administrator(admin: object) -> None:
     assert outcome(send(service, "POST", "/stripe/catalog/sync")) == (403, "FORBIDDEN")
     assert service.calls == []
     assert len(service.unexpected) == isinstance(admin, Exception)
+
+
+@pytest.mark.parametrize("admin", [False, None, 1, RuntimeError("x")])
+def test_only_an_administrator_sees_how_webhooks_are_doing(admin: object) -> None:
+    """Everybody else gets 403, and nothing is looked up."""
+    service = Recorder()
+    service.admin = admin
+
+    assert outcome(send(service, "GET", "/stripe/webhooks/health")) == (403, "FORBIDDEN")
+    assert service.calls == []
 
 
 def test_an_administrator_of_the_host_may_import_the_catalog() -> None:

@@ -13,6 +13,8 @@ import httpx
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.secret import Secret
+from kernia_billing.ports.telemetry import SILENT, Telemetry
+from kernia_billing.stripe.budget import RateBudget
 from kernia_billing.stripe.client import AsyncStripe, BlockingStripe
 from kernia_billing.stripe.retry import DEFAULT_POLICY, RetryPolicy
 
@@ -65,6 +67,8 @@ class Wired:
         *answers: httpx.Response | Exception,
         policy: RetryPolicy = DEFAULT_POLICY,
         each_takes: float = 0.0,
+        budget: RateBudget | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.time = FakeTime()
         self._each_takes = each_takes
@@ -73,7 +77,14 @@ class Wired:
         transport = httpx.MockTransport(self._answer)
         make = BlockingStripe if kind == "blocking" else AsyncStripe
         self.stripe = make(
-            KEY, clock=self.time, pace=self.time, transport=transport, policy=policy, monotonic=self.time.monotonic
+            KEY,
+            clock=self.time,
+            pace=self.time,
+            transport=transport,
+            policy=policy,
+            monotonic=self.time.monotonic,
+            budget=budget,
+            telemetry=telemetry,
         )
         self.run = runner(kind)
 

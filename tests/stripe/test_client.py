@@ -24,6 +24,7 @@ from kernia_billing.errors import BillingError, ConfigError, GuardError, Invalid
 from kernia_billing.ports.guard import unit_of_work
 from kernia_billing.ports.stripe import StripePort
 from kernia_billing.stripe.client import AsyncStripe, BlockingStripe
+from kernia_billing.telemetry.logging import LoggingTelemetry
 from tests.stripe.network import KEY, KINDS, OK, FakeTime, Kind, Wired, error, runner
 
 PERSON = "jane@example.com"
@@ -447,7 +448,7 @@ def test_no_secret_and_no_personal_data_is_told(kind: Kind, caplog: pytest.LogCa
     caplog.set_level(logging.DEBUG)
     shown: list[str] = []
     for answer in (OK, error(401), error(402), error(404), error(409), error(500), httpx.ReadTimeout("late")):
-        wired = Wired(kind, answer)
+        wired = Wired(kind, answer, telemetry=LoggingTelemetry())
         try:
             wired.get("/v1/customers", {"email": PERSON})
             wired.post("/v1/customers", {"email": PERSON})
@@ -457,7 +458,8 @@ def test_no_secret_and_no_personal_data_is_told(kind: Kind, caplog: pytest.LogCa
         shown += [repr(wired.stripe), repr({**vars(wired.stripe), "_transport": None})]
     told = "\n".join([*shown, caplog.text, *(repr(vars(record)) for record in caplog.records)])
 
-    assert "Stripe GET /v1/customers: 200 (req_good1)" in caplog.text
+    assert 'stripe.request operation="GET /v1/customers" status=200 attempts=1' in caplog.text
+    assert "request_id=req_good1" in caplog.text
     assert "CANARY" not in told
     assert "jane" not in told
 

@@ -68,7 +68,7 @@ STRICTER: list[tuple[str, Callable[[list[list[str]], str], bool]]] = [
     ("more than one time stamp", lambda parts, _: len(parts_of(parts, "t")) != 1),
     (
         "a time stamp that `int` takes and that is no plain number",
-        lambda _, text: not re.search("(^|,)t=(0|[1-9][0-9]{0,11})(,|$)", text),
+        lambda _, text: not re.search("(^|,)t=(0|[1-9][0-9]{0,11})(,|\\Z)", text),
     ),
     ("an element that is no pair", lambda parts, _: any(len(part) < 2 for part in parts)),
     ("a genuine signature with something behind another =", lambda parts, _: not exactly_genuine(parts)),
