@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .simulator import AsyncStripeSimulator as AsyncStripeSimulator
     from .simulator import CardDeclined as CardDeclined
     from .simulator import Fault as Fault
+    from .simulator import Mishap as Mishap
     from .simulator import SimulatorError as SimulatorError
     from .simulator import StripeSimulator as StripeSimulator
 
@@ -21,6 +22,7 @@ _HOME = {
     "AsyncStripeSimulator": "simulator",
     "CardDeclined": "simulator",
     "Fault": "simulator",
+    "Mishap": "simulator",
     "SimulatorError": "simulator",
     "StripeSimulator": "simulator",
     "simulated": "rewiring",

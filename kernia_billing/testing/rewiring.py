@@ -41,4 +41,5 @@ async def simulated_async(
 
 
 def _options(simulator: object, database: Any) -> dict[str, Any]:
-    return {"stripe_client": simulator, "stripe_key": None, "stripe_webhook_secrets": (), "database": database}
+    stripe = {"stripe_client": simulator, "stripe_key": None, "stripe_api_base": None, "stripe_webhook_secrets": ()}
+    return {**stripe, "database": database}

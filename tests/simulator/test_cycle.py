@@ -54,8 +54,8 @@ def test_a_renewal_waits_an_hour_as_a_draft(shop: Shop) -> None:
     assert ("draft", draft["created"] + 3_600) == (draft["status"], draft["next_payment_attempt"])
     assert (None, None) == (draft["number"], draft["hosted_invoice_url"])
     assert ("paid", "subscription_cycle", draft["id"]) == (paid["status"], paid["billing_reason"], paid["id"])
-    assert RENEWED == shop.types(before)
-    assert {"items", "latest_invoice"} == set(shop.stripe.events[before + 1]["data"]["previous_attributes"])
+    assert ["invoice.upcoming", *RENEWED] == shop.types(before)
+    assert {"items", "latest_invoice"} == set(shop.stripe.events[before + 2]["data"]["previous_attributes"])
 
 
 def test_the_day_of_the_anchor_comes_back() -> None:
@@ -107,7 +107,7 @@ def test_a_failing_card_makes_it_past_due(shop: Shop) -> None:
     shop.stripe.advance(hours=1)
 
     invoice = shop.invoices(subscription["id"])[0]
-    assert FAILED == shop.types(before)
+    assert ["invoice.upcoming", *FAILED] == shop.types(before)
     assert "past_due" == shop.subscription(subscription["id"])["status"]
     assert ("open", 1, shop.now + DAY) == (
         invoice["status"],
@@ -304,13 +304,13 @@ def test_trials_end_in_a_paid_period(shop: Shop) -> None:
     before = len(shop.stripe.events)
 
     shop.stripe.advance(days=11)
-    assert ["customer.subscription.trial_will_end"] == shop.types(before)
+    assert ["invoice.upcoming", "customer.subscription.trial_will_end"] == shop.types(before)
     shop.stripe.advance(days=3, hours=1)
 
-    assert RENEWED == shop.types(before + 1)
+    assert RENEWED == shop.types(before + 2)
     now = shop.subscription(subscription["id"])
     assert ("active", subscription["trial_end"]) == (now["status"], _period(now)[0])
-    assert "trialing" == shop.stripe.events[before + 2]["data"]["previous_attributes"]["status"]
+    assert "trialing" == shop.stripe.events[before + 3]["data"]["previous_attributes"]["status"]
     assert [1_000, 0] == [row["total"] for row in shop.invoices(subscription["id"])]
 
 
@@ -351,7 +351,7 @@ def test_trials_without_a_card(shop: Shop, ending: str, status: str, events: lis
     shop.stripe.advance(days=14, hours=2)
 
     assert status == shop.subscription(subscription["id"])["status"]
-    assert events is None or events == shop.types(before)
+    assert events is None or ["invoice.upcoming", *events] == shop.types(before)
     shop.stripe.advance(months=1)
     if status == "paused":
         assert 1 == len(shop.invoices(subscription["id"]))
@@ -423,7 +423,7 @@ def test_error_if_incomplete_makes_nothing(shop: Shop) -> None:
 
 
 def test_changes_of_price_and_quantity(shop: Shop) -> None:
-    """They show at once and are billed from the next invoice; items come and go."""
+    """Without prorations they show at once and are billed from the next invoice; items come and go."""
     small, large, extra = shop.price(1_000), shop.price(5_000), shop.price(200)
     subscription = shop.buy(small)
     path, item = f"/v1/subscriptions/{subscription['id']}", subscription["items"]["data"][0]["id"]
@@ -436,6 +436,7 @@ def test_changes_of_price_and_quantity(shop: Shop) -> None:
             "items[0][quantity]": "2",
             "items[1][price]": extra,
             "metadata[plan]": "large",
+            "proration_behavior": "none",
         },
     )
 
@@ -457,9 +458,15 @@ def test_changes_of_price_and_quantity(shop: Shop) -> None:
         ({"items[0][quantity]": "1"}, 400),
         ({"items[0][id]": "own", "items[0][deleted]": "true"}, 400),
         ({"items[0][id]": "own", "items[0][price]": "price_0"}, 400),
-        ({"items[0][id]": "own", "items[0][price]": "yearly"}, 400),
         ({"items[0][id]": "own", "items[0][price]": "once"}, 400),
-        ({"items[0][id]": "own", "items[0][quantity]": "3", "proration_behavior": "always_invoice"}, 400),
+        ({"items[0][id]": "own", "items[0][quantity]": "3", "proration_date": "1"}, 400),
+        ({"items[0][price]": "weekly"}, 400),
+        ({"collection_method": "send_invoice"}, 400),
+        ({"days_until_due": "3"}, 400),
+        ({"pause_collection[behavior]": "void", "pause_collection[resumes_at]": "1"}, 400),
+        ({"trial_end": "1"}, 400),
+        ({"trial_end": "99999999999"}, 400),
+        ({"payment_behavior": "pending_if_incomplete", "metadata[a]": "1"}, 400),
         ({"cancel_at": "1"}, 400),
         ({"cancel_at": "99999999999", "cancel_at_period_end": "true"}, 400),
         ({"default_payment_method": "pm_0"}, 400),
@@ -471,7 +478,7 @@ def test_bad_changes_are_refused(shop: Shop, params: dict[str, str], status: int
     subscription = shop.buy()
     names = {
         "own": subscription["items"]["data"][0]["id"],
-        "yearly": shop.price(interval="year"),
+        "weekly": shop.price(interval="week"),
         "once": shop.price(interval=None),
     }
     path = f"/v1/subscriptions/{subscription['id']}"

@@ -12,6 +12,7 @@ from kernia_billing.testing import Fault
 from kernia_billing.testing.simulator import customers, search
 from kernia_billing.testing.simulator.world import World
 from tests.simulator.shop import Shop
+from tests.simulator.story import DESTINATION
 
 PATH = "/v1/customers"
 
@@ -119,3 +120,41 @@ def test_reads_and_deletions_need_no_key(shop: Shop) -> None:
     shop.http.delete(f"{PATH}/{customer}", headers=headers)
 
     assert before != shop.http.get(f"{PATH}/{customer}", headers=headers).json()
+
+
+def test_a_rate_limit_leaves_no_trace(shop: Shop) -> None:
+    """A request that was turned away before its work began does not use up its key."""
+    shop.stripe.settings.rate_limits = True
+    statuses = [shop.send("POST", PATH, {}, key="k").status_code for _ in range(25)]
+    assert {200} == set(statuses)
+    assert 429 == shop.send("POST", PATH, {}, key="l").status_code
+    shop.stripe.state.world.run_due(shop.now + 2)
+
+    assert 200 == shop.send("POST", PATH, {}, key="l").status_code
+    assert 2 == len(shop.get(PATH)["data"])
+
+
+@pytest.mark.parametrize("apply", [False, True])
+def test_a_500_lasts_as_long_as_its_key(shop: Shop, apply: bool) -> None:
+    """Applied or not, a kept 500 is replayed for a day; then the key does its work, once more if it had been done."""
+    shop.stripe.faults.append(Fault("status", 500, method="POST", sticky=True, apply=apply))
+    seen: list[int] = []
+    for _ in range(4):
+        seen.append(shop.send("POST", PATH, {}, key="k").status_code)
+        shop.stripe.advance(hours=7)
+    assert [500, 500, 500, 500] == seen
+    assert int(apply) == len(shop.get(PATH)["data"])
+
+    assert 200 == shop.send("POST", PATH, {}, key="k").status_code
+    assert 1 + int(apply) == len(shop.get(PATH)["data"])
+
+
+def test_the_v2_api_keeps_keys_of_deletions(shop: Shop) -> None:
+    """A deletion of the v2 API is done once under its key and answered twice."""
+    made = shop.http.post("/v2/core/event_destinations", json=DESTINATION, headers={"Idempotency-Key": "a"}).json()
+    path = f"/v2/core/event_destinations/{made['id']}"
+
+    answers = [shop.http.delete(path, headers={"Idempotency-Key": "b"}) for _ in range(2)]
+
+    assert [200, 200] == [answer.status_code for answer in answers]
+    assert 404 == shop.http.delete(path, headers={"Idempotency-Key": "c"}).status_code

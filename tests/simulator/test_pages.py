@@ -140,6 +140,106 @@ def test_the_portal_page(shop: Shop) -> None:
     assert page.text == _Page(shop.stripe.portal_page(session["id"])).text
 
 
+def test_a_promotion_code_is_entered_and_taken_back(shop: Shop) -> None:
+    """A wrong one is said, a good one lowers what is due, and can be removed."""
+    coupon = shop.post("/v1/coupons", {"percent_off": "25", "duration": "once"})["id"]
+    shop.post("/v1/promotion_codes", {"promotion[type]": "coupon", "promotion[coupon]": coupon, "code": "FRIENDS"})
+    session = shop.checkout(shop.price(2_000), allow_promotion_codes="true")
+    path = _path(session["url"])
+    status, _, body = shop.stripe.hosted("POST", path, {"promotion_code": "FOES"})
+    assert (400, 1) == (status, _Page(body.decode()).alerts)
+
+    status, headers, _ = shop.stripe.hosted("POST", path, {"promotion_code": "friends"})
+    assert (303, path) == (status, headers["location"])
+
+    assert "Pay $15.00" in _Page(shop.stripe.checkout_page(session["id"])).text
+    shop.stripe.hosted("POST", path, {"remove_code": "on"})
+    assert "Pay $20.00" in _Page(shop.stripe.checkout_page(session["id"])).text
+
+
+@pytest.mark.parametrize(("answer", "status", "state"), [("pass", 303, "complete"), ("fail", 402, "open")])
+def test_the_bank_asks_on_a_page_of_its_own(shop: Shop, answer: str, status: int, state: str) -> None:
+    """A card with 3D Secure leads to a challenge that carries the form; how it is answered decides."""
+    session = shop.checkout()
+    path = _path(session["url"])
+    code, _, body = shop.stripe.hosted("POST", path, {"card": "4000002760003184", "email": "jo@example.com"})
+    page = _Page(body.decode())
+    assert (200, path, "4000002760003184") == (code, page.action, page.inputs["card"]["value"])
+    assert "open" == shop.get(f"/v1/checkout/sessions/{session['id']}")["status"]
+
+    carried = {name: str(found["value"]) for name, found in page.inputs.items()}
+    assert status == shop.stripe.hosted("POST", path, {**carried, "authenticate": answer})[0]
+
+    session = shop.get(f"/v1/checkout/sessions/{session['id']}")
+    assert state == session["status"]
+    if state == "complete":
+        assert "jo@example.com" == session["customer_details"]["email"]
+
+
+def test_an_open_invoice_is_paid_on_its_page(shop: Shop) -> None:
+    """What could not be collected is paid by the person; a declined card is said, a second click pays once."""
+    shop.stripe.hosted_base = "http://127.0.0.1:1"
+    subscription = shop.buy(customer=shop.customer())
+    shop.stripe.use_card(subscription["customer"], "4000000000000341")
+    shop.stripe.advance(months=1, hours=2)
+    assert "past_due" == shop.subscription(subscription["id"])["status"]
+    path = shop.invoices(subscription["id"])[0]["hosted_invoice_url"].removeprefix("http://127.0.0.1:1")
+    page = _Page(shop.stripe.hosted("GET", path)[2].decode())
+    assert (path, True) == (page.action, "$10.00" in page.text)
+    assert 402 == shop.stripe.hosted("POST", path, {"card": "4000000000000002"})[0]
+    assert 400 == shop.stripe.hosted("POST", path, {"card": "1"})[0]
+    assert "Complete authentication" in shop.stripe.hosted("POST", path, {"card": "4000000000003220"})[2].decode()
+
+    assert [303, 303] == [shop.stripe.hosted("POST", path, {"card": "4242424242424242"})[0] for _ in range(2)]
+
+    assert "active" == shop.subscription(subscription["id"])["status"]
+    assert "Paid." in _Page(shop.stripe.hosted("GET", path)[2].decode()).text
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("pass", "succeeded"), ("fail", "failed")])
+def test_a_payment_of_the_shops_own_is_authenticated(shop: Shop, answer: str, outcome: str) -> None:
+    """The challenge of a payment intent sends the browser back with what Stripe says there."""
+    intent = shop.post(
+        "/v1/payment_intents",
+        {
+            "amount": "500",
+            "currency": "usd",
+            "payment_method": "pm_card_threeDSecure2Required",
+            "confirm": "true",
+            "return_url": "https://shop.example/back?a=b",
+        },
+    )
+    path = f"/authenticate/{intent['id']}"
+    assert "Complete authentication" in _Page(shop.stripe.hosted("GET", path)[2].decode()).text
+
+    status, headers, _ = shop.stripe.hosted("POST", path, {"authenticate": answer})
+
+    assert 303 == status
+    assert headers["location"].startswith(f"https://shop.example/back?a=b&payment_intent={intent['id']}&")
+    assert headers["location"].endswith(f"redirect_status={outcome}")
+    assert "nothing to do" in _Page(shop.stripe.hosted("GET", path)[2].decode()).text
+
+
+def test_the_recovery_link_opens_a_new_session(shop: Shop) -> None:
+    """A person who comes back days later finds the same order."""
+    session = shop.checkout(**{"after_expiration[recovery][enabled]": "true"})
+    shop.stripe.expire(session["id"])
+
+    status, headers, _ = shop.stripe.hosted("GET", f"/r/{session['id']}")
+
+    assert 303 == status
+    assert "$10.00" in _Page(shop.stripe.hosted("GET", headers["location"])[2].decode()).text
+    assert 400 == shop.stripe.hosted("GET", f"/r/{shop.checkout()['id']}")[0]
+
+
+def test_pages_allow_no_script_and_no_frame(shop: Shop) -> None:
+    """Whatever got into a name, the browser runs nothing of it."""
+    policy = shop.stripe.hosted("GET", _path(shop.checkout()["url"]))[1]["content-security-policy"]
+
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

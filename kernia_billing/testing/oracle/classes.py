@@ -95,6 +95,12 @@ class ResponseClasses:
             return None
         return next((c for c in holder.classes.values() if c.object_name == object_name and c.fields), None)
 
+    def event(self, type: str) -> ResponseClass | None:
+        """The class of the v2 API's events of that type, which has only the fields that others do not share."""
+        holder = self.module(f"events/_{re.sub(r'[^a-z0-9]', '_', type)}_event.py")
+        classes = holder.classes.values() if holder is not None else ()
+        return next((found for found in classes if found.name.endswith("Event") and "type" in found.fields), None)
+
     def module(self, relative: str) -> Module | None:
         """The module of that path below the package, if there is one."""
         if relative not in self._modules:

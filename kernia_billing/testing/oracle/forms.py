@@ -1,9 +1,10 @@
-"""Form text as Stripe reads it: `items[0][price]=p&expand[]=customer` becomes nested maps and lists."""
+"""Parameters as Stripe reads them: form text, where `items[0][price]=p&expand[]=customer` becomes nested, or JSON."""
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
@@ -37,6 +38,18 @@ def decode_form(text: str | bytes) -> dict[str, Any]:
     for key, value in parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)):
         _put(decoded, key, split_key(key), value)
     return decoded
+
+
+def decode_json(text: str | bytes) -> dict[str, Any]:
+    """Decode the JSON object of a request body; nothing at all is an empty one.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    decoded: object = json.loads(text) if text else {}
+    if not isinstance(decoded, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - it is the text that is wrong
+    return cast("dict[str, Any]", decoded)
 
 
 def _put(decoded: dict[str, Any], key: str, parts: list[str], value: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .errors import CardDeclined, SimulatorBug, SimulatorError
 from .facade import AsyncStripeSimulator, StripeSimulator
 from .faults import Fault
+from .mishaps import Mishap
 from .receiver import AsyncReceiver, Receiver
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "AsyncStripeSimulator",
     "CardDeclined",
     "Fault",
+    "Mishap",
     "Receiver",
     "SimulatorBug",
     "SimulatorError",

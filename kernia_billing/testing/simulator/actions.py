@@ -7,16 +7,31 @@ never held while the library is called, because the library calls the simulator'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from . import checkout, collection, customers, invoices, payment_methods, purchases, subscriptions
+from . import (
+    checkout,
+    collection,
+    customers,
+    invoices,
+    meters,
+    payment_methods,
+    purchases,
+    subscriptions,
+    test_clocks,
+)
+from .cards import Card
 from .cards import card as card_of_number
 from .clock import add_months
-from .delivery import body_of, signature
+from .delivery import Delivery
 from .errors import CardDeclined, Json, SimulatorError
 from .events import updating
+from .journeys import Journey
+from .ownership import ACCOUNT, clock_of
+from .parcels import Parcel
 from .state import State
+from .world import World
 
 Step: TypeAlias = Callable[[], Any]
 """A call into the library; what it answers may have to be awaited."""
@@ -26,7 +41,7 @@ BUYER = "buyer@example.com"
 _SESSION_ID = re.compile(r"cs_test_\w+")
 
 
-def pay(state: State, opened: object, number: str) -> Script:
+def pay(state: State, opened: object, number: str, form: purchases.Form | None = None) -> Script:
     """Pay on the page of a checkout; answers the library's subscription when a library is attached.
 
     Raises:
@@ -35,10 +50,11 @@ def pay(state: State, opened: object, number: str) -> Script:
     used = card_of_number(number)
     declined: CardDeclined | None = None
     with state.world.lock:
-        _catch_up(state)
+        catch_up(state)
         session = session_of(state, opened)
         try:
-            purchases.pay(state.world, session, used, BUYER)
+            with state.world.on_clock(clock_of(state.world, session)):
+                purchases.pay(state.world, session, used, form or purchases.Form(BUYER))
         except CardDeclined as refusal:
             declined = refusal
     yield from after_action(state)
@@ -65,61 +81,95 @@ def subscribe(state: State, reference: str, plan: str, *, annual: bool, seats: i
 def expire(state: State, opened: object) -> Script:
     """Let a checkout run out at once."""
     with state.world.lock:
-        _catch_up(state)
+        catch_up(state)
         session = session_of(state, opened)
         if session["status"] != "open":
             raise SimulatorError(f"checkout session {session['id']} is {session['status']}")
-        checkout.expire(state.world, session)
+        with state.world.on_clock(clock_of(state.world, session)):
+            checkout.expire(state.world, session)
     yield from after_action(state)
 
 
 def use_card(state: State, reference: str, number: str) -> Script:
     """Replace the card that a reference pays with, as in the portal."""
     used = card_of_number(number)
-    customer_id = yield from _customer_of(state, reference)
+    customer_id = yield from customer_of(state, reference)
     world = state.world
     with world.lock:
-        _catch_up(state)
+        catch_up(state)
         customer = customers.live(world, customer_id)
-        method = payment_methods.new(world, used, email=customer["email"])
-        payment_methods.attach(world, method["id"], customer)
-        with updating(world, customer, "customer.updated"):
-            customer["invoice_settings"]["default_payment_method"] = method["id"]
-        for subscription in subscriptions.live_of(world, customer_id):
-            with updating(world, subscription, "customer.subscription.updated"):
-                subscription["default_payment_method"] = method["id"]
+        with world.on_clock(clock_of(world, customer)):
+            _pay_with(world, customer, used)
     yield from after_action(state)
+
+
+def _pay_with(world: World, customer: Json, used: Card) -> None:
+    method = payment_methods.new(world, used, email=customer["email"])
+    payment_methods.attach(world, method["id"], customer)
+    with updating(world, customer, "customer.updated"):
+        customer["invoice_settings"]["default_payment_method"] = method["id"]
+    for subscription in subscriptions.live_of(world, customer["id"]):
+        with updating(world, subscription, "customer.subscription.updated"):
+            subscription["default_payment_method"] = method["id"]
 
 
 def collect(state: State, reference: str) -> Script:
     """Try the open invoices of a reference again, oldest first."""
-    customer_id = yield from _customer_of(state, reference)
+    customer_id = yield from customer_of(state, reference)
     with state.world.lock:
-        _catch_up(state)
-        for subscription in subscriptions.live_of(state.world, customer_id):
-            for invoice in reversed(invoices.of_subscription(state.world, subscription["id"], "open")):
-                collection.collect(state.world, invoice)
+        catch_up(state)
+        with state.world.on_clock(clock_of(state.world, customers.live(state.world, customer_id))):
+            for subscription in subscriptions.live_of(state.world, customer_id):
+                for invoice in reversed(invoices.of_subscription(state.world, subscription["id"], "open")):
+                    collection.collect(state.world, invoice)
     yield from after_action(state)
 
 
-def advance(state: State, *, months: int, days: int, hours: int) -> Script:
-    """Move the clock; what falls due on the way happens at its own time, events and the library's jobs included."""
+def usage(state: State, reference: str, event_name: str) -> Script:
+    """What a meter has counted for a reference so far, over all time."""
+    customer_id = yield from customer_of(state, reference)
+    with state.world.lock:
+        catch_up(state)
+        meter = meters.of_event(state.world, event_name)
+        if meter is None:
+            raise SimulatorError(f"no meter has the event name {event_name}")
+        return state.world.usage.total(meter, customer_id, 0, 1 << 40)
+
+
+def advance(state: State, *, months: int, days: int, hours: int, reference: str | None = None) -> Script:
+    """Move the clock; what falls due on the way happens at its own time, events and the library's jobs included.
+
+    Without a reference everybody's time passes: the account's clock and each test clock move by the same span. With
+    one, only its customer's, which gets a test clock if it lives on none.
+    """
     if min(months, days, hours) < 0:
         raise SimulatorError("the clock never goes back")
-    world = state.world
-    target = add_months(world.clock.seconds(), months) + days * 86_400 + hours * 3_600
+    customer_id = None if reference is None else (yield from customer_of(state, reference))
+    yield from after_action(state)  # of the library's own calls, before time passes
+    with state.world.lock:
+        catch_up(state)
+        journey = _journey(
+            state.world, customer_id, lambda now: add_months(now, months) + days * 86_400 + hours * 3_600
+        )
     while True:
-        with world.lock:
-            due = world.agenda.next_at()
-            stop = target if due is None else min(max(due, world.clock.seconds()), target)
-            world.run_due(stop)
+        with state.world.lock:
+            arrived = journey.step()
         yield from after_action(state)
         receiver = state.receiver
         if receiver is not None:
             yield receiver.run_jobs
-        if stop == target:
+        if arrived:
             break
     yield from after_action(state)
+
+
+def _journey(world: World, customer_id: str | None, target: Callable[[int], int]) -> Journey:
+    if customer_id is None:
+        now = world.account_clock.seconds()
+        return Journey(world, (ACCOUNT, *world.clocks), target(now) - now)
+    name = test_clocks.of_customer(world, customers.live(world, customer_id))
+    now = world.clocks[name].seconds()
+    return Journey(world, (name,), target(now) - now)
 
 
 def after_action(state: State) -> Script:
@@ -128,33 +178,54 @@ def after_action(state: State) -> Script:
         yield from flush(state)
 
 
-def flush(state: State) -> Script:
-    """Offer every event that the receiver has not taken, each once, those that come meanwhile included."""
-    offered: set[str] = set()
-    while state.receiver is not None:
+def flush(state: State, *, now: bool = False) -> Script:
+    """Offer every event that is due, each once, and those that come meanwhile; with `now`, all that nobody took."""
+    offered: set[int] = set()
+    while True:
         with state.world.lock:
-            _catch_up(state)
-            waiting = [id for id in state.outbox.pending() if id not in offered]
-        if not waiting:
+            catch_up(state)
+            arrived = state.outbox.overdue()
+            waiting = [delivery for delivery in state.outbox.pending(now=now) if id(delivery) not in offered]
+        if not arrived and not waiting:
             return
-        for id in waiting:
-            offered.add(id)
-            yield from offer(state, id)
+        for parcel in arrived:
+            yield from _hand_over(parcel)
+        for delivery in waiting:
+            offered.add(id(delivery))
+            yield from offer(state, delivery)
 
 
-def offer(state: State, event_id: str) -> Script:
-    """Send one event to the receiver, signed now; what it raises is kept with the delivery."""
-    receiver = _attached(state)
+def deliver(state: State, event_ids: Sequence[str]) -> Script:
+    """Send these events in this order, again if need be; without ids, everything that nobody took."""
+    if not event_ids:
+        yield from flush(state, now=True)
+    for event_id in event_ids:
+        with state.world.lock:
+            deliveries = state.outbox.resend(event_id)
+        if not deliveries:
+            _attached(state)
+            raise SimulatorError(f"no endpoint wants {event_id}")
+        for delivery in deliveries:
+            yield from offer(state, delivery)
+
+
+def offer(state: State, delivery: Delivery) -> Script:
+    """Send one event to one endpoint, signed now; what it raises is kept with the delivery."""
     with state.world.lock:
-        body = body_of(state.outbox.event(event_id))
-        header = signature(body, state.webhook_secret, state.world.clock.seconds())
-    failure: Exception | None = None
+        parcels = state.outbox.parcels(delivery)
+    for parcel in parcels:
+        failure: Exception | None = yield from _hand_over(parcel)
+        with state.world.lock:
+            state.outbox.note(delivery, failure)
+
+
+def _hand_over(parcel: Parcel) -> Script:
+    """Give a parcel to its receiver; answers what it raised, which means that it did not take it."""
     try:
-        yield lambda: receiver.receive(body, header)
-    except Exception as error:  # noqa: BLE001 - whatever the receiver raises means that it did not take the event
-        failure = error
-    with state.world.lock:
-        state.outbox.note(event_id, failure)
+        yield lambda: parcel.target.receiver.receive(parcel.body, parcel.signature)
+    except Exception as error:  # noqa: BLE001 - whatever the receiver raises
+        return error
+    return None
 
 
 def session_of(state: State, opened: object) -> Json:
@@ -170,7 +241,7 @@ def session_of(state: State, opened: object) -> Json:
     return state.world.table("checkout.session").get(found[0])
 
 
-def _customer_of(state: State, reference: str) -> Script:
+def customer_of(state: State, reference: str) -> Script:
     """The Stripe customer of a reference; without a library, or for an unknown reference, an id is taken as it is."""
     if reference in state.world.table("customer").rows:
         return reference
@@ -187,6 +258,6 @@ def _attached(state: State) -> Any:
     return state.receiver
 
 
-def _catch_up(state: State) -> None:
+def catch_up(state: State) -> None:
     """A ticking clock may have passed due work."""
     state.world.run_due(state.world.clock.seconds())

@@ -10,18 +10,19 @@ from typing import Any
 from attrs import define, field
 
 from .. import oracle
-from ..oracle.forms import decode_form
+from ..oracle.forms import decode_form, decode_json
+from . import meter_stream, paging
 from .errors import ApiError, ConnectionLost, Json, invalid, not_modelled
 from .events import Cause
-from .faults import Fault, strike
+from .faults import Fault, broken, strike
 from .idempotency import IdempotencyStore
-from .rendering import CURRENT_VERSION, VERSIONS, expand, render
+from .limits import Limits
+from .ownership import clock_named
+from .rendering import expand, render
 from .router import Call, Route, Router
+from .versions import CURRENT_VERSION, VERSIONS
 from .wire import Reply, Request, RequestRecord, Violation
 from .world import World
-
-_BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-_FAULT_CODES = {429: "rate_limit", 409: "lock_timeout"}
 
 
 @define(eq=False)
@@ -31,6 +32,7 @@ class Api:
     world: World
     router: Router
     key: str = field(repr=False)
+    limits: Limits = field(init=False)
     idempotency: IdempotencyStore = field(factory=IdempotencyStore, init=False)
     faults: list[Fault] = field(factory=list[Fault], init=False)
     records: list[RequestRecord] = field(factory=list[RequestRecord], init=False)
@@ -38,6 +40,9 @@ class Api:
     requests_checked: int = field(default=0, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     """Guards the logs and rules, so that a request is refused while another one holds the world."""
+
+    def __attrs_post_init__(self) -> None:
+        self.limits = Limits(self.world)
 
     def handle(self, request: Request) -> Reply:
         """Answer a request.
@@ -58,33 +63,31 @@ class Api:
 
     def _struck(self, request: Request, request_id: str, fault: Fault) -> Reply:
         """Serve a request that a fault rule strikes."""
-        if fault.kind == "timeout_before":
-            raise ConnectionLost("timeout")
-        if fault.kind == "html_502":
-            return Reply(502, {"content-type": "text/html", "request-id": request_id}, _BAD_GATEWAY)
-        if fault.kind in ("timeout_after", "reset_after"):
-            self._serve(request, request_id)
-            raise ConnectionLost(fault.kind.removesuffix("_after"))
-        broken = _fault_error(fault)
+        if fault.kind == "ok":
+            return self._serve(request, request_id)
+        if fault.kind != "status":
+            return broken(fault, request, request_id, lambda: self._serve(request, request_id))
         if not fault.sticky and not fault.apply:
-            return self._with_fault_headers(self._error(broken, request, request_id), fault)
+            return fault.on(self._error(fault.error(), request, request_id))
 
         def answer(work: Callable[[], Json]) -> Reply:
             if fault.apply:
                 work()
-            return self._error(broken, request, request_id)
+            return self._error(fault.error(), request, request_id)
 
-        return self._with_fault_headers(self._serve(request, request_id, answer), fault)
+        return fault.on(self._serve(request, request_id, answer))
 
     def _serve(
         self, request: Request, request_id: str, answer: Callable[[Callable[[], Json]], Reply] | None = None
     ) -> Reply:
         try:
             self._authenticate(request)
-            version = _version(request)
+            version = self._version(request)
             self._ask_oracle(request)
             route = self.router.find(request.method, request.path)
             call = self._read(route, request)
+            with self._lock:
+                self.limits.count(route, call)
         except ApiError as refusal:
             return self._error(refusal, request, request_id)
 
@@ -92,7 +95,7 @@ class Api:
             return self._work(route, call, version, Cause(request_id, request.headers.get("idempotency-key")))
 
         def execute() -> Reply:
-            with self.world.lock:
+            with self.limits.holding(route, call), self.world.lock:
                 try:
                     return answer(work) if answer else self._ok(work(), request, request_id)
                 except ApiError as refusal:
@@ -111,10 +114,10 @@ class Api:
             raise
 
     def _once(self, request: Request, request_id: str, execute: Callable[[], Reply]) -> Reply:
-        """Execute a POST once per idempotency key; other methods each time."""
-        key = request.headers.get("idempotency-key")
-        if request.method != "POST" or not key:
-            return execute()
+        """Execute a request once per idempotency key; without one each time."""
+        key = request.key
+        if key is None:
+            return self._unkept(request, request_id, execute)
         fingerprint = f"{request.method} {request.path} {json.dumps(_decode(request), sort_keys=True)}"
         try:
             if len(key) > 255:
@@ -126,32 +129,52 @@ class Api:
             return Reply(kept.status, {**kept.headers, "request-id": request_id}, kept.body)
         try:
             reply = execute()
+        except ApiError as refusal:  # the work did not begin, so that there is nothing to keep
+            self.idempotency.abandon(key)
+            return self._error(refusal, request, request_id)
         except BaseException:
             self.idempotency.abandon(key)
             raise
         self.idempotency.finish(key, fingerprint, self.world.clock.seconds(), reply)
         return reply
 
+    def _unkept(self, request: Request, request_id: str, execute: Callable[[], Reply]) -> Reply:
+        try:
+            return execute()
+        except ApiError as refusal:
+            return self._error(refusal, request, request_id)
+
     def _work(self, route: Route, call: Call, version: str, cause: Cause) -> Json:
         world = self.world
         world.run_due(world.clock.seconds())
         world.events.cause = cause
         try:
-            stored = route.handler(world, call)
-            if stored.get("object") in ("list", "search_result"):
-                shown = {**stored, "data": [render(world, item, version) for item in stored["data"]]}
-            else:
-                shown = render(world, stored, version)
+            with world.on_clock(clock_named(world, (call.ids, call.params))):
+                stored = route.handler(world, call)
+            shown = self._shown(stored, version)
         finally:
             world.events.cause = Cause()
-        return world.check_object(expand(world, shown, call.expand))
+        expanded = expand(world, shown, call.expand, version)
+        if route.template.startswith("/v1/events"):  # checked when they were emitted, and perhaps of an older version
+            return expanded
+        world.check_object(expanded if version == CURRENT_VERSION else self._shown(stored, CURRENT_VERSION))
+        return paging.bare(expanded)
+
+    def _shown(self, stored: Json, version: str) -> Json:
+        if stored.get("object") in ("list", "search_result", paging.PAGE):
+            return {**stored, "data": [self._shown(item, version) for item in stored["data"]]}
+        if stored.get("object") == "event":  # an event has the version that it was emitted in
+            return dict(stored)
+        return render(self.world, stored, version)
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key:
             message = "You did not provide an API key. You need to provide your API key in the Authorization header."
             raise ApiError(message, status=401)
-        if key != self.key:
+        if request.path == meter_stream.PATH:
+            meter_stream.check_token(self.world, key)
+        elif key != self.key:
             raise ApiError(f"Invalid API Key provided: {key[:8]}{'*' * 8}{key[-4:]}", status=401)
         for header in ("stripe-account", "stripe-context"):
             if header in request.headers:
@@ -171,6 +194,13 @@ class Api:
         if not report.ok:
             raise _violation_error(report.errors[0])
 
+    def _version(self, request: Request) -> str:
+        """The version that the request names, else the account's."""
+        version = request.headers.get("stripe-version", self.world.event_version)
+        if version not in VERSIONS:
+            raise invalid(f"Invalid Stripe API version: {version}")
+        return version
+
     def _ok(self, shown: Json, request: Request, request_id: str) -> Reply:
         return self._reply(200, shown, request, request_id)
 
@@ -181,20 +211,11 @@ class Api:
         headers = {
             "content-type": "application/json",
             "request-id": request_id,
-            "stripe-version": request.headers.get("stripe-version", CURRENT_VERSION),
+            "stripe-version": request.headers.get("stripe-version", self.world.event_version),
         }
-        key = request.headers.get("idempotency-key")
-        if request.method == "POST" and key:
-            headers |= {"idempotency-key": key, "original-request": request_id}
+        if request.key is not None:
+            headers |= {"idempotency-key": request.key, "original-request": request_id}
         return Reply(status, headers, json.dumps(body, indent=2).encode())
-
-    def _with_fault_headers(self, reply: Reply, fault: Fault) -> Reply:
-        more: dict[str, str] = {}
-        if fault.retry_after is not None:
-            more["retry-after"] = str(fault.retry_after)
-        if fault.should_retry is not None:
-            more["stripe-should-retry"] = str(fault.should_retry).lower()
-        return Reply(reply.status, {**reply.headers, **more}, reply.body)
 
     def _record(self, request: Request, request_id: str, status: int | None) -> None:
         headers = {name: value for name, value in request.headers.items() if name != "authorization"}
@@ -209,22 +230,9 @@ class Api:
 
 def _decode(request: Request) -> dict[str, Any]:
     try:
-        return decode_form(request.text)
+        return decode_json(request.text) if request.has_json else decode_form(request.text)
     except ValueError as error:
         raise invalid(f"Invalid request: {error}") from None
-
-
-def _version(request: Request) -> str:
-    version = request.headers.get("stripe-version", CURRENT_VERSION)
-    if version not in VERSIONS:
-        raise invalid(f"Invalid Stripe API version: {version}")
-    return version
-
-
-def _fault_error(fault: Fault) -> ApiError:
-    code = fault.code or _FAULT_CODES.get(fault.status)
-    kind = "api_error" if fault.status >= 500 else "invalid_request_error"
-    return ApiError("A simulated fault.", status=fault.status, type=kind, code=code)
 
 
 def _violation_error(complaint: str) -> ApiError:

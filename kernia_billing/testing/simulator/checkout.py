@@ -1,95 +1,99 @@
-"""Checkout sessions: opened by the API, paid or left by a person. Only subscriptions are sold so far."""
+"""Checkout sessions: opened by the API, paid or left by a person; expired ones may be recovered."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import customers, cycle, fields, lists, prices, subscriptions
-from .errors import Json, invalid
+from . import (
+    customers,
+    discounts,
+    fields,
+    lists,
+    promotion_codes,
+    quotes,
+    session_fields,
+    session_lines,
+    session_rules,
+    session_sales,
+    session_totals,
+    tax_rates,
+)
+from .discounts import Wanted
+from .errors import Json, SimulatorError, invalid
 from .events import emit
-from .rendering import filler, includable, render
+from .rendering import filler, includable
 from .router import Call, Route
 from .subscriptions import Sale
+from .tables import nested
 
 if TYPE_CHECKING:
     from .world import World
 
-MOST_RECURRING = MOST_ONE_TIME = 20
-_TWO_DAYS = 2 * 86_400
-
-_AUTO = fields.one_of("auto", "never")
-_ENABLED = fields.fields(required=("enabled",), enabled=fields.boolean)
-_LINE = fields.fields(
-    required=("price",),
-    price=fields.text,
-    quantity=fields.integer(0, 999_999),
-    adjustable_quantity=fields.fields(
-        required=("enabled",),
-        enabled=fields.boolean,
-        minimum=fields.integer(0, 999_999),
-        maximum=fields.integer(1, 999_999),
-    ),
-    metadata=fields.metadata,
-)
-_SUBSCRIPTION_DATA = fields.fields(
-    billing_mode=fields.fields(required=("type",), type=fields.one_of("classic", "flexible")),
-    description=fields.text_up_to(500),
-    metadata=fields.metadata,
-    proration_behavior=fields.one_of("create_prorations", "none"),
-    trial_end=fields.timestamp,
-    trial_period_days=fields.integer(1, 730),
-    trial_settings=fields.fields(
-        required=("end_behavior",),
-        end_behavior=fields.fields(
-            required=("missing_payment_method",),
-            missing_payment_method=fields.one_of("cancel", "create_invoice", "pause"),
-        ),
-    ),
-)
-_FIELDS: dict[str, fields.Reader] = {
-    "allow_promotion_codes": fields.boolean,
-    "allowed_payment_method_types": fields.list_of(fields.text),
-    "automatic_tax": _ENABLED,
-    "billing_address_collection": fields.one_of("auto", "required"),
-    "cancel_url": fields.url,
-    "client_reference_id": fields.text_up_to(200),
-    "customer": fields.text,
-    "customer_email": fields.email,
-    "customer_update": fields.fields(address=_AUTO, name=_AUTO, shipping=_AUTO),
-    "expires_at": fields.timestamp,
-    "line_items": fields.list_of(_LINE, 100),
-    "locale": fields.text,
-    "metadata": fields.metadata,
-    "mode": fields.one_of("payment", "setup", "subscription"),
-    "payment_method_collection": fields.one_of("always", "if_required"),
-    "phone_number_collection": _ENABLED,
-    "return_url": fields.url,
-    "subscription_data": _SUBSCRIPTION_DATA,
-    "success_url": fields.url,
-    "tax_id_collection": _ENABLED,
-    "ui_mode": fields.one_of("hosted_page", "embedded_page", "elements", "form"),
-}
+RECOVERY_SECONDS = 30 * 86_400
+"""So long the way back to an expired session stays open."""
+_DEFAULT_RATES = "subscription_data[default_tax_rates]"
 
 
-def sales_of(world: World, session: Json) -> list[Sale]:
-    """What a session sells."""
-    rows = session["_lines"]
-    return [Sale(world.table("price").get(row["price"]), row["quantity"]) for row in rows]
+def apply_promotion_code(world: World, session: Json, code: str) -> None:
+    """A person enters a promotion code on the page of an open session; it takes the place of the one before.
+
+    Raises:
+        ApiError: nobody may enter one there, there is no such active code, or it does not apply to this purchase.
+    """
+    if session["status"] != "open" or not session["allow_promotion_codes"]:
+        raise invalid("Promotion codes cannot be entered here.", "promotion_code")
+    found = promotion_codes.typed(world, code, session["customer"])
+    if found is None:
+        raise invalid("This code is invalid.", "promotion_code")
+    session["_wanted"] = session_totals.checked(world, session, [{"promotion_code": found["id"]}])
+    session_sales.settle(world, session)
 
 
-def trial_end_of(world: World, session: Json) -> int | None:
-    """When a trial that begins now would end."""
-    data: Json = session["_subscription_data"]
-    if "trial_period_days" in data:
-        return world.clock.seconds() + int(data["trial_period_days"]) * 86_400
-    end: int | None = data.get("trial_end")
-    return end
+def remove_promotion_code(world: World, session: Json) -> None:
+    """A person takes back the promotion code that they entered."""
+    if session["status"] == "open" and session["allow_promotion_codes"]:
+        session["_wanted"] = []
+        session_sales.settle(world, session)
 
 
 def expire(world: World, session: Json) -> None:
-    """End an open session and emit `checkout.session.expired`."""
+    """End an open session and emit `checkout.session.expired`; where recovery is on, a way back to it is opened."""
     session["status"] = "expired"
+    recovery = nested(session, "after_expiration", "recovery")
+    if recovery.get("enabled"):
+        recovery |= {
+            "expires_at": world.clock.seconds() + RECOVERY_SECONDS,
+            "url": f"{world.settings.checkout_base}/r/{session['id']}",
+        }
     emit(world, "checkout.session.expired", session)
+
+
+def recover(world: World, session: Json) -> Json:
+    """A person follows the recovery link of an expired session: a new one, the same in everything, with its own id.
+
+    Raises:
+        SimulatorError: the session has no such link, or it is over.
+    """
+    recovery = nested(session, "after_expiration", "recovery")
+    until: int | None = recovery.get("expires_at")
+    if until is None or until <= world.clock.seconds():
+        raise SimulatorError(f"checkout session {session['id']} cannot be recovered")
+    expires_at = world.clock.seconds() + session_rules.LONGEST_SECONDS
+    codes = recovery["allow_promotion_codes"] or session["allow_promotion_codes"]
+    return _open(
+        world,
+        {
+            **session,
+            "id": world.ids.new("cs_test", 60),
+            "allow_promotion_codes": codes,
+            "created": world.clock.seconds(),
+            "expires_at": expires_at,
+            "recovered_from": session["id"],
+            "status": "open",
+            "after_expiration": _after_expiration({"recovery": recovery}),
+            "_attempted_intent": None,
+        },
+    )
 
 
 def _expire_when_due(world: World, id: str) -> None:
@@ -100,133 +104,84 @@ def _expire_when_due(world: World, id: str) -> None:
 
 def _create(world: World, call: Call) -> Json:
     params = call.params
-    _check_page(params)
-    customer = _check_customer(world, params)
-    expires_at = _check_expiry(world, params)
-    sales = _check_lines(world, params)
-    _check_trial(world, params)
-    currency = subscriptions.common_terms(sales, "line_items")[2]
-    if customer is not None:
-        customers.settle_currency(customer, currency, "line_items")
-    session = _blank(world, params, customer, currency, expires_at)
+    session_rules.check_mode(params)
+    session_rules.check_page(params)
+    session_rules.check_custom_fields(params)
+    customer = session_rules.check_customer(world, params)
+    expires_at = session_rules.check_expiry(world, params)
+    mode = params["mode"]
+    with session_lines.priced(world, params) as sales:
+        currency = params["currency"] if mode == "setup" else session_lines.currency_of(sales, mode)
+        session_rules.check_subscription_data(world, params, sales)
+        if customer is not None:
+            customers.settle_currency(customer, currency, "line_items")
+        wanted = _check_discounts(world, params, customer, sales) if sales else []
+        session = _blank(world, params, customer, currency, expires_at)
     session["_lines"] = [
         {
             "id": world.ids.new("li"),
             "price": sale.price["id"],
             "quantity": sale.quantity,
             "adjustable_quantity": line.get("adjustable_quantity"),
+            "tax_rates": sale.tax_rates,
         }
-        for sale, line in zip(sales, params["line_items"], strict=True)
+        for sale, line in zip(sales, params.get("line_items", []), strict=True)
     ]
-    due = cycle.due_at_start(sales, trial=trial_end_of(world, session) is not None)
-    session |= {"amount_subtotal": due, "amount_total": due}
+    session["_wanted"] = wanted
+    return _open(world, session)
+
+
+def _open(world: World, session: Json) -> Json:
+    session_sales.settle(world, session)
     world.table("checkout.session").add(session)
-    world.agenda.add(expires_at, _expire_when_due, session["id"])
+    world.agenda.add(session["expires_at"], _expire_when_due, session["id"])
     return session
 
 
-def _check_page(params: Json) -> None:
-    mode, ui_mode = params["mode"], params.get("ui_mode", "hosted_page")
-    if mode != "subscription":
-        raise invalid(f"The simulator does not model mode={mode} of Checkout yet", "mode", "simulator_not_modelled")
-    if ui_mode != "hosted_page":
-        raise invalid(f"The simulator does not model ui_mode={ui_mode}", "ui_mode", "simulator_not_modelled")
-    if "return_url" in params:
-        raise invalid("`return_url` can only be set when `ui_mode` is `embedded_page` or `elements`.", "return_url")
-    if "success_url" not in params:
-        raise invalid("Missing required param: success_url.", "success_url", "parameter_missing")
-    if params.get("automatic_tax", {}).get("enabled"):
-        raise invalid("The simulator does not model automatic tax", "automatic_tax", "simulator_not_modelled")
-
-
-def _check_customer(world: World, params: Json) -> Json | None:
-    if "customer" not in params:
-        if "customer_update" in params:
-            raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
-        return None
-    if "customer_email" in params:
-        raise invalid("You may only specify one of these parameters: customer, customer_email.", "customer_email")
-    wants_name = params.get("tax_id_collection", {}).get("enabled")
-    if wants_name and params.get("customer_update", {}).get("name") != "auto":
+def _check_discounts(world: World, params: Json, customer: Json | None, sales: list[Sale]) -> list[Wanted]:
+    if params.get("discounts") and "allow_promotion_codes" in params:
         raise invalid(
-            "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an "
-            "existing customer, please set `customer_update[name]` to `auto`.",
-            "tax_id_collection",
+            "You may only specify one of these parameters: allow_promotion_codes, discounts.", "allow_promotion_codes"
         )
-    return customers.live(world, params["customer"])
-
-
-def _check_expiry(world: World, params: Json) -> int:
-    now = world.clock.seconds()
-    expires_at: int = params.get("expires_at", now + 86_400)
-    if not now + 1_800 <= expires_at <= now + 86_400:
-        least = "at least 30 minutes from Checkout Session creation"
-        most = "less than 24 hours from Checkout Session creation"
-        raise invalid(
-            f"The `expires_at` timestamp must be {least if expires_at < now + 1_800 else most}.", "expires_at"
-        )
-    return expires_at
-
-
-def _check_lines(world: World, params: Json) -> list[Sale]:
-    lines: list[Json] = params.get("line_items", [])
-    sales = [
-        subscriptions.checked_sale(world, line["price"], line.get("quantity"), f"line_items[{index}]")
-        for index, line in enumerate(lines)
-    ]
-    for index, sale in enumerate(sales):
-        if sale.quantity == 0:
-            raise invalid("This value must be greater than or equal to 1.", f"line_items[{index}][quantity]")
-    recurring = [sale for sale in sales if sale.price["type"] == "recurring"]
-    if not recurring:
-        raise invalid(
-            "You must provide at least one recurring price in `subscription` mode when using prices.", "line_items"
-        )
-    if len(recurring) > MOST_RECURRING or len(sales) - len(recurring) > MOST_ONE_TIME:
-        raise invalid("Checkout takes at most 20 recurring and 20 one-time prices.", "line_items")
-    return sales
-
-
-def _check_trial(world: World, params: Json) -> None:
-    data: Json = params.get("subscription_data", {})
-    if "trial_end" in data and "trial_period_days" in data:
-        raise invalid("`trial_end` and `trial_period_days` are exclusive.", "subscription_data", "parameters_exclusive")
-    if "trial_end" in data and data["trial_end"] < world.clock.seconds() + _TWO_DAYS:
-        raise invalid("The `trial_end` date has to be at least 2 days in the future.", "subscription_data[trial_end]")
+    tax_rates.named(world, params.get("subscription_data", {}).get("default_tax_rates"), _DEFAULT_RATES)
+    return discounts.read(
+        world,
+        params.get("discounts"),
+        customer=customer["id"] if customer else None,
+        currency=sales[0].price["currency"],
+        amount=quotes.at_start(world, sales)["subtotal"],
+    )
 
 
 def _blank(world: World, params: Json, customer: Json | None, currency: str, expires_at: int) -> Json:
     id = world.ids.new("cs_test", 60)
     data: Json = params.get("subscription_data", {})
     email = customer["email"] if customer else params.get("customer_email")
+    hosted = params.get("ui_mode", "hosted_page") == "hosted_page"
+    rates = tax_rates.named(world, data.get("default_tax_rates"), _DEFAULT_RATES)
     return {
         "id": id,
         "object": "checkout.session",
         "adaptive_pricing": None,
-        "after_expiration": None,
+        "after_expiration": _after_expiration(params.get("after_expiration")),
         "allow_promotion_codes": params.get("allow_promotion_codes"),
         "allowed_payment_method_types": params.get("allowed_payment_method_types"),
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": _automatic_tax(params, customer),
         "billing_address_collection": params.get("billing_address_collection"),
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
-        "client_secret": None,
+        "client_secret": None if hosted else f"{id}_secret_{world.ids.letters(40)}",
         "collected_information": None,
         "consent": None,
-        "consent_collection": None,
+        "consent_collection": _consent_collection(params),
         "created": world.clock.seconds(),
         "currency": currency,
         "currency_conversion": None,
-        "custom_fields": [],
-        "custom_text": {
-            "after_submit": None,
-            "shipping_address": None,
-            "submit": None,
-            "terms_of_service_acceptance": None,
-        },
+        "custom_fields": [_custom_field(given) for given in params.get("custom_fields", [])],
+        "custom_text": _custom_text(params),
         "customer": customer["id"] if customer else None,
         "customer_account": None,
-        "customer_creation": None if customer else "always",
+        "customer_creation": _customer_creation(params),
         "customer_details": customer_details(email) if email else None,
         "customer_email": params.get("customer_email"),
         "discounts": [],
@@ -242,28 +197,97 @@ def _blank(world: World, params: Json, customer: Json | None, currency: str, exp
         "payment_method_collection": params.get("payment_method_collection", "always"),
         "payment_method_configuration_details": None,
         "payment_method_options": None,
-        "payment_method_types": ["card"],
-        "payment_status": "unpaid",
+        "payment_method_types": _method_types(params),
+        "payment_status": "no_payment_required" if params["mode"] == "setup" else "unpaid",
         "permissions": None,
         "phone_number_collection": {"enabled": params.get("phone_number_collection", {}).get("enabled", False)},
         "recovered_from": None,
-        "saved_payment_method_options": None,
+        "redirect_on_completion": None if hosted else params.get("redirect_on_completion", "always"),
+        "return_url": params.get("return_url"),
+        "saved_payment_method_options": _saved_methods(params),
         "setup_intent": None,
         "shipping_address_collection": None,
         "shipping_cost": None,
         "shipping_options": [],
         "status": "open",
-        "submit_type": None,
+        "submit_type": params.get("submit_type"),
         "subscription": None,
-        "success_url": params["success_url"],
+        "success_url": params.get("success_url"),
         "tax_id_collection": _tax_id_collection(params),
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "ui_mode": "hosted_page",
+        "ui_mode": params.get("ui_mode", "hosted_page"),
         "url": None,
         "wallet_options": None,
         "_customer_update": params.get("customer_update", {}),
+        "_intent_data": params.get("payment_intent_data", params.get("setup_intent_data", {})),
         "_subscription_data": {**data, "metadata": fields.merge_metadata({}, data.get("metadata"))},
         "_attempted_intent": None,
+        "_default_tax_rates": rates,
+        "_wanted": list[Wanted](),
+    }
+
+
+def _after_expiration(given: Json | None) -> Json | None:
+    if not given or "recovery" not in given:
+        return None
+    asked = given["recovery"]
+    allowed = asked.get("allow_promotion_codes") or False
+    return {
+        "recovery": {"allow_promotion_codes": allowed, "enabled": asked["enabled"], "expires_at": None, "url": None}
+    }
+
+
+def _consent_collection(params: Json) -> Json | None:
+    given: Json = params.get("consent_collection", {})
+    if not given:
+        return None
+    return {"payment_method_reuse_agreement": None, "promotions": "none", "terms_of_service": "none", **given}
+
+
+def _custom_field(given: Json) -> Json:
+    """A field as the session shows it; what the buyer fills in becomes its `value`."""
+    kind = given["type"]
+    limits: Json = {} if kind == "dropdown" else {"maximum_length": None, "minimum_length": None}
+    own = {"default_value": None, **limits, **given.get(kind, {}), "value": None}
+    blank: Json = dict.fromkeys(("dropdown", "numeric", "text"))
+    rest = {"key": given["key"], "label": given["label"], "optional": given.get("optional", False), "type": kind}
+    return {**blank, kind: own, **rest}
+
+
+def _custom_text(params: Json) -> Json:
+    given: Json = params.get("custom_text", {})
+    names = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+    return {name: given.get(name) or None for name in names}
+
+
+def _customer_creation(params: Json) -> str | None:
+    """Whether paying makes a customer: always with a subscription or a saved card, else only if it is asked for."""
+    if "customer" in params:
+        return None
+    default = "always" if params["mode"] == "subscription" else "if_required"
+    return str(params.get("customer_creation", default))
+
+
+def _method_types(params: Json) -> list[str]:
+    excluded = params.get("excluded_payment_method_types", [])
+    return [name for name in params.get("allowed_payment_method_types", ["card"]) if name not in excluded]
+
+
+def _saved_methods(params: Json) -> Json | None:
+    given: Json | None = params.get("saved_payment_method_options")
+    blank = {"allow_redisplay_filters": ["always"], "payment_method_remove": None, "payment_method_save": None}
+    return None if given is None else {**blank, **given}
+
+
+def _automatic_tax(params: Json, customer: Json | None) -> Json:
+    """Flags alone: no tax is ever computed; the status says whether an address is known."""
+    enabled: bool = params.get("automatic_tax", {}).get("enabled", False)
+    known = customer is not None and customer["address"] is not None
+    return {
+        "enabled": enabled,
+        "liability": {"type": "self"} if enabled else None,
+        "provider": "stripe" if enabled else None,
+        "status": ("complete" if known else "requires_location_inputs") if enabled else None,
     }
 
 
@@ -288,37 +312,13 @@ def _tax_id_collection(params: Json) -> Json | None:
 
 @filler("checkout.session")
 def _fill(world: World, shown: Json) -> None:
-    if shown["status"] == "open":
+    if shown["status"] == "open" and shown["ui_mode"] == "hosted_page":
         shown["url"] = f"{world.settings.checkout_base}/c/pay/{shown['id']}"
 
 
 @includable("checkout.session", "line_items")
 def _line_items(world: World, session: Json) -> Json:
-    return lists.embedded(_rows(world, session), f"/v1/checkout/sessions/{session['id']}/line_items")
-
-
-def _rows(world: World, session: Json) -> list[Json]:
-    rows: list[Json] = []
-    for row in session["_lines"]:
-        price = world.table("price").get(row["price"])
-        amount = 0 if prices.is_metered(price) else prices.cost(price, row["quantity"])
-        rows.append(
-            {
-                "id": row["id"],
-                "object": "item",
-                "adjustable_quantity": row["adjustable_quantity"],
-                "amount_discount": 0,
-                "amount_subtotal": amount,
-                "amount_tax": 0,
-                "amount_total": amount,
-                "currency": price["currency"],
-                "description": world.table("product").get(price["product"])["name"],
-                "metadata": {},
-                "price": render(world, price),
-                "quantity": row["quantity"],
-            }
-        )
-    return rows
+    return lists.embedded(session_totals.rows_of(world, session), f"/v1/checkout/sessions/{session['id']}/line_items")
 
 
 def _retrieve(world: World, call: Call) -> Json:
@@ -350,11 +350,11 @@ def _list(world: World, call: Call) -> Json:
 
 def _list_line_items(world: World, call: Call) -> Json:
     session = world.table("checkout.session").get(call.ids[0], "session", in_path=True)
-    return lists.page(_rows(world, session), call, kind="line item")
+    return lists.page(session_totals.rows_of(world, session), call, kind="line item")
 
 
 ROUTES = (
-    Route("POST", "/v1/checkout/sessions", _create, _FIELDS, ("mode",)),
+    Route("POST", "/v1/checkout/sessions", _create, session_fields.CREATE, ("mode",)),
     Route(
         "GET",
         "/v1/checkout/sessions",

@@ -19,6 +19,11 @@ class SimulatedClock:
         self._ticking = ticking
         self._set_at = time.monotonic()
 
+    @classmethod
+    def at(cls, seconds: int) -> SimulatedClock:
+        """A clock that stands at that UTC second."""
+        return cls(_EPOCH + timedelta(seconds=seconds))
+
     def now(self) -> int:
         """UTC microseconds since 1970."""
         elapsed = int((time.monotonic() - self._set_at) * 1_000_000) if self._ticking else 0
@@ -70,8 +75,13 @@ def add_interval(seconds: int, interval: str, count: int) -> int:
 
 
 def period_after(anchor: int, interval: str, count: int, moment: int) -> tuple[int, int]:
-    """The billing period that holds `moment`: starts are counted from the anchor, so that the 31st comes back."""
+    """The billing period that holds `moment`: starts are counted from the anchor, so that the 31st comes back.
+
+    The anchor may lie in the future: the periods before it end where those after it begin.
+    """
     index = 0
+    while add_interval(anchor, interval, index * count) > moment:
+        index -= 1
     while add_interval(anchor, interval, (index + 1) * count) <= moment:
         index += 1
     return add_interval(anchor, interval, index * count), add_interval(anchor, interval, (index + 1) * count)

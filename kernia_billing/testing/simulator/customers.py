@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import fields, lists, payment_methods
+from . import account, balance, fields, lists, payment_methods, tax_ids
 from .errors import Json, invalid, missing
 from .events import emit, updating
 from .router import Call, Route
@@ -18,8 +18,12 @@ _ADDRESS = fields.fields(city=_LINE, country=_LINE, line1=_LINE, line2=_LINE, po
 _INVOICE_SETTINGS = fields.fields(
     default_payment_method=fields.clearable(fields.text), footer=fields.clearable(fields.text)
 )
+_ELSEWHERE = {"balance", "payment_method", "tax_id_data"}
+"""What a request sets by other means than writing it to the customer."""
+_TAX_ID = fields.fields(required=("type", "value"), type=fields.text, value=fields.text_up_to(50))
 _FIELDS: dict[str, fields.Reader] = {
     "address": fields.clearable(_ADDRESS),
+    "balance": fields.integer(-99_999_999, 99_999_999),
     "description": fields.clearable(fields.text),
     "email": fields.clearable(fields.email),
     "invoice_settings": _INVOICE_SETTINGS,
@@ -102,11 +106,20 @@ def _blank(world: World) -> Json:
 def _create(world: World, call: Call) -> Json:
     changes = _read(world, None, call.params)
     payment_method = call.params.get("payment_method")
+    if "test_clock" in call.params:
+        world.table("test_helpers.test_clock").get(call.params["test_clock"], "test_clock")
     if payment_method is not None:
         payment_methods.free(world, payment_method, "payment_method")
+    given: list[Json] = call.params.get("tax_id_data", [])
+    for index, row in enumerate(given):
+        tax_ids.check(row["type"], row["value"], f"tax_id_data[{index}]")
     customer = {**_blank(world), **changes}
     world.table("customer").add(customer)
+    if call.params.get("balance"):
+        balance.enter(world, customer, call.params["balance"], "initial", account.CURRENCY)
     emit(world, "customer.created", customer)
+    for row in given:
+        tax_ids.give(world, customer, row["type"], row["value"])
     if payment_method is not None:
         payment_methods.attach(world, payment_method, customer)
     remember(world, customer)
@@ -118,13 +131,16 @@ def _update(world: World, call: Call) -> Json:
     changes = _read(world, customer, call.params)
     with updating(world, customer, "customer.updated"):
         customer.update(changes)
+        moved = call.params.get("balance", customer["balance"]) - customer["balance"]
+        if moved:
+            balance.enter(world, customer, moved, "adjustment", customer["currency"] or account.CURRENCY)
     remember(world, customer)
     return customer
 
 
 def _read(world: World, customer: Json | None, params: Json) -> Json:
     """The new values of what the request sets; `''` unsets."""
-    changes = {name: value for name, value in params.items() if name != "payment_method"}
+    changes = {name: value for name, value in params.items() if name not in _ELSEWHERE}
     for name in ("address", "description", "email", "name", "phone"):
         if name in changes:
             changes[name] = changes[name] or None
@@ -158,7 +174,10 @@ def _retrieve(world: World, call: Call) -> Json:
 
 
 def _list(world: World, call: Call) -> Json:
-    rows = [row for row in world.table("customer") if not row.get("deleted")]
+    clock = call.params.get("test_clock")
+    if clock is not None:
+        world.table("test_helpers.test_clock").get(clock, "test_clock")
+    rows = [row for row in world.table("customer") if not row.get("deleted") and row["test_clock"] == clock]
     found = lists.filtered(rows, email=call.params.get("email"))
     return lists.page(lists.created_in(found, call.params), call, kind="customer")
 
@@ -167,9 +186,22 @@ def _search(world: World, call: Call) -> Json:
     return search(world, "customer", call)
 
 
+_ONCE: dict[str, fields.Reader] = {
+    "payment_method": fields.text,
+    "tax_id_data": fields.list_of(_TAX_ID, tax_ids.MOST),
+    "test_clock": fields.text,
+}
+"""What can only be said of a new customer."""
+
 ROUTES = (
-    Route("POST", "/v1/customers", _create, {**_FIELDS, "payment_method": fields.text}),
-    Route("GET", "/v1/customers", _list, {"email": fields.email, "created": fields.range_of_time}, lists=True),
+    Route("POST", "/v1/customers", _create, {**_FIELDS, **_ONCE}),
+    Route(
+        "GET",
+        "/v1/customers",
+        _list,
+        {"email": fields.email, "created": fields.range_of_time, "test_clock": fields.text},
+        lists=True,
+    ),
     Route(
         "GET",
         "/v1/customers/search",

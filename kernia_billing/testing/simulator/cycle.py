@@ -8,133 +8,156 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import collection, invoices, prices, subscriptions
-from .clock import period_after
+from . import collection, invoice_items, invoice_lines, prices, proration, renewals, subscriptions, usage
 from .errors import Json
 from .events import emit, updating
 
 if TYPE_CHECKING:
     from .world import World
 
-DRAFT_SECONDS = 3_600
 WARNING_SECONDS = 3 * 86_400
 INCOMPLETE_SECONDS = 23 * 3_600
+_AT_REST = (*subscriptions.ENDED, "incomplete", "paused")
 
 
 def begin(world: World, subscription: Json) -> None:
     """Write what will happen to a new subscription into the agenda."""
-    id = subscription["id"]
-    world.agenda.add(subscriptions.period_of(world, subscription)[1], period_end, id)
     if subscription["status"] == "incomplete":
-        world.agenda.add(world.clock.seconds() + INCOMPLETE_SECONDS, collection.expire_incomplete, id)
-    if subscription["trial_end"] is not None:
+        world.agenda.add(world.clock.seconds() + INCOMPLETE_SECONDS, collection.expire_incomplete, subscription["id"])
+    plan(world, subscription)
+
+
+def plan(world: World, subscription: Json) -> None:
+    """Write the ends of the current periods, and what is told ahead of them, into the agenda."""
+    now, id = world.clock.seconds(), subscription["id"]
+    for end in {item["current_period_end"] for item in subscriptions.items_of(world, subscription)}:
+        world.agenda.add(end, period_end, id)
+        days = world.settings.upcoming_days
+        if days is not None and end - days * 86_400 > now:
+            world.agenda.add(end - days * 86_400, _announce, id)
+    if subscription["status"] == "trialing":
         warning = subscription["trial_end"] - WARNING_SECONDS
-        if warning <= world.clock.seconds():
+        if warning <= now:
             _warn(world, id)
         else:
             world.agenda.add(warning, _warn, id)
 
 
 def period_end(world: World, id: str) -> None:
-    """The end of a subscription's period, or the moment for which its end was set."""
+    """The end of a period of a subscription, or the moment for which its end was set."""
     subscription = world.table("subscription").get(id)
+    if subscription["status"] in _AT_REST or not _ends(world, subscription):
+        return
     now = world.clock.seconds()
-    if subscription["status"] in (*subscriptions.ENDED, "incomplete", "paused"):
+    for step in renewals.BEFORE_PERIOD_END:
+        step(world, subscription, now)
+    if subscription["status"] in _AT_REST or not _ends(world, subscription):
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
+        bill_last(world, subscription)
         subscriptions.cancel(world, subscription)
-    elif subscriptions.period_of(world, subscription)[1] <= now:
-        if subscription["status"] == "trialing":
-            _end_trial(world, subscription)
-        else:
-            _renew(world, subscription)
+    elif subscription["status"] == "trialing":
+        _end_trial(world, subscription)
+    else:
+        _renew(world, subscription)
 
 
 def first_lines(world: World, subscription: Json, sales: list[subscriptions.Sale]) -> list[Json]:
     """The lines of the invoice that a subscription begins with."""
-    period = subscriptions.period_of(world, subscription)
     free = subscription["status"] == "trialing"
     lines = [
-        invoices.one_time_line(world, subscription, sale.price, sale.quantity or 1)
+        invoice_lines.one_time_line(world, subscription, sale.price, sale.quantity or 1)
+        | {"_tax_rates": list(sale.tax_rates) or None}
         for sale in sales
         if sale.price["type"] == "one_time"
     ]
     for item in subscriptions.items_of(world, subscription):
+        period = item["current_period_start"], item["current_period_end"]
         if free or item["quantity"] is None:
-            lines.append(invoices.free_line(world, subscription, item, period))
+            lines.append(invoice_lines.free_line(world, subscription, item, period))
         else:
-            lines.append(invoices.line(world, subscription, item, item["quantity"], period))
+            lines.append(_first_line(world, subscription, item, period))
     return lines
 
 
-def due_at_start(sales: list[subscriptions.Sale], *, trial: bool) -> int:
-    """What a sale costs today, in minor units: one-time prices always, recurring ones unless a trial begins."""
-    due = [sale for sale in sales if not prices.is_metered(sale.price)]
-    charged = [sale for sale in due if sale.price["type"] == "one_time" or not trial]
-    return sum(prices.cost(sale.price, sale.quantity or 1) for sale in charged)
+def bill_last(world: World, subscription: Json) -> None:
+    """Draft the last invoice of a subscription that ends now: its usage and what waits for it, if there is any."""
+    now = world.clock.seconds()
+    lines = usage.last_lines(world, subscription, subscriptions.items_of(world, subscription))
+    if not lines and not invoice_items.pending(world, subscription):
+        return
+    past = subscriptions.period_of(world, subscription)[0], now
+    draft_for_later(world, subscription, lines, past)["_final"] = True
+
+
+def draft_for_later(world: World, subscription: Json, lines: list[Json], past: tuple[int, int]) -> Json:
+    """Draft an invoice as a renewal does and finalise it an hour later."""
+    invoice = renewals.draft(world, subscription, lines, past)
+    if invoice["automatically_finalizes_at"] is not None:
+        world.agenda.add(invoice["automatically_finalizes_at"], collection.finalize_draft, invoice["id"])
+    return invoice
+
+
+def _first_line(world: World, subscription: Json, item: Json, period: tuple[int, int]) -> Json:
+    price = world.table("price").get(item["price"])
+    whole = subscriptions.next_period(subscription, price, period[0])
+    if whole == period:
+        return invoice_lines.line(world, subscription, item, item["quantity"], period)
+    amount = proration.share(prices.cost(price, item["quantity"]), whole, period[0])
+    if subscription["_first_period_free"]:
+        amount = 0
+    return invoice_lines.partial_line(world, subscription, item, period, amount)
+
+
+def _ends(world: World, subscription: Json) -> bool:
+    now = world.clock.seconds()
+    ends: int | None = subscription["cancel_at"]
+    return (ends is not None and ends <= now) or subscriptions.period_of(world, subscription)[1] <= now
 
 
 def _warn(world: World, id: str) -> None:
+    """Tell, once for each end that a trial is given, that it comes."""
     subscription = world.table("subscription").get(id)
-    if subscription["status"] == "trialing":
+    end = subscription["trial_end"]
+    near = end is not None and end - WARNING_SECONDS <= world.clock.seconds()
+    if subscription["status"] == "trialing" and near and subscription.get("_warned_of") != end:
+        subscription["_warned_of"] = end
         emit(world, "customer.subscription.trial_will_end", subscription)
+
+
+def _announce(world: World, id: str) -> None:
+    """Tell of the invoice of the next renewal; nobody is told where no payment is collected by itself."""
+    subscription = world.table("subscription").get(id)
+    collected = subscription["collection_method"] == "charge_automatically" and not subscription["pause_collection"]
+    if subscription["status"] not in ("active", "trialing", "past_due") or not collected:
+        return
+    end = subscriptions.period_of(world, subscription)[1]
+    near = end - (world.settings.upcoming_days or 0) * 86_400 <= world.clock.seconds()
+    ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
+    if not near or ends or subscription.get("_announced") == end:
+        return
+    subscription["_announced"] = end
+    invoice = renewals.upcoming(world, subscription)
+    if invoice is not None:
+        emit(world, "invoice.upcoming", invoice)
 
 
 def _end_trial(world: World, subscription: Json) -> None:
     ending = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    if ending == "create_invoice" or collection.default_method(world, subscription) is not None:
+    charged = subscription["collection_method"] == "charge_automatically"
+    if not charged or ending == "create_invoice" or collection.default_method(world, subscription) is not None:
         _renew(world, subscription)
     elif ending == "cancel":
         subscriptions.cancel(world, subscription)
     else:
-        _pause(world, subscription)
-
-
-def _pause(world: World, subscription: Json) -> None:
-    with updating(world, subscription, "customer.subscription.updated"):
-        paused = {
-            "subscription": {"type": "trial_end_without_payment_method"},
-            "transitioned_at": world.clock.seconds(),
-            "type": "subscription",
-        }
-        subscription |= {"status": "paused", "status_details": {"paused": paused}}
-    emit(world, "customer.subscription.paused", subscription)
+        subscriptions.pause(world, subscription, "trial_end_without_payment_method")
 
 
 def _renew(world: World, subscription: Json) -> None:
-    """Move to the next period and bill it: licensed prices ahead, usage of the past period."""
     past = subscriptions.period_of(world, subscription)
-    items = subscriptions.items_of(world, subscription)
-    recurring = world.table("price").get(items[0]["price"])["recurring"]
-    anchor = subscription["billing_cycle_anchor"]
-    period = period_after(anchor, recurring["interval"], recurring["interval_count"], world.clock.seconds())
     with updating(world, subscription, "customer.subscription.updated"):
+        lines = renewals.move_on(world, subscription, world.clock.seconds())
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
-        for item in items:
-            item |= {"current_period_start": period[0], "current_period_end": period[1]}
-        lines = [
-            invoices.free_line(world, subscription, item, past)
-            if item["quantity"] is None
-            else invoices.line(world, subscription, item, item["quantity"], period)
-            for item in items
-        ]
-        _bill(world, subscription, lines, past)
-    world.agenda.add(period[1], period_end, subscription["id"])
-
-
-def _bill(world: World, subscription: Json, lines: list[Json], past: tuple[int, int]) -> None:
-    at = None if subscription["status"] == "unpaid" else world.clock.seconds() + DRAFT_SECONDS
-    invoice = invoices.draft(
-        world,
-        subscription,
-        "subscription_cycle",
-        lines,
-        auto_advance=at is not None,
-        automatically_finalizes_at=at,
-        next_payment_attempt=at,
-        period_start=past[0],
-        period_end=past[1],
-    )
-    if at is not None:
-        world.agenda.add(at, collection.finalize_draft, invoice["id"])
+        draft_for_later(world, subscription, lines, past)
+    plan(world, subscription)

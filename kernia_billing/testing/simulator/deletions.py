@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def _delete(world: World, call: Call) -> Json:
-    customer = customers.live(world, call.ids[0], "id", in_path=True)
+    return delete(world, customers.live(world, call.ids[0], "id", in_path=True))
+
+
+def delete(world: World, customer: Json) -> Json:
+    """End a customer's subscriptions, delete it, and emit `customer.deleted`; answers what is left of it."""
     for subscription in subscriptions.live_of(world, customer["id"]):
         subscriptions.cancel(world, subscription)
     emit(world, "customer.deleted", customer)

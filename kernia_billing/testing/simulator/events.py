@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import define, field, frozen
 
 from . import fields, lists
-from .errors import Json, missing
+from .errors import Json, invalid, missing
 from .router import Call, Route
+from .versions import CURRENT_VERSION, as_of
 
 if TYPE_CHECKING:
     from .world import World
@@ -27,21 +29,41 @@ class Cause:
     idempotency_key: str | None = None
 
 
+class Audience(Protocol):
+    """Those whom events are sent to."""
+
+    def accept(self, event: Json) -> int:
+        """Take a new event; answers to how many endpoints it goes."""
+        ...
+
+    def versions(self) -> set[str]:
+        """The API versions that endpoints ask for."""
+        ...
+
+
 @define
 class EventLog:
-    """All events ever emitted, oldest first, and those that no receiver was offered yet."""
+    """All events ever emitted, oldest first, in the current version whatever their `api_version` says."""
 
     log: list[Json] = field(factory=list[Json], init=False)
     cause: Cause = Cause()
     muted: bool = False
+    audience: Audience | None = field(default=None, init=False, repr=False)
+    older: dict[tuple[str, str], Json] = field(factory=dict[tuple[str, str], Json], init=False, repr=False)
+    """Events in older versions, by id and version: how they looked when they were emitted."""
+    _by_id: dict[str, Json] = field(factory=dict[str, Json], init=False, repr=False)
     _batch: list[Json] | None = field(default=None, init=False)
 
     def write(self, event: Json) -> None:
-        """Append an event, or hold it back while a batch collects."""
+        """Append an event and send it, or hold it back while a batch collects."""
         if self._batch is not None:
             self._batch.append(event)
         else:
-            self.log.append(event)
+            self._publish(event)
+
+    def find(self, id: str) -> Json | None:
+        """The event of that id."""
+        return self._by_id.get(id)
 
     @contextmanager
     def in_order(self, order: Sequence[str]) -> Generator[None]:
@@ -56,7 +78,30 @@ class EventLog:
         finally:
             self._batch = None
         rank = {type: index for index, type in enumerate(order)}
-        self.log.extend(sorted(batch, key=lambda event: rank.get(event["type"], len(rank))))
+        for event in sorted(batch, key=lambda event: rank.get(event["type"], len(rank))):
+            self._publish(event)
+
+    def _publish(self, event: Json) -> None:
+        self.log.append(event)
+        self._by_id[event["id"]] = event
+        if self.audience is not None:
+            event["pending_webhooks"] = self.audience.accept(event)
+
+
+Watcher: TypeAlias = "Callable[[World, Json], None]"
+"""Takes the world and the stored object that an event was written about."""
+
+_WATCHERS: list[tuple[str, Watcher]] = []
+
+
+def watching(prefix: str) -> Callable[[Watcher], Watcher]:
+    """Register what is called after each event whose type begins so."""
+
+    def register(watcher: Watcher) -> Watcher:
+        _WATCHERS.append((prefix, watcher))
+        return watcher
+
+    return register
 
 
 def emit(world: World, type: str, stored: Json, previous: Json | None = None) -> None:
@@ -71,15 +116,51 @@ def emit(world: World, type: str, stored: Json, previous: Json | None = None) ->
         "id": world.ids.new("evt"),
         "object": "event",
         "api_version": world.event_version,
-        "created": world.clock.seconds(),
+        "created": world.account_clock.seconds(),
         "data": data,
         "livemode": False,
-        "pending_webhooks": 1 if world.has_receiver else 0,
+        "pending_webhooks": 0,
         "request": {"id": cause.request_id, "idempotency_key": cause.idempotency_key},
         "type": type,
     }
     world.check_event(event)
+    asked = world.events.audience.versions() if world.events.audience is not None else set[str]()
+    for version in {world.event_version, *asked} - {CURRENT_VERSION}:
+        world.events.older[event["id"], version] = _older(world, event, version)
     world.events.write(event)
+    for prefix, watcher in _WATCHERS:
+        if type.startswith(prefix):
+            watcher(world, stored)
+
+
+def shown(world: World, event: Json, version: str) -> Json:
+    """An event as one gets it whose API version is that: the shape of the object and of what changed in it."""
+    if version == CURRENT_VERSION:
+        return {**event, "api_version": version}
+    key = event["id"], version
+    if key not in world.events.older:
+        world.events.older[key] = _older(world, event, version)
+    return {**world.events.older[key], "pending_webhooks": event["pending_webhooks"]}
+
+
+def _older(world: World, event: Json, version: str) -> Json:
+    """The event in an older version. What an update changed is told by comparing both states in that version."""
+    made = deepcopy(event)
+    if "previous_attributes" in made["data"]:
+        before = as_of(world, _merged(made["data"]["object"], made["data"]["previous_attributes"]), version)
+        after = as_of(world, deepcopy(made["data"]["object"]), version)
+        made["data"]["previous_attributes"] = _difference(before, after)
+    return as_of(world, made, version) | {"api_version": version}
+
+
+def _merged(after: Json, previous: Json) -> Json:
+    """The former state of an object: what it is now, with the former values of what changed."""
+    before = deepcopy(after)
+    for name in previous:
+        old, now = previous[name], before.get(name)
+        nested = isinstance(old, dict) and isinstance(now, dict) and "object" not in old
+        before[name] = _merged(_map(now), _map(old)) if nested else deepcopy(previous[name])
+    return before
 
 
 @contextmanager
@@ -115,20 +196,30 @@ def _live(world: World) -> list[Json]:
 def _retrieve(world: World, call: Call) -> Json:
     for event in _live(world):
         if event["id"] == call.ids[0]:
-            return event
+            return _stored(world, event)
     raise missing("event", call.ids[0], in_path=True)
 
 
 def _list(world: World, call: Call) -> Json:
     params = call.params
+    if "type" in params and "types" in params:
+        raise invalid("You may only specify one of these parameters: type, types.", "types", "parameters_exclusive")
     types = set(params.get("types", [])) | ({params["type"]} if "type" in params else set[str]())
+    delivered: bool | None = params.get("delivery_success")
     found = [
         event
         for event in _live(world)
         if (not types or any(_matches(event["type"], type) for type in types))
         and fields.in_range(event["created"], params.get("created"))
+        and delivered in (None, event["pending_webhooks"] == 0)
     ]
-    return lists.page(found, call)
+    page = lists.page(found, call)
+    return {**page, "data": [_stored(world, event) for event in page["data"]]}
+
+
+def _stored(world: World, event: Json) -> Json:
+    """An event as the API gives it: in the account's version of when it was emitted, whatever the request's is."""
+    return shown(world, event, event["api_version"])
 
 
 def _matches(type: str, wanted: str) -> bool:
@@ -144,6 +235,7 @@ ROUTES = (
         {
             "type": fields.text,
             "types": fields.list_of(fields.text, 20),
+            "delivery_success": fields.boolean,
             "created": fields.range_of_time,
         },
         lists=True,

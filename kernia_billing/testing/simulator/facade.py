@@ -7,13 +7,26 @@ from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from . import actions, prices, products
+from . import (
+    actions,
+    coupons,
+    meters,
+    money_actions,
+    payment_actions,
+    portal_actions,
+    prices,
+    products,
+    promotion_codes,
+)
 from .clock import SimulatedClock, to_micros
-from .delivery import Delivery, signature
-from .errors import Json, SimulatorError
+from .delivery import Delivery, Outbox
+from .errors import ApiError, Json, SimulatorError
+from .events import shown
 from .faults import Fault
 from .receiver import AsyncReceiver, Receiver
+from .signing import signature
 from .state import State, new_state
+from .versions import VERSIONS
 from .wire import RequestRecord, Violation
 from .world import Settings
 
@@ -65,7 +78,7 @@ class SimulatorBase:
     @property
     def clock(self) -> SimulatedClock:
         """The clock that the library reads."""
-        return self._state.world.clock
+        return self._state.world.account_clock
 
     @property
     def settings(self) -> Settings:
@@ -99,14 +112,31 @@ class SimulatorBase:
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
         """Every event so far, oldest first, as Stripe's JSON."""
-        return tuple(self._state.world.events.log)
+        world = self._state.world
+        with world.lock:
+            return tuple(shown(world, event, event["api_version"]) for event in world.events.log)
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
         """What became of each event since a receiver was attached."""
         with self._state.world.lock:
-            self._state.outbox.pending()
             return tuple(self._state.outbox.deliveries.values())
+
+    @property
+    def delivery(self) -> Outbox:
+        """How webhooks are delivered: their order, their retries, their secrets, and what goes wrong on the way."""
+        return self._state.outbox
+
+    @property
+    def event_version(self) -> str:
+        """The API version of the account: of events for endpoints that name none, and of calls that name none."""
+        return self._state.world.event_version
+
+    @event_version.setter
+    def event_version(self, version: str) -> None:
+        if version not in VERSIONS:
+            raise SimulatorError(f"no API version {version}: {', '.join(VERSIONS)}")
+        self._state.world.event_version = version
 
     @property
     def requests(self) -> Sequence[RequestRecord]:
@@ -140,7 +170,8 @@ class SimulatorBase:
 
     @hosted_base.setter
     def hosted_base(self, origin: str) -> None:
-        self.settings.checkout_base = self.settings.portal_base = origin.rstrip("/")
+        origin = origin.rstrip("/")
+        self.settings.checkout_base = self.settings.portal_base = self.settings.invoice_base = origin
 
     def add_product(self, name: str, *, id: str | None = None) -> str:
         """Add a product and answer its id."""
@@ -155,9 +186,13 @@ class SimulatorBase:
         *,
         interval: Interval | None = "month",
         metered: bool = False,
+        meter: str | None = None,
         product: str | None = None,
     ) -> None:
         """Add a price of `amount` minor units; `interval` None makes it one-time. Replaces a made-up one.
+
+        A `metered` price bills the usage of the meter whose event name is `meter`, by default the price's id without
+        `price_`; the meter is made if there is none.
 
         Raises:
             SimulatorError: the price exists and has an amount of its own.
@@ -167,10 +202,75 @@ class SimulatorBase:
             if existing is not None and not existing.get("_made_up"):
                 raise SimulatorError(f"price {id} exists already; prices cannot be changed")
             owner = product or (existing["product"] if existing else self.add_product(_title(id)))
-            prices.new(self._state.world, owner, amount, currency.lower(), id=id, interval=interval, metered=metered)
+            prices.new(
+                self._state.world,
+                owner,
+                amount,
+                currency.lower(),
+                id=id,
+                interval=interval,
+                metered=metered,
+                meter=meter,
+            )
+
+    def add_coupon(
+        self,
+        id: str,
+        *,
+        percent_off: float | None = None,
+        amount_off: int | None = None,
+        currency: str = "usd",
+        duration: Literal["once", "repeating", "forever"] = "once",
+        months: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Add a coupon of either `percent_off` or `amount_off` minor units; `months` go with the duration "repeating".
+
+        With a `code` people can type it where promotion codes are allowed.
+
+        Raises:
+            SimulatorError: the coupon exists, or what it takes off is not clear.
+        """
+        amounts = {"percent_off": percent_off, "amount_off": amount_off, "duration_in_months": months}
+        params: Json = {name: value for name, value in amounts.items() if value is not None}
+        if amount_off is not None:
+            params["currency"] = currency
+        with self._state.world.lock:
+            try:
+                coupons.new(self._state.world, {"id": id, "duration": duration, **params})
+                if code is not None:
+                    promotion = {"type": "coupon", "coupon": id}
+                    promotion_codes.new(self._state.world, {"code": code, "promotion": promotion})
+            except ApiError as refusal:
+                raise SimulatorError(f"coupon {id}: {refusal}") from refusal
+
+    def add_meter(self, event_name: str, *, formula: Literal["count", "last", "sum"] = "sum") -> str:
+        """Add a meter for usage events of that name and answer its id.
+
+        Raises:
+            SimulatorError: an active meter has that event name.
+        """
+        with self._state.world.lock:
+            existing = meters.of_event(self._state.world, event_name)
+            if existing is not None and existing["status"] == "active":
+                raise SimulatorError(f"meter {existing['id']} has the event name {event_name}")
+            return str(meters.new(self._state.world, event_name, formula=formula)["id"])
+
+    def ensure_meter(self, event_name: str) -> None:
+        """See that a meter exists that a configuration names: it adds up. Emits no events."""
+        world = self._state.world
+        with world.lock:
+            world.events.muted = True
+            try:
+                meters.ensure(world, event_name)
+            finally:
+                world.events.muted = False
 
     def ensure_price(self, id: str, *, interval: Interval | None = "month", metered: bool = False) -> None:
-        """See that a price exists that a configuration names: 10.00 USD, 100.00 a year. Emits no events."""
+        """See that a price exists that a configuration names: 10.00 USD, 100.00 a year. Emits no events.
+
+        A metered one bills the meter that `add_price` would give it.
+        """
         world = self._state.world
         with world.lock:
             if id in world.table("price").rows:
@@ -191,21 +291,19 @@ class SimulatorBase:
 
     def checkout_page(self, session_id: str) -> str:
         """The HTML of the checkout page of a session."""
-        from .pages import checkout_page
+        from .checkout_page import checkout_page
 
         return checkout_page(self._state, session_id)
 
     def portal_page(self, session_id: str) -> str:
         """The HTML of the portal page of a portal session."""
-        from .pages import portal_page
+        from .portal_page import portal_page
 
         return portal_page(self._state, session_id)
 
     def _attach(self, receiver: Receiver | AsyncReceiver) -> None:
         with self._state.world.lock:
-            self._state.receiver = receiver
-            self._state.outbox.skip_past()
-            self._state.world.has_receiver = True
+            self._state.outbox.targets.library = receiver
 
 
 class StripeSimulator(SimulatorBase):
@@ -217,6 +315,9 @@ class StripeSimulator(SimulatorBase):
 
     def pay(self, checkout: object, *, card: str = VISA) -> Any:
         """Be the person who pays: `checkout` is an answer of upgrade, a session id or its URL.
+
+        `card` is the number of a test card, the name of a ready-made payment method (`pm_card_…`), or a test bank
+        account, whose payment is on its way for four days (`settle`).
 
         Answers the library's subscription, None without a library.
 
@@ -234,6 +335,45 @@ class StripeSimulator(SimulatorBase):
         """Let an open checkout run out."""
         _run(actions.expire(self._state, checkout))
 
+    def recover(self, checkout: object) -> str:
+        """Follow the recovery link of an expired checkout; answers the id of the new session.
+
+        Raises:
+            SimulatorError: the session has no recovery, or it is over.
+        """
+        return str(_run(payment_actions.recover(self._state, checkout)))
+
+    def portal(self, opened: object, action: str, *, subscription: str | None = None, **choices: str) -> None:
+        """Be the customer in the portal: `opened` is an answer of `billing.portal`, a session id or its URL.
+
+        `action` is cancel (choices feedback, comment, offer="accept"), renew, update (price, quantity), pause
+        (duration), resume, payment_method (card) or customer (email, name, phone, line1, city, …). Of several
+        subscriptions name one.
+
+        Raises:
+            CardDeclined: the new card was refused.
+            SimulatorError: the portal's configuration does not allow it, or Stripe refuses it.
+        """
+        _run(portal_actions.in_portal(self._state, opened, action, subscription, choices))
+
+    def settle(self, what: object, *, succeeds: bool | None = None) -> None:
+        """Let bank debits come to their end, which otherwise takes four days: of a reference, a checkout or an intent.
+
+        How they end is in the account number; `succeeds` decides otherwise.
+
+        Raises:
+            SimulatorError: nothing is on its way.
+        """
+        _run(payment_actions.settle(self._state, what, succeeds=succeeds))
+
+    def authenticate(self, what: object, *, passes: bool = True) -> None:
+        """Pass, or fail, the 3D Secure challenge that a reference's payment waits for.
+
+        Raises:
+            SimulatorError: none is waited for.
+        """
+        _run(payment_actions.authenticate(self._state, what, passes=passes))
+
     def subscribe(self, reference: str, plan: str, *, annual: bool = False, seats: int | None = None) -> Any:
         """Upgrade through the library and pay; answers its subscription."""
         return _run(actions.subscribe(self._state, reference, plan, annual=annual, seats=seats))
@@ -242,21 +382,72 @@ class StripeSimulator(SimulatorBase):
         """Pay with this test card from now on; `reference` may be a Stripe customer id."""
         _run(actions.use_card(self._state, reference, card))
 
+    def refund(self, reference: str, amount: int | None = None) -> str:
+        """Give a payment back, all that is left or `amount` minor units; answers the id of the refund.
+
+        `reference` means the newest payment of a customer that was neither refunded in full nor disputed; it may also
+        be a Stripe customer id, a payment intent or a charge.
+
+        Raises:
+            SimulatorError: there is no such payment, or less is left of it.
+        """
+        return str(_run(money_actions.refund(self._state, reference, amount)))
+
+    def dispute(self, reference: str, *, reason: str = "fraudulent") -> str:
+        """Have the bank take a payment back; answers the id of the dispute. `reference` is as for `refund`.
+
+        The subscription lives on unless `settings.after_dispute` is `"cancel"`.
+
+        Raises:
+            SimulatorError: there is no such payment, or it was refunded or disputed before.
+        """
+        return str(_run(money_actions.dispute(self._state, reference, reason)))
+
+    def close_dispute(self, dispute: str, *, won: bool) -> None:
+        """Let the bank decide a dispute, by its id: the money comes back if it is `won`.
+
+        Raises:
+            SimulatorError: no such dispute is open.
+        """
+        _run(money_actions.close_dispute(self._state, dispute, won=won))
+
+    def give_coupon(self, reference: str, coupon: str) -> None:
+        """Give a customer a coupon by its id, as in the Dashboard: it reduces invoices without discounts of their own.
+
+        Raises:
+            SimulatorError: there is no such coupon, or it cannot be used any more.
+        """
+        _run(money_actions.give_coupon(self._state, reference, coupon))
+
     def collect(self, reference: str) -> None:
         """Try the open invoices again, now."""
         _run(actions.collect(self._state, reference))
 
-    def advance(self, *, months: int = 0, days: int = 0, hours: int = 0) -> None:
-        """Move the clock: renews, retries, ends trials, expires sessions, runs the library's jobs, in order of time."""
-        _run(actions.advance(self._state, months=months, days=days, hours=hours))
+    def usage(self, reference: str, meter: str) -> int:
+        """What the meter of that event name has counted for a reference so far; `reference` may be a customer id.
+
+        Events that were only received do not count yet: `settings.meter_delay` seconds pass first.
+
+        Raises:
+            SimulatorError: there is no such meter, or the reference has no Stripe customer.
+        """
+        return int(_run(actions.usage(self._state, reference, meter)))
+
+    def advance(self, *, months: int = 0, days: int = 0, hours: int = 0, reference: str | None = None) -> None:
+        """Move the clock: renews, retries, ends trials, expires sessions, runs the library's jobs, in order of time.
+
+        With a `reference` (or a Stripe customer id) only that customer's time moves: it lives on a test clock from now
+        on, if it did not before, and the library's own clock stands still. Without one, everybody's moves.
+        """
+        _run(actions.advance(self._state, months=months, days=days, hours=hours, reference=reference))
 
     def deliver(self, *event_ids: str) -> None:
         """Deliver these events in this order, again if need be; without ids, everything that waits."""
-        _run(_deliver(self._state, event_ids))
+        _run(actions.deliver(self._state, event_ids))
 
     def flush(self) -> None:
         """Deliver what waits, for example events of the library's own API calls."""
-        _run(actions.flush(self._state))
+        _run(actions.flush(self._state, now=True))
 
     def hosted(self, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[int, Json, bytes]:
         """Serve the hosted pages: status, headers and body for `/c/pay/<session>` and `/p/session/<id>`."""
@@ -285,6 +476,22 @@ class AsyncStripeSimulator(SimulatorBase):
         """As `StripeSimulator.expire`."""
         await _run_async(actions.expire(self._state, checkout))
 
+    async def recover(self, checkout: object) -> str:
+        """As `StripeSimulator.recover`."""
+        return str(await _run_async(payment_actions.recover(self._state, checkout)))
+
+    async def portal(self, opened: object, action: str, *, subscription: str | None = None, **choices: str) -> None:
+        """As `StripeSimulator.portal`."""
+        await _run_async(portal_actions.in_portal(self._state, opened, action, subscription, choices))
+
+    async def settle(self, what: object, *, succeeds: bool | None = None) -> None:
+        """As `StripeSimulator.settle`."""
+        await _run_async(payment_actions.settle(self._state, what, succeeds=succeeds))
+
+    async def authenticate(self, what: object, *, passes: bool = True) -> None:
+        """As `StripeSimulator.authenticate`."""
+        await _run_async(payment_actions.authenticate(self._state, what, passes=passes))
+
     async def subscribe(self, reference: str, plan: str, *, annual: bool = False, seats: int | None = None) -> Any:
         """As `StripeSimulator.subscribe`."""
         return await _run_async(actions.subscribe(self._state, reference, plan, annual=annual, seats=seats))
@@ -293,21 +500,41 @@ class AsyncStripeSimulator(SimulatorBase):
         """As `StripeSimulator.use_card`."""
         await _run_async(actions.use_card(self._state, reference, card))
 
+    async def refund(self, reference: str, amount: int | None = None) -> str:
+        """As `StripeSimulator.refund`."""
+        return str(await _run_async(money_actions.refund(self._state, reference, amount)))
+
+    async def dispute(self, reference: str, *, reason: str = "fraudulent") -> str:
+        """As `StripeSimulator.dispute`."""
+        return str(await _run_async(money_actions.dispute(self._state, reference, reason)))
+
+    async def close_dispute(self, dispute: str, *, won: bool) -> None:
+        """As `StripeSimulator.close_dispute`."""
+        await _run_async(money_actions.close_dispute(self._state, dispute, won=won))
+
+    async def give_coupon(self, reference: str, coupon: str) -> None:
+        """As `StripeSimulator.give_coupon`."""
+        await _run_async(money_actions.give_coupon(self._state, reference, coupon))
+
     async def collect(self, reference: str) -> None:
         """As `StripeSimulator.collect`."""
         await _run_async(actions.collect(self._state, reference))
 
-    async def advance(self, *, months: int = 0, days: int = 0, hours: int = 0) -> None:
+    async def usage(self, reference: str, meter: str) -> int:
+        """As `StripeSimulator.usage`."""
+        return int(await _run_async(actions.usage(self._state, reference, meter)))
+
+    async def advance(self, *, months: int = 0, days: int = 0, hours: int = 0, reference: str | None = None) -> None:
         """As `StripeSimulator.advance`."""
-        await _run_async(actions.advance(self._state, months=months, days=days, hours=hours))
+        await _run_async(actions.advance(self._state, months=months, days=days, hours=hours, reference=reference))
 
     async def deliver(self, *event_ids: str) -> None:
         """As `StripeSimulator.deliver`."""
-        await _run_async(_deliver(self._state, event_ids))
+        await _run_async(actions.deliver(self._state, event_ids))
 
     async def flush(self) -> None:
         """As `StripeSimulator.flush`."""
-        await _run_async(actions.flush(self._state))
+        await _run_async(actions.flush(self._state, now=True))
 
     async def hosted(self, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[int, Json, bytes]:
         """As `StripeSimulator.hosted`."""
@@ -315,13 +542,6 @@ class AsyncStripeSimulator(SimulatorBase):
 
         answer: tuple[int, Json, bytes] = await _run_async(hosted(self._state, method, path, form or {}))
         return answer
-
-
-def _deliver(state: State, event_ids: Sequence[str]) -> actions.Script:
-    if not event_ids:
-        yield from actions.flush(state)
-    for event_id in event_ids:
-        yield from actions.offer(state, event_id)
 
 
 def _run(script: actions.Script) -> Any:

@@ -198,6 +198,18 @@ def list_of(reader: Reader, most: int | None = None) -> Reader:
     return read
 
 
+def map_of(reader: Reader, name: Reader) -> Reader:
+    """A map whose names and values both have a reader."""
+
+    def read(raw: Any, at: str) -> Json:
+        if not isinstance(raw, Mapping):
+            raise invalid(f"Invalid object: {at} must be a map", at)
+        given = cast("Mapping[str, Any]", raw)
+        return {name(key, at): reader(value, f"{at}[{key}]") for key, value in given.items()}
+
+    return read
+
+
 def range_of_time(raw: Any, at: str) -> Json:
     """A timestamp, or a map of gt, gte, lt, lte; answered as the map."""
     if isinstance(raw, str):

@@ -1,10 +1,10 @@
-"""The invoice endpoints: invoices, their lines and their payments."""
+"""Reading invoices, their lines and their payments."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import collection, fields, invoices, lists
+from . import fields, invoices, lists
 from .errors import Json, invalid
 from .rendering import includable
 from .router import Call, Route
@@ -50,25 +50,17 @@ def _lines(world: World, call: Call) -> Json:
     return lists.page(invoice["lines"]["data"], call, kind="line item")
 
 
-def _pay(world: World, call: Call) -> Json:
-    invoice = world.table("invoice").get(call.ids[0], in_path=True)
-    if invoice["status"] == "draft":
-        invoices.finalize(world, invoice)
-    elif invoice["status"] != "open":
-        message = "Invoice is already paid" if invoice["status"] == "paid" else f"Invoice is {invoice['status']}"
-        raise invalid(message)
-    if invoice["status"] == "open":
-        refusal = collection.collect(world, invoice)
-        if refusal is not None:
-            raise collection.card_error(refusal)
-    return invoice
-
-
 def _list_payments(world: World, call: Call) -> Json:
     params = call.params
+    if "invoice" in params:
+        world.table("invoice").get(params["invoice"], "invoice")
+    if "payment" in params and "payment_intent" not in params["payment"]:
+        at = "payment[payment_intent]"
+        raise invalid(f"Missing required param: {at}.", at, "parameter_missing")
     found = lists.filtered(world.table("invoice_payment"), invoice=params.get("invoice"), status=params.get("status"))
     if "payment" in params:
-        intent = params["payment"].get("payment_intent")
+        intent = params["payment"]["payment_intent"]
+        world.table("payment_intent").get(intent, "payment[payment_intent]")
         found = [row for row in found if row["payment"].get("payment_intent") == intent]
     return lists.page(lists.created_in(found, params), call, kind="invoice payment")
 
@@ -93,7 +85,6 @@ ROUTES = (
     ),
     Route("GET", "/v1/invoices/{id}", _retrieve),
     Route("GET", "/v1/invoices/{id}/lines", _lines, lists=True),
-    Route("POST", "/v1/invoices/{id}/pay", _pay),
     Route(
         "GET",
         "/v1/invoice_payments",

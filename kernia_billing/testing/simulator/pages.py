@@ -1,15 +1,18 @@
-"""The hosted pages, for demos and people: a checkout page with a card form, a portal page with a way back."""
+"""What the hosted pages share: the frame, tables, forms, amounts. No script, and nothing from elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from . import checkout, prices, subscriptions
+from . import prices
 
 if TYPE_CHECKING:
     from .errors import Json
     from .state import State
+    from .subscriptions import Sale
     from .world import World
 
 _STYLE = """
@@ -25,9 +28,15 @@ td { text-align: right; white-space: nowrap; }
 tfoot th, tfoot td { font-weight: 700; border: 0; }
 label { display: block; font-weight: 600; margin-top: .75rem; }
 input { width: 100%; font: inherit; padding: .6rem; border: 1px solid var(--line); border-radius: .375rem; }
+fieldset { border: 0; padding: 0; margin: 0; }
+label.choice { font-weight: 400; display: flex; gap: .5rem; align-items: baseline; }
+label.choice input { width: auto; }
+select { width: 100%; font: inherit; padding: .6rem; }
 button { width: 100%; font: inherit; font-weight: 600; color: #fff; background: var(--accent); border: 0;
   border-radius: .375rem; cursor: pointer; padding: .75rem; margin: 1.25rem 0 1rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+button.quiet { color: inherit; background: none; border: 1px solid var(--line); margin: .5rem 0; }
+h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .error { color: #fff; background: var(--bad); border-radius: .375rem; padding: .6rem .8rem; }
 """.strip()
 
@@ -37,60 +46,11 @@ _NO_MINOR_UNIT = frozenset(
 )
 
 
-def checkout_page(state: State, session_id: str, *, error: str | None = None, card: str = "4242 4242 4242 4242") -> str:
-    """The page of an open checkout session, with the message of a declined card when there is one.
-
-    Raises:
-        ApiError: no such session.
-    """
-    world = state.world
-    with world.lock:
-        session = world.table("checkout.session").get(session_id)
-        if session["status"] != "open":
-            return _page(
-                world, "Checkout", f"<p>This checkout session is {escape(session['status'])}.</p>{_back(session)}"
-            )
-        amount = money(session["amount_total"], session["currency"])
-        rows = "".join(_row(world, sale) for sale in checkout.sales_of(world, session))
-        trial = _trial(world, session)
-        failure = f'<p class="error" role="alert">{escape(error)}</p>' if error else ""
-        return _page(
-            world,
-            f"Subscribe to {_names(world, session)}",
-            f"<table><caption hidden>Order</caption><tbody>{rows}</tbody>"
-            f'<tfoot><tr><th scope="row">Due today</th><td>{amount}</td></tr></tfoot></table>{trial}{failure}'
-            f"{_form(session, card, amount)}{_back(session)}",
-        )
+CARD = "4242 4242 4242 4242"
 
 
-def portal_page(state: State, session_id: str) -> str:
-    """The page of a portal session: what the customer subscribes to, and the way back.
-
-    Raises:
-        ApiError: no such session.
-    """
-    world = state.world
-    with world.lock:
-        session = world.table("billing_portal.session").get(session_id)
-        rows = "".join(_subscription(world, row) for row in subscriptions.live_of(world, session["customer"]))
-        table = f"<table><caption hidden>Subscriptions</caption><tbody>{rows}</tbody></table>" if rows else ""
-        back = _link(session["return_url"], "Return to the site")
-        return _page(world, "Your subscriptions", f"{table or '<p>No subscription.</p>'}{back}")
-
-
-def error_page(state: State, message: str) -> str:
-    """A page that says what went wrong."""
-    return _page(state.world, "Something went wrong", f'<p role="alert">{escape(message)}</p>')
-
-
-def money(amount: int, currency: str) -> str:
-    """An amount of minor units as people read it."""
-    shown = f"{amount:,}" if currency in _NO_MINOR_UNIT else f"{amount / 100:,.2f}"
-    symbol = _SYMBOLS.get(currency)
-    return f"{symbol}{shown}" if symbol else f"{shown} {currency.upper()}"
-
-
-def _page(world: World, title: str, content: str) -> str:
+def frame(world: World, title: str, content: str) -> str:
+    """A whole page."""
     merchant = escape(world.settings.account_name)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -101,55 +61,126 @@ def _page(world: World, title: str, content: str) -> str:
     )
 
 
-def _row(world: World, sale: subscriptions.Sale) -> str:
-    name = escape(world.table("product").get(sale.price["product"])["name"])
+def error_page(state: State, message: str) -> str:
+    """A page that says what went wrong."""
+    return frame(state.world, "Something went wrong", f'<p role="alert">{escape(message)}</p>')
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount of minor units as people read it."""
+    whole = abs(amount)
+    shown = f"{whole:,}" if currency in _NO_MINOR_UNIT else f"{whole / 100:,.2f}"
+    symbol, sign = _SYMBOLS.get(currency), "-" if amount < 0 else ""
+    return f"{sign}{symbol}{shown}" if symbol else f"{sign}{shown} {currency.upper()}"
+
+
+def day(seconds: int) -> str:
+    """A date as people read it."""
+    moment = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def alert(message: str | None) -> str:
+    """What went wrong, read out at once; nothing when nothing did."""
+    return f'<p class="error" role="alert">{escape(message)}</p>' if message else ""
+
+
+def link(url: str | None, text: str) -> str:
+    """A link on a line of its own; nothing without a URL."""
+    return f'<p><a href="{escape(url)}">{escape(text)}</a></p>' if url else ""
+
+
+def row(name: str, value: str) -> str:
+    """A line of a table. Both are texts, not HTML."""
+    return f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+
+
+def table(caption: str, rows: Iterable[str], total: tuple[str, str] | None = None) -> str:
+    """A table with a last line that stands out."""
+    foot = f"<tfoot>{row(*total)}</tfoot>" if total else ""
+    return f"<table><caption hidden>{escape(caption)}</caption><tbody>{''.join(rows)}</tbody>{foot}</table>"
+
+
+def sale_row(world: World, sale: Sale) -> str:
+    """What is sold, and its price."""
+    name = world.table("product").get(sale.price["product"])["name"]
     count = f" × {sale.quantity}" if sale.quantity and sale.quantity > 1 else ""
-    return f'<tr><th scope="row">{name}{count}</th><td>{_price(sale.price, sale.quantity)}</td></tr>'
+    return row(f"{name}{count}", price_text(sale.price, sale.quantity))
 
 
-def _price(price: Json, quantity: int | None) -> str:
+def price_text(price: Json, quantity: int | None = 1) -> str:
+    """A price as people read it."""
     amount = money(prices.cost(price, 1 if quantity is None else quantity), price["currency"])
-    every = f" / {escape(price['recurring']['interval'])}" if price["recurring"] else ""
+    every = f" / {_interval(price['recurring'])}" if price["recurring"] else ""
     return f"{amount} per unit used{every}" if prices.is_metered(price) else f"{amount}{every}"
 
 
-def _names(world: World, session: Json) -> str:
-    sales = checkout.sales_of(world, session)
-    return ", ".join(str(world.table("product").get(sale.price["product"])["name"]) for sale in sales)
-
-
-def _trial(world: World, session: Json) -> str:
-    end = checkout.trial_end_of(world, session)
-    return "" if end is None else f"<p>Free trial for {(end - world.clock.seconds()) // 86_400} days.</p>"
-
-
-def _form(session: Json, card: str, amount: str) -> str:
-    fields = (
-        ("card", "Card number", card, "cc-number", "numeric"),
-        ("expiry", "Expiry", "12 / 34", "cc-exp", "numeric"),
-        ("cvc", "CVC", "123", "cc-csc", "numeric"),
+def text_field(
+    name: str, label: str, value: str = "", *, hint: str = "off", mode: str = "text", required: bool = True
+) -> str:
+    """An input with its label."""
+    needed = " required" if required else ""
+    return (
+        f'<label for="{escape(name)}">{escape(label)}</label><input id="{escape(name)}" name="{escape(name)}" '
+        f'value="{escape(value)}" autocomplete="{hint}" inputmode="{mode}"{needed}>'
     )
-    inputs = "".join(
-        f'<label for="{name}">{label}</label><input id="{name}" name="{name}" value="{escape(value)}" '
-        f'autocomplete="{hint}" inputmode="{mode}" required>'
-        for name, label, value, hint, mode in fields
+
+
+def choice(name: str, label: str, options: Iterable[tuple[str, str]], chosen: str = "") -> str:
+    """A list to choose from, with its label; options are (value, text)."""
+    made = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in options
     )
-    verb = f"Pay {amount}" if session["amount_total"] else "Start"
-    action = f"/c/pay/{escape(session['id'])}"
-    return f'<form method="post" action="{action}">{inputs}<button type="submit">{verb}</button></form>'
+    id = escape(name)
+    return f'<label for="{id}">{escape(label)}</label><select id="{id}" name="{id}">{made}</select>'
 
 
-def _subscription(world: World, subscription: Json) -> str:
-    items = subscriptions.items_of(world, subscription)
-    sales = [subscriptions.Sale(world.table("price").get(item["price"]), item["quantity"]) for item in items]
-    state = escape(str(subscription["status"]).replace("_", " "))
-    rows = "".join(_row(world, sale) for sale in sales)
-    return f'{rows}<tr><th scope="row">Status</th><td>{state}</td></tr>'
+def tick(name: str, label: str, *, on: bool = False) -> str:
+    """A box to tick."""
+    checked = " checked" if on else ""
+    return (
+        f'<label class="choice" for="{escape(name)}"><input type="checkbox" id="{escape(name)}" name="{escape(name)}" '
+        f'value="on"{checked}>{escape(label)}</label>'
+    )
 
 
-def _back(session: Json) -> str:
-    return _link(session["cancel_url"], "Back to the shop")
+def form(action: str, content: str, button: str, *, quiet: bool = False, name: str = "", value: str = "") -> str:
+    """A form that is posted, with its button, which may send a value of its own."""
+    sends = f' name="{escape(name)}" value="{escape(value)}"' if name else ""
+    kind = ' class="quiet"' if quiet else ""
+    return (
+        f'<form method="post" action="{escape(action)}">{content}'
+        f'<button type="submit"{sends}{kind}>{escape(button)}</button></form>'
+    )
 
 
-def _link(url: str | None, text: str) -> str:
-    return f'<p><a href="{escape(url)}">{escape(text)}</a></p>' if url else ""
+def hidden(values: Iterable[tuple[str, str]]) -> str:
+    """Values that are sent along unseen."""
+    return "".join(f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in values)
+
+
+def card_fields(card: str = CARD) -> str:
+    """The fields of a card; test cards need no other expiry or code than what stands there."""
+    return (
+        text_field("card", "Card number", card, hint="cc-number", mode="numeric")
+        + text_field("expiry", "Expiry", "12 / 34", hint="cc-exp", mode="numeric")
+        + text_field("cvc", "CVC", "123", hint="cc-csc", mode="numeric")
+    )
+
+
+def challenge(world: World, action: str, values: Iterable[tuple[str, str]] = ()) -> str:
+    """The page of the bank, where a person authenticates or fails to."""
+    carried = hidden(values)
+    return frame(
+        world,
+        "3D Secure authentication",
+        "<p>Your bank asks whether this is you. This is a test page: choose how it ends.</p>"
+        + form(action, carried, "Complete authentication", name="authenticate", value="pass")
+        + form(action, carried, "Fail authentication", quiet=True, name="authenticate", value="fail"),
+    )
+
+
+def _interval(recurring: Json) -> str:
+    count = recurring["interval_count"]
+    return str(recurring["interval"]) if count == 1 else f"{count} {recurring['interval']}s"

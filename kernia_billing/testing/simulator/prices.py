@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from . import fields, lists, products
+from . import fields, lists, meters, products, tiers
 from .errors import Json, invalid
 from .events import emit, updating
+from .rendering import includable
 from .router import Call, Route
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _RECURRING = fields.fields(
     required=("interval",),
     interval=fields.one_of("day", "week", "month", "year"),
     interval_count=fields.integer(1, 1_095),
+    meter=fields.text,
     usage_type=fields.one_of("licensed", "metered"),
 )
 _PRODUCT_DATA = fields.fields(required=("name",), name=fields.text, metadata=fields.metadata)
@@ -41,14 +43,21 @@ def new(
     id: str | None = None,
     interval: str | None = "month",
     metered: bool = False,
+    meter: str | None = None,
 ) -> Json:
-    """Make a price of `amount` minor units per unit and emit `price.created`; `interval` None makes it one-time."""
+    """Make a price of `amount` minor units per unit and emit `price.created`; `interval` None makes it one-time.
+
+    A metered price bills the meter whose event name is `meter`, by default its own id without `price_`. The meter is
+    made if there is none.
+    """
     price = _blank(world, product, currency)
     price["id"] = id or price["id"]
     price["unit_amount"], price["unit_amount_decimal"] = amount, str(amount)
     if interval is not None:
         price["type"] = "recurring"
         price["recurring"] = _recurring({"interval": interval, "usage_type": "metered" if metered else "licensed"})
+    if interval is not None and metered:
+        price["recurring"]["meter"] = meters.ensure(world, meter or price["id"].removeprefix("price_"))["id"]
     world.table("price").add(price)
     emit(world, "price.created", price)
     return price
@@ -60,9 +69,8 @@ def is_metered(price: Json) -> bool:
 
 
 def cost(price: Json, quantity: int) -> int:
-    """What `quantity` units cost, in minor units, halves rounded up."""
-    each = Decimal(price["unit_amount_decimal"] or 0)
-    return int((each * quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    """What `quantity` units cost, in minor units, halves rounded up; tiers and packages are reckoned in."""
+    return tiers.cost(price, quantity)
 
 
 def _blank(world: World, product: str, currency: str) -> Json:
@@ -86,14 +94,21 @@ def _blank(world: World, product: str, currency: str) -> Json:
         "type": "one_time",
         "unit_amount": None,
         "unit_amount_decimal": None,
+        "_tiers": None,
     }
+
+
+@includable("plan", "tiers")
+@includable("price", "tiers")
+def _show_tiers(world: World, price: Json) -> list[Json] | None:
+    return None if price["_tiers"] is None else [dict(tier) for tier in price["_tiers"]]
 
 
 def _recurring(given: Json) -> Json:
     return {
         "interval": given["interval"],
         "interval_count": given.get("interval_count", 1),
-        "meter": None,
+        "meter": given.get("meter"),
         "trial_period_days": None,
         "usage_type": given.get("usage_type", "licensed"),
     }
@@ -103,13 +118,14 @@ def _create(world: World, call: Call) -> Json:
     params = call.params
     if ("product" in params) == ("product_data" in params):
         raise invalid("You must specify exactly one of `product` and `product_data`.", "product")
-    if ("unit_amount" in params) == ("unit_amount_decimal" in params):
-        raise invalid("You must specify exactly one of `unit_amount` and `unit_amount_decimal`.", "unit_amount")
+    amounts = _amounts(params)
     if "product" in params:
         world.table("product").get(params["product"], "product")
     recurring = _recurring(params["recurring"]) if "recurring" in params else None
     if recurring and recurring["interval_count"] > _MOST_DAYS[recurring["interval"]]:
         raise invalid("Billing intervals must be at most 3 years.", "recurring[interval_count]")
+    if recurring:
+        _check_meter(world, recurring)
     holder = _holder_of(world, params.get("lookup_key"))
     if holder and not params.get("transfer_lookup_key"):
         message = f"A price (`{holder['id']}`) already uses that lookup key."
@@ -122,7 +138,7 @@ def _create(world: World, call: Call) -> Json:
     price = _blank(world, product, params["currency"])
     price |= {name: params[name] for name in ("active", "tax_behavior") if name in params}
     price |= {"metadata": metadata, "nickname": params.get("nickname") or None}
-    price |= {"type": "recurring" if recurring else "one_time", "recurring": recurring, **_amounts(params)}
+    price |= {"type": "recurring" if recurring else "one_time", "recurring": recurring, **amounts}
     price["lookup_key"] = params.get("lookup_key") or None
     if holder:
         _release(world, holder)
@@ -131,12 +147,47 @@ def _create(world: World, call: Call) -> Json:
     return price
 
 
+def _check_meter(world: World, recurring: Json) -> None:
+    """Usage is billed by meters only, since 2025-03-31.basil."""
+    metered, meter = recurring["usage_type"] == "metered", recurring["meter"]
+    if metered and meter is None:
+        raise invalid("Prices with `usage_type=metered` must be backed by meters.", "recurring[meter]")
+    if meter is None:
+        return
+    if not metered:
+        raise invalid("A `meter` needs `usage_type=metered`.", "recurring[meter]")
+    if world.table("billing.meter").get(meter, "recurring[meter]")["status"] != "active":
+        raise invalid(f"The meter {meter} is not active.", "recurring[meter]")
+
+
 def _amounts(params: Json) -> Json:
+    if params.get("billing_scheme") == "tiered":
+        return _tiered(params)
+    for name in ("tiers", "tiers_mode"):
+        if name in params:
+            raise invalid(f"`{name}` needs `billing_scheme=tiered`.", name)
+    if ("unit_amount" in params) == ("unit_amount_decimal" in params):
+        raise invalid("You must specify exactly one of `unit_amount` and `unit_amount_decimal`.", "unit_amount")
+    transform = {"transform_quantity": params.get("transform_quantity")}
     if "unit_amount" in params:
-        return {"unit_amount": params["unit_amount"], "unit_amount_decimal": str(params["unit_amount"])}
+        return {"unit_amount": params["unit_amount"], "unit_amount_decimal": str(params["unit_amount"]), **transform}
     each = Decimal(params["unit_amount_decimal"])
     whole = int(each) if each == each.to_integral_value() else None
-    return {"unit_amount": whole, "unit_amount_decimal": params["unit_amount_decimal"]}
+    return {"unit_amount": whole, "unit_amount_decimal": params["unit_amount_decimal"], **transform}
+
+
+def _tiered(params: Json) -> Json:
+    for name in ("unit_amount", "unit_amount_decimal", "transform_quantity"):
+        if name in params:
+            raise invalid(f"`{name}` cannot be combined with `tiers`.", name)
+    for name in ("tiers", "tiers_mode"):
+        if name not in params:
+            raise invalid(f"Missing required param: {name}.", name, "parameter_missing")
+    return {
+        "billing_scheme": "tiered",
+        "tiers_mode": params["tiers_mode"],
+        "_tiers": tiers.read(params["tiers"]),
+    }
 
 
 def _holder_of(world: World, lookup_key: str | None) -> Json | None:
@@ -192,11 +243,16 @@ ROUTES = (
         _create,
         {
             **_FIELDS,
-            "billing_scheme": fields.one_of("per_unit"),
+            "billing_scheme": fields.one_of("per_unit", "tiered"),
             "currency": fields.currency,
             "product": fields.text,
             "product_data": _PRODUCT_DATA,
             "recurring": _RECURRING,
+            "tiers": fields.list_of(tiers.TIER),
+            "tiers_mode": fields.one_of("graduated", "volume"),
+            "transform_quantity": fields.fields(
+                required=("divide_by", "round"), divide_by=fields.integer(1), round=fields.one_of("down", "up")
+            ),
             "unit_amount": fields.integer(0, 99_999_999),
             "unit_amount_decimal": fields.decimal_text,
         },
@@ -213,7 +269,9 @@ ROUTES = (
             "lookup_keys": fields.list_of(fields.text, 10),
             "product": fields.text,
             "recurring": fields.fields(
-                interval=fields.one_of("day", "week", "month", "year"), usage_type=fields.one_of("licensed", "metered")
+                interval=fields.one_of("day", "week", "month", "year"),
+                meter=fields.text,
+                usage_type=fields.one_of("licensed", "metered"),
             ),
             "type": fields.one_of("one_time", "recurring"),
         },

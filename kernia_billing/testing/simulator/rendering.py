@@ -1,7 +1,6 @@
 """How stored objects become JSON that leaves the simulator: embedded objects filled in, expansions, the API version.
 
-Objects are stored in the shape of the newest version. Older versions are to be reached from it by a chain of changes
-in `VERSIONS`, which is the only place that knows them.
+Objects are stored in the shape of the newest version; `versions` knows the way from it to the older ones.
 """
 
 from __future__ import annotations
@@ -10,35 +9,51 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
+from attrs import frozen
+
 from .errors import ApiError, Json
+from .ownership import clock_of
+from .versions import CURRENT_VERSION, VERSIONS, as_of
 
 if TYPE_CHECKING:
     from .world import World
 
-CURRENT_VERSION = "2026-10-28.endive"
-
-VERSIONS: dict[str, tuple[Callable[[Json], Json], ...]] = {CURRENT_VERSION: ()}
-"""Each version with the changes that lead to it from the current one."""
-
 MAX_DEPTH = 4
 
 _EXPANDABLE: dict[str, frozenset[str]] = {
+    "billing.credit_balance_summary": frozenset({"customer"}),
+    "billing.credit_balance_transaction": frozenset({"credit_grant", "invoice"}),
+    "billing.credit_grant": frozenset({"customer"}),
     "billing_portal.session": frozenset({"configuration"}),
     "charge": frozenset({"customer", "payment_intent"}),
-    "checkout.session": frozenset({"customer", "invoice", "payment_intent", "setup_intent", "subscription"}),
+    "checkout.session": frozenset(
+        {"coupon", "customer", "invoice", "payment_intent", "promotion_code", "setup_intent", "subscription"}
+    ),
+    "credit_note": frozenset({"customer", "customer_balance_transaction", "discount", "invoice", "refund"}),
     "customer": frozenset({"default_payment_method"}),
-    "invoice": frozenset({"customer", "default_payment_method", "subscription"}),
+    "customer_balance_transaction": frozenset({"checkout_session", "credit_note", "customer", "invoice"}),
+    "discount": frozenset({"coupon", "customer", "promotion_code"}),
+    "dispute": frozenset({"charge", "payment_intent"}),
+    "entitlements.active_entitlement": frozenset({"feature"}),
+    "invoice": frozenset(
+        {"credit_balance_transaction", "customer", "default_payment_method", "discount", "discounts", "subscription"}
+    ),
     "invoice_payment": frozenset({"charge", "invoice", "payment_intent"}),
-    "line_item": frozenset({"price", "subscription"}),
+    "invoiceitem": frozenset({"customer", "discounts", "invoice", "price"}),
+    "line_item": frozenset({"credit_balance_transaction", "discount", "discounts", "price", "subscription"}),
     "payment_intent": frozenset({"customer", "latest_charge", "payment_method"}),
     "payment_method": frozenset({"customer"}),
     "price": frozenset({"product"}),
     "plan": frozenset({"product"}),
     "product": frozenset({"default_price"}),
+    "promotion_code": frozenset({"coupon", "customer"}),
+    "refund": frozenset({"charge", "payment_intent"}),
     "setup_intent": frozenset({"customer", "payment_method"}),
     "subscription": frozenset(
-        {"customer", "default_payment_method", "latest_invoice", "pending_setup_intent", "schedule"}
+        {"customer", "default_payment_method", "discounts", "latest_invoice", "pending_setup_intent", "schedule"}
     ),
+    "subscription_item": frozenset({"discounts"}),
+    "subscription_schedule": frozenset({"customer", "default_payment_method", "price", "subscription"}),
 }
 """Fields that hold an id and may be expanded, per kind of object; those of nested maps belong to the object."""
 
@@ -70,18 +85,17 @@ def filler(kind: str) -> Callable[[Callable[[World, Json], None]], Callable[[Wor
 
 
 def render(world: World, stored: Json, version: str = CURRENT_VERSION) -> Json:
-    """The JSON of a stored object, nothing expanded."""
+    """The JSON of a stored object in that version, nothing expanded. The stored object stays as it is."""
     shown = deepcopy(stored)
+    if "test_clock" in shown:
+        shown["test_clock"] = clock_of(world, stored) or None
     fill = _FILLERS.get(str(stored.get("object")))
     if fill is not None:
         fill(world, shown)
-    shown = {name: value for name, value in shown.items() if not name.startswith("_")}
-    for change in VERSIONS[version]:
-        shown = change(shown)
-    return shown
+    return as_of(world, {name: value for name, value in shown.items() if not name.startswith("_")}, version)
 
 
-def expand(world: World, shown: Json, paths: Sequence[str]) -> Json:
+def expand(world: World, shown: Json, paths: Sequence[str], version: str = CURRENT_VERSION) -> Json:
     """Expand a rendered object, or a list object by paths that begin with `data.`, in place.
 
     Raises:
@@ -94,34 +108,57 @@ def expand(world: World, shown: Json, paths: Sequence[str]) -> Json:
             raise ApiError(message, param="expand")
         if shown.get("object") in ("list", "search_result") and steps[0] != "data":
             raise _cannot(path, f"You may want to try expanding 'data.{path}'.")
-        _walk(world, shown, str(shown.get("object")), steps, path)
+        _Expansion(world, version, path).walk(shown, str(shown.get("object")), steps)
     return shown
 
 
-def _walk(world: World, node: Any, kind: str, steps: list[str], path: str) -> None:
-    if isinstance(node, list):
-        for item in cast("list[Any]", node):
-            _walk(world, item, kind, steps, path)
-    elif isinstance(node, dict) and steps:
-        found = cast("Json", node)
-        kind = str(found.get("object", kind))
-        value = _step(world, found, kind, steps[0], path)
-        _walk(world, value, kind, steps[1:], path)
+@frozen
+class _Expansion:
+    """The expansion of one path in objects that were rendered in a version."""
+
+    world: World
+    version: str
+    path: str
+
+    def walk(self, node: Any, kind: str, steps: list[str]) -> None:
+        """Expand the path in a map, or in each map of a list."""
+        if isinstance(node, list):
+            for item in cast("list[Any]", node):
+                self.walk(item, kind, steps)
+        elif isinstance(node, dict) and steps:
+            found = cast("Json", node)
+            kind = str(found.get("object", kind))
+            self.walk(self._step(found, kind, steps[0]), kind, steps[1:])
+
+    def _step(self, node: Json, kind: str, name: str) -> Any:
+        if (kind, name) in _INCLUDABLE and not self._is_newer(kind, name):
+            if name not in node:
+                made = _INCLUDABLE[kind, name](self.world, self.world.find(node["id"]))
+                node[name] = as_of(self.world, cast("Json", made), self.version) if isinstance(made, dict) else made
+            return node[name]
+        value, expandable = node.get(name), self._expands(kind, name)
+        if isinstance(value, list) and expandable:
+            node[name] = [self._expanded(item) for item in cast("list[Any]", value)]
+        elif isinstance(value, str) and expandable:
+            node[name] = self._expanded(value)
+        elif not isinstance(value, dict | list) and not (expandable and _may_lack(node, name)):
+            raise _cannot(self.path)
+        return node.get(name)
+
+    def _expanded(self, value: Any) -> Any:
+        return render(self.world, self.world.find(value), self.version) if isinstance(value, str) else value
+
+    def _expands(self, kind: str, name: str) -> bool:
+        before = any(name in step.expandable.get(kind, ()) for step in VERSIONS[self.version])
+        return before or name in _EXPANDABLE.get(kind, ())
+
+    def _is_newer(self, kind: str, name: str) -> bool:
+        return any(name in step.removed.get(kind, ()) for step in VERSIONS[self.version])
 
 
-def _step(world: World, node: Json, kind: str, name: str, path: str) -> Any:
-    if (kind, name) in _INCLUDABLE:
-        if name not in node:
-            node[name] = _INCLUDABLE[kind, name](world, world.find(node["id"]))
-        return node[name]
-    value = node.get(name)
-    if isinstance(value, dict | list):
-        return cast("Any", value)
-    if name not in _EXPANDABLE.get(kind, ()):
-        raise _cannot(path)
-    if isinstance(value, str):
-        node[name] = render(world, world.find(value))
-    return node.get(name)
+def _may_lack(node: Json, name: str) -> bool:
+    """Whether the field is there, or belongs to a nested map that may do without it."""
+    return name in node or "object" not in node or bool(node.get("deleted"))
 
 
 def _cannot(path: str, hint: str = "") -> ApiError:

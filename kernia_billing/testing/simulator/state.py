@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
 from . import endpoints
 from .api import Api
 from .clock import DEFAULT_START
 from .delivery import Outbox
+from .targets import Secrets, Targets
 from .world import World
 
 
@@ -21,11 +22,18 @@ class State:
     world: World
     api: Api
     outbox: Outbox
-    webhook_secret: str = field(repr=False)
     delivers: bool = True
     """Whether events are delivered at the end of each action."""
-    receiver: Any = field(default=None, repr=False)
-    """A `Receiver` or an `AsyncReceiver`."""
+
+    @property
+    def receiver(self) -> Any:
+        """The library: a `Receiver` or an `AsyncReceiver`; None while nobody is attached."""
+        return self.outbox.targets.library
+
+    @property
+    def webhook_secret(self) -> str:
+        """The newest secret that the library's webhooks are signed with."""
+        return self.outbox.targets.attached.current
 
 
 def new_state(
@@ -43,4 +51,5 @@ def new_state(
     if not key.startswith("sk_test_"):
         raise ValueError("api_key: a simulator is in test mode, its key begins with sk_test_")
     secret = webhook_secret or f"whsec_{world.ids.letters(32)}"
-    return State(world, Api(world, endpoints.router(), key), Outbox(world), secret, delivers)
+    outbox = Outbox(world, Targets(world, Secrets(secret)))
+    return State(world, Api(world, endpoints.router(), key), outbox, delivers)

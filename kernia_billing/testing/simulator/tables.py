@@ -54,3 +54,10 @@ class Table:
         if id not in self.rows:
             raise missing(self.kind, id, param, in_path=in_path)
         return self.rows[id]
+
+
+def nested(row: Json, *names: str) -> Json:
+    """The map that stands in another one under these names, one inside the other; empty where there is none."""
+    for name in names:
+        row = row.get(name) or Json()
+    return row

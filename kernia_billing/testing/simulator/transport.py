@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
 import anyio.lowlevel
 import httpx
 
+from . import meter_stream
 from .api import Api
 from .errors import ConnectionLost
 from .wire import Reply, Request
 
 HOST = "api.stripe.com"
+STREAM_HOST = "meter-events.stripe.com"
+"""Where the stream of meter events is, and nothing else."""
 
 
 class SimulatorTransport(httpx.BaseTransport):
@@ -37,8 +42,9 @@ class AsyncSimulatorTransport(httpx.AsyncBaseTransport):
 
 
 def _serve(api: Api, request: httpx.Request, body: bytes) -> httpx.Response:
-    if request.url.scheme != "https" or request.url.host != HOST:
-        raise httpx.ConnectError(f"the simulator is https://{HOST} only, not {request.url.host}", request=request)
+    host = STREAM_HOST if request.url.path == meter_stream.PATH else HOST
+    if request.url.scheme != "https" or request.url.host != host:
+        raise httpx.ConnectError(f"the simulator is https://{host} only, not {request.url.host}", request=request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     path, query = request.url.path, request.url.query.decode("ascii")
     try:
@@ -49,10 +55,31 @@ def _serve(api: Api, request: httpx.Request, body: bytes) -> httpx.Response:
 
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
-    return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+    headers = dict(reply.headers)
+    if reply.drips:
+        return httpx.Response(reply.status, headers=headers, stream=_Dripping(reply.body, request), request=request)
+    return httpx.Response(reply.status, headers=headers, content=reply.body, request=request)
+
+
+class _Dripping(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that comes byte by byte and never ends; the client's patience is over after what there is."""
+
+    def __init__(self, body: bytes, request: httpx.Request) -> None:
+        self._body, self._request = body, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        for byte in self._body:
+            yield bytes((byte,))
+        raise httpx.ReadTimeout("simulated fault: drip", request=self._request)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
+            yield chunk
 
 
 def _lost(lost: ConnectionLost, request: httpx.Request) -> httpx.TransportError:
+    if lost.how == "refused":
+        return httpx.ConnectError(str(lost), request=request)
     if lost.how == "timeout":
         return httpx.ReadTimeout(str(lost), request=request)
     return httpx.ReadError(str(lost), request=request)

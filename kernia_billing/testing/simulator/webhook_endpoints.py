@@ -1,4 +1,4 @@
-"""Webhook endpoints as objects. The receiver that a simulator delivers to is attached in Python, not by URL."""
+"""Webhook endpoints as objects. `targets` knows who serves them: a receiver in Python, or what listens at the URL."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from . import fields, lists
 from .errors import Json, invalid
-from .rendering import VERSIONS
 from .router import Call, Route
+from .versions import VERSIONS
 
 if TYPE_CHECKING:
     from .world import World
@@ -34,9 +34,29 @@ def _create(world: World, call: Call) -> Json:
         "metadata": fields.merge_metadata({}, params.get("metadata")),
         "status": "enabled",
         "url": params["url"],
+        "_secret": f"whsec_{world.ids.letters(32)}",
     }
     world.table("webhook_endpoint").add(stored)
-    return {**stored, "secret": f"whsec_{world.ids.letters(32)}"}  # shown this once only
+    return {**stored, "secret": stored["_secret"]}  # shown this once only
+
+
+def _update(world: World, call: Call) -> Json:
+    stored, params = world.table("webhook_endpoint").get(call.ids[0], in_path=True), call.params
+    stored |= {
+        "description": params.get("description", stored["description"]) or None,
+        "enabled_events": params.get("enabled_events", stored["enabled_events"]),
+        "metadata": fields.merge_metadata(stored["metadata"], params.get("metadata")),
+        "url": params.get("url", stored["url"]),
+    }
+    if "disabled" in params:
+        stored["status"] = "disabled" if params["disabled"] else "enabled"
+    return stored
+
+
+def _delete(world: World, call: Call) -> Json:
+    stored = world.table("webhook_endpoint").get(call.ids[0], in_path=True)
+    del world.table("webhook_endpoint").rows[stored["id"]]
+    return {"id": stored["id"], "object": "webhook_endpoint", "deleted": True}
 
 
 def _list(world: World, call: Call) -> Json:
@@ -63,4 +83,17 @@ ROUTES = (
     ),
     Route("GET", "/v1/webhook_endpoints", _list, lists=True),
     Route("GET", "/v1/webhook_endpoints/{id}", _retrieve),
+    Route(
+        "POST",
+        "/v1/webhook_endpoints/{id}",
+        _update,
+        {
+            "description": fields.clearable(fields.text_up_to(500)),
+            "disabled": fields.boolean,
+            "enabled_events": fields.list_of(fields.text),
+            "metadata": fields.metadata,
+            "url": fields.url,
+        },
+    ),
+    Route("DELETE", "/v1/webhook_endpoints/{id}", _delete),
 )

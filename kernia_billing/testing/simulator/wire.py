@@ -25,8 +25,19 @@ class Request:
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
+    def has_json(self) -> bool:
+        """Whether the parameters are JSON and no form: those that the v2 API takes in bodies."""
+        return self.path.startswith("/v2/") and self.method not in ("GET", "DELETE")
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key, where the method takes one: POST, and DELETE of the v2 API."""
+        keyed = self.method == "POST" or (self.method == "DELETE" and self.path.startswith("/v2/"))
+        return (self.headers.get("idempotency-key") or None) if keyed else None
+
+    @property
     def text(self) -> str:
-        """The form text that holds the parameters: the query of GET and DELETE, else the body."""
+        """The text that holds the parameters: the query of GET and DELETE, else the body."""
         return self.query if self.method in ("GET", "DELETE") else self.body.decode("utf-8")
 
 
@@ -37,6 +48,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    drips: bool = False
+    """Whether the rest of the body comes so slowly that the client gives up."""
 
     def json(self) -> Any:
         """The decoded body."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
@@ -13,24 +15,46 @@ from .agenda import Agenda
 from .clock import SimulatedClock
 from .errors import Json, SimulatorBug
 from .events import EventLog
-from .rendering import CURRENT_VERSION, render
+from .ownership import ACCOUNT
+from .rendering import render
 from .tables import Ids, Table
+from .usage_book import MeterErrors, UsageBook
+from .versions import CURRENT_VERSION
 
 _KINDS = {
+    "billing.credit_balance_transaction": "credit balance transaction",
+    "billing.credit_grant": "credit grant",
+    "billing.meter": "meter",
     "billing_portal.configuration": "configuration",
     "billing_portal.session": "session",
     "charge": "charge",
     "checkout.session": "checkout.session",
+    "coupon": "coupon",
+    "credit_note": "credit note",
     "customer": "customer",
+    "customer_balance_transaction": "customer balance transaction",
+    "discount": "discount",
+    "dispute": "dispute",
+    "entitlements.active_entitlement": "active entitlement",
+    "entitlements.feature": "feature",
     "invoice": "invoice",
     "invoice_payment": "invoice payment",
+    "invoiceitem": "invoiceitem",
     "payment_intent": "payment_intent",
     "payment_method": "PaymentMethod",
     "price": "price",
     "product": "product",
+    "product_feature": "product feature",
+    "promotion_code": "promotion code",
+    "refund": "refund",
     "setup_intent": "setupintent",
     "subscription": "subscription",
     "subscription_item": "subscription item",
+    "subscription_schedule": "subscription schedule",
+    "tax_id": "tax ID",
+    "tax_rate": "tax rate",
+    "test_helpers.test_clock": "testclock",
+    "v2.core.event_destination": "event destination",
     "webhook_endpoint": "webhook endpoint",
 }
 """The tables, with the name that Stripe gives the kind in 'No such …'."""
@@ -40,29 +64,57 @@ _KINDS = {
 class Settings:
     """What a Stripe account sets in its Dashboard."""
 
-    after_last_retry: Literal["cancel", "unpaid", "past_due"] = "cancel"
-    """What becomes of a subscription whose invoice could not be collected."""
+    after_last_retry: Literal["cancel", "pause", "unpaid", "past_due"] = "cancel"
+    """What becomes of a subscription whose invoice could not be collected; one that cannot pause is cancelled."""
+    after_first_failure: Literal["retry", "pause"] = "retry"
+    """What becomes of a subscription when a renewal fails for the first time."""
+    upcoming_days: int | None = 7
+    """How many days before a renewal `invoice.upcoming` tells of it; None for never."""
+    will_be_due_days: int | None = None
+    """How many days before the due date of a sent invoice `invoice.will_be_due` tells of it; None for never."""
+    overdue_days: int = 30
+    """How many days after its due date a sent invoice is given up, as `after_last_retry` says."""
+    after_dispute: Literal["keep", "cancel"] = "keep"
+    """What becomes of a subscription whose payment is disputed."""
     retry_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
     """Days after the first failure on which collection is tried again: eight tries in two weeks."""
     checkout_base: str = "https://checkout.stripe.com"
     portal_base: str = "https://billing.stripe.com"
+    invoice_base: str = "https://invoice.stripe.com"
     authenticate: bool = True
     """Whether the person passes 3D Secure when the card asks for it."""
     account_name: str = "Simulated merchant"
+    rate_limits: bool = False
+    """Whether too many requests, and two writers at once, are refused with 429."""
+    live_rates: bool = False
+    """Whether the limits are those of live mode instead of a sandbox's."""
+    finalisation_waits_for_webhooks: bool = False
+    """Whether drafts stay drafts, up to 72 hours, until every endpoint has taken their `invoice.created`."""
+    meter_delay: int = 60
+    """Seconds from receiving a meter event to counting it."""
 
 
 @define(eq=False)
 class World:
     """One account in test mode. Hold `lock` while reading or changing anything."""
 
-    clock: SimulatedClock
+    account_clock: SimulatedClock
+    """The time of everybody who is on no test clock."""
     settings: Settings = field(factory=Settings)
+    clocks: dict[str, SimulatedClock] = field(factory=dict[str, SimulatedClock], init=False)
+    """The test clocks by their ids."""
     ids: Ids = field(factory=Ids, init=False)
     events: EventLog = field(factory=EventLog, init=False)
-    agenda: Agenda = field(factory=Agenda, init=False)
+    agenda: Agenda = field(init=False)
+    usage: UsageBook = field(factory=UsageBook, init=False)
+    meter_errors: dict[str, MeterErrors] = field(factory=dict[str, MeterErrors], init=False)
+    """What was wrong with meter events and was not reported yet, by meter."""
+    stream_tokens: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
+    """The tokens of meter event sessions, and until when they are good."""
+    thin_events: list[Json] = field(factory=list[Json], init=False)
+    """Events that exist in thin form only, oldest first."""
     tables: dict[str, Table] = field(init=False)
     lock: threading.RLock = field(factory=threading.RLock, init=False)
-    has_receiver: bool = field(default=False, init=False)
     event_version: str = field(default=CURRENT_VERSION, init=False)
     objects_checked: int = field(default=0, init=False)
     account_id: str = field(init=False)
@@ -70,8 +122,10 @@ class World:
         factory=dict[str, dict[str, list[tuple[int, Json]]]], init=False
     )
     """How objects looked, and since when, by kind and id: what search may find."""
+    _here: threading.local = field(factory=threading.local, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.agenda = Agenda(lambda: self.clock_name)
         self.tables = {kind: Table(name) for kind, name in _KINDS.items()}
         self.account_id = self.ids.new("acct", 16)
 
@@ -79,6 +133,25 @@ class World:
     def at(cls, start: datetime, *, ticking: bool = False) -> World:
         """An empty account at that time."""
         return cls(SimulatedClock(start, ticking=ticking))
+
+    @property
+    def clock_name(self) -> str:
+        """The id of the test clock that this thread works on; empty for the account's own."""
+        return getattr(self._here, "clock", ACCOUNT)
+
+    @property
+    def clock(self) -> SimulatedClock:
+        """The clock of the customer that is being served: a test clock, or else the account's own."""
+        return self.clocks.get(self.clock_name, self.account_clock)
+
+    @contextmanager
+    def on_clock(self, name: str) -> Generator[None]:
+        """Work on a clock for a while: what is made lives on it, and what falls due runs on it."""
+        before, self._here.clock = self.clock_name, name
+        try:
+            yield
+        finally:
+            self._here.clock = before
 
     def table(self, kind: str) -> Table:
         """The objects whose `object` is `kind`."""
@@ -95,9 +168,9 @@ class World:
                 return table.rows[id]
         raise SimulatorBug(f"an object names {id}, which does not exist")
 
-    def render(self, stored: Json) -> Json:
-        """The object as it leaves the simulator in the current version."""
-        return render(self, stored)
+    def render(self, stored: Json, version: str = CURRENT_VERSION) -> Json:
+        """The object as it leaves the simulator, in the current version or an older one."""
+        return render(self, stored, version)
 
     def check_object(self, shown: Json) -> Json:
         """Pass an object, or each of a list's, through the object oracle.
@@ -105,10 +178,10 @@ class World:
         Raises:
             SimulatorBug: Stripe would not give out such an object.
         """
-        if shown.get("object") in ("list", "search_result"):
+        if shown.get("object") in ("list", "search_result", "v2.page"):
             for item in shown["data"]:
                 self.check_object(item)
-        else:
+        elif shown:
             judge = oracle.object_oracle()
             if judge is not None:
                 is_event = shown.get("object") == "event"
@@ -120,10 +193,11 @@ class World:
         self.check_object(event)
 
     def run_due(self, until: int) -> None:
-        """Do everything that is due up to that second, at its own time, in order; then stand at `until`."""
-        while (at := self.agenda.next_at()) is not None and at <= until:
+        """Do everything that is due up to that second of the current clock, in order; then stand at `until`."""
+        name = self.clock_name
+        while (at := self.agenda.next_at(name)) is not None and at <= until:
             self.clock.move_to(at)
-            job, id = self.agenda.pop()
+            job, id = self.agenda.pop(name)
             job(self, id)
         self.clock.move_to(until)
 
