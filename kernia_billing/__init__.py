@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ._blocking import Billing as Billing
     from .config import BillingConfig as BillingConfig
     from .domain.answers import Use as Use
+    from .domain.answers import WebhookEvent as WebhookEvent
+    from .domain.answers import WebhookHealth as WebhookHealth
     from .domain.money import Money as Money
     from .domain.plans import Boolean as Boolean
     from .domain.plans import Credits as Credits
@@ -60,6 +62,8 @@ _HOME = {
     "Reference": "domain.references",
     "TopUp": "domain.plans",
     "Use": "domain.answers",
+    "WebhookEvent": "domain.answers",
+    "WebhookHealth": "domain.answers",
     "requires_feature": "http.gate",
     "requires_subscription": "http.gate",
     "AlreadySubscribed": "errors",

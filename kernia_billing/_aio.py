@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
@@ -14,6 +14,7 @@ from ._walk import Walk
 from .compose import Wiring, wire
 from .config import BillingConfig, BillingOptions
 from .domain.answers import (
+    AuditEntry,
     Balance,
     Checkout,
     Customer,
@@ -27,11 +28,14 @@ from .domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    WebhookEvent,
+    WebhookHealth,
 )
 from .domain.catalog import PriceRow, ProductRow
 from .domain.plans import BillingInterval
 from .domain.references import Identity, Ref
 from .operations import (
+    audit,
     balances,
     catalog,
     check,
@@ -41,10 +45,12 @@ from .operations import (
     jobs,
     plans,
     portal,
+    replays,
     subscriptions,
     track,
     usage,
 )
+from .ports.actor import acting_as
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -208,6 +214,67 @@ class Webhooks:
             Unavailable: answer 500 or 503, and Stripe will repeat the event.
         """
         return await inbox.receive(self._wiring.core, body, signature)
+
+    async def replay(self, event_id: str) -> Receipt:
+        """Work on one stored event once more, now. Its object is fetched anew; hooks hear of changes only.
+
+        Raises:
+            NotFound: no such event is stored (EVENT_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer; the event stays stored, and is tried again.
+        """
+        return await replays.replay(self._wiring.core, event_id)
+
+    async def replay_range(
+        self,
+        *,
+        types: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        status: str | None = None,
+    ) -> int:
+        """Put stored events back into the queue, for `jobs.run()` to work on; says how many.
+
+        Those received with since ≤ received_at < until, of these types ("invoice.*" stands for all that begin so), with
+        this status; all where nothing is said. What waits or is worked on is left as it is.
+
+        Raises:
+            InvalidInput: a value is out of range; nothing was changed.
+        """
+        return await replays.replay_range(self._wiring.core, types=types, since=since, until=until, status=status)
+
+    async def retry(self, event_id: str | None = None) -> int:
+        """Put what failed, dead or not, back into the queue, for `jobs.run()`: one event, or all; says how many.
+
+        Raises:
+            NotFound: no such event is stored (EVENT_NOT_FOUND).
+        """
+        return await replays.retry(self._wiring.core, event_id)
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[WebhookEvent]:
+        """One page of the stored events with since ≤ received_at < until, newest first. `limit` is 1 to 200.
+
+        `status` is one of received, processing, processed, ignored, unmatched, failed, dead; a `type` such as
+        "invoice.*" stands for all that begin so.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+        """
+        return await replays.page(
+            self._wiring.core, status=status, type=type, since=since, until=until, limit=limit, cursor=cursor
+        )
+
+    async def health(self) -> WebhookHealth:
+        """How webhooks are doing: what waits and for how long, and what failed. One look at the database."""
+        return await replays.health(self._wiring.core)
 
 
 class Jobs:
@@ -407,6 +474,26 @@ class AsyncBilling:
         """
         target = self._wiring.trusted.absolute(return_url, "return_url")
         return await portal.portal(self._wiring.core, reference, return_url=target, flow=flow)
+
+    async def audit(
+        self, reference: Ref | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[AuditEntry]:
+        """One page of what was changed and by whom, newest first: for one reference, or for all. `limit` is 1 to 200.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+        """
+        return await audit.page(self._wiring.core, reference, limit=limit, cursor=cursor)
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Name who acts in a `with` block, for the audit log: `with billing.acting_as("user:42"): ...`.
+
+        `actor` is a kind and an id, without spaces; an id and no e-mail address. It counts for this thread or task.
+
+        Raises:
+            InvalidInput: it is no such text; raised where the block is entered.
+        """
+        return acting_as(actor)
 
     def on(self, *types: str) -> Callable[[Function], Function]:
         """Register a function for events of these types (none: all), called after commit, at least once.

@@ -22,13 +22,28 @@ from .domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    WebhookHealth,
 )
-from .domain.catalog import PriceRow, ProductRow, SyncState
+from .domain.catalog import PriceRow, ProductRow
 from .domain.references import Action, Identity, Ref, Reference
+from .domain.upkeep import SyncState
 from .errors import ConfigError, NotFound
 from .http.gate import Binding, bind
 from .http.service import HttpSettings, PortalFlow
-from .operations import balances, catalog, check, checkout, customers, inbox, plans, portal, subscriptions, track, usage
+from .operations import (
+    balances,
+    catalog,
+    check,
+    checkout,
+    customers,
+    inbox,
+    plans,
+    portal,
+    replays,
+    subscriptions,
+    track,
+    usage,
+)
 from .operations.core import Core
 
 
@@ -63,6 +78,7 @@ class BillingService:
             require_email_verification=config.require_email_verification,
             organizations_enabled=config.subscription_for == "organization" or config.authorize_reference is not None,
             has_webhook=core.verifier is not None,
+            telemetry=core.telemetry,
         )
 
     @property
@@ -162,6 +178,10 @@ class BillingService:
     async def receive_webhook(self, body: bytes, signature: str) -> Receipt:
         """Take in a webhook."""
         return await inbox.receive(self._wiring.core, body, signature)
+
+    async def webhook_health(self) -> WebhookHealth:
+        """How webhooks are doing."""
+        return await replays.health(self._wiring.core)
 
     async def sync_catalog(self) -> Mapping[str, int]:
         """Import products and prices."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, evolve
 
@@ -23,9 +23,14 @@ from .ports.clock import Clock
 from .ports.pace import Pace
 from .ports.store import Store
 from .ports.stripe import SignatureVerifier, StripePort
+from .ports.telemetry import Telemetry
 from .runtime.clock import SystemClock
 from .runtime.ids import TimeOrderedIds
 from .runtime.pace import AsyncPace, BlockingPace
+
+if TYPE_CHECKING:
+    from .stripe.budget import RateBudget
+    from .telemetry import Choice
 
 _log = logging.getLogger("kernia_billing")
 _HOOK_TYPES = {
@@ -109,9 +114,11 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
     pace: Pace = AsyncPace() if asynchronous else BlockingPace()
     key = config.stripe_key if simulator is None else Secret(simulator.api_key)
     livemode = None if key is None else "_live_" in key.reveal()[:9]
+    telemetry = _telemetry(config)
+    stripe = None if key is None else _stripe(config, key, simulator, clock, pace, telemetry, asynchronous=asynchronous)
     return Core(
         store=OneMode(_store(config, pace, asynchronous=asynchronous), livemode=livemode),
-        stripe=None if key is None else _stripe(config, key, simulator, clock, pace, asynchronous=asynchronous),
+        stripe=stripe,
         verifier=_verifier(config, simulator),
         clock=clock,
         ids=TimeOrderedIds(),
@@ -121,6 +128,8 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         subscription_for=config.subscription_for,
         grace=config.grace_period // timedelta(microseconds=1),
         livemode=livemode,
+        telemetry=telemetry,
+        webhook_mode=config.webhook_mode,
     )
 
 
@@ -134,18 +143,54 @@ def _store(config: BillingConfig, pace: Pace, *, asynchronous: bool) -> Store:
     return BlockingStore.open(config.database, pace=pace)
 
 
+def _telemetry(config: BillingConfig) -> Telemetry:
+    if not isinstance(config.telemetry, str):
+        return config.telemetry
+    from .telemetry import telemetry_of
+
+    try:
+        return telemetry_of(cast("Choice", config.telemetry))
+    except ImportError as missing:
+        raise ConfigError(["telemetry: opentelemetry is not installed: kernia-billing[otel] brings it"]) from missing
+
+
 def _stripe(
-    config: BillingConfig, key: Secret, simulator: Simulated | None, clock: Clock, pace: Pace, *, asynchronous: bool
+    config: BillingConfig,
+    key: Secret,
+    simulator: Simulated | None,
+    clock: Clock,
+    pace: Pace,
+    telemetry: Telemetry,
+    *,
+    asynchronous: bool,
 ) -> StripePort:
     from .stripe.client import AsyncStripe, BlockingStripe
+    from .stripe.elsewhere import AsyncElsewhereTransport, ElsewhereTransport
 
     client = None if simulator is not None else config.stripe_client
+    elsewhere = config.stripe_api_base if simulator is None else None
+    budget = _budget(config, key, simulated=simulator is not None or config.stripe_api_base is not None)
     if asynchronous:
         transport = None if simulator is None else simulator.async_transport
-        return AsyncStripe(key, clock=clock, pace=pace, client=client, transport=transport)
+        transport = AsyncElsewhereTransport(elsewhere) if elsewhere else transport
+        return AsyncStripe(
+            key, clock=clock, pace=pace, client=client, transport=transport, budget=budget, telemetry=telemetry
+        )
+    transport = None if simulator is None else simulator.transport
+    transport = ElsewhereTransport(elsewhere) if elsewhere else transport
     return BlockingStripe(
-        key, clock=clock, pace=pace, client=client, transport=None if simulator is None else simulator.transport
+        key, clock=clock, pace=pace, client=client, transport=transport, budget=budget, telemetry=telemetry
     )
+
+
+def _budget(config: BillingConfig, key: Secret, *, simulated: bool) -> RateBudget | None:
+    """The rate budget of this process. A simulator has no limit, and its time need not pass by itself."""
+    from .stripe.budget import LIVE_LIMIT, SANDBOX_LIMIT, shared_budget
+
+    if simulated:
+        return None if config.stripe_rate_limit is None else shared_budget(key, config.stripe_rate_limit)
+    default = LIVE_LIMIT if "_live_" in key.reveal()[:9] else SANDBOX_LIMIT
+    return shared_budget(key, config.stripe_rate_limit or default)
 
 
 def _verifier(config: BillingConfig, simulator: Simulated | None) -> SignatureVerifier | None:

@@ -29,6 +29,8 @@ from .domain.offer import Offer
 from .domain.plans import Feature, Plan, TopUp
 from .domain.references import Action, CustomerType, Identity
 from .domain.secret import Secret
+from .domain.webhooks import WebhookMode
+from .ports.telemetry import Telemetry
 
 Source = str | os.PathLike[str] | Traversable
 """The path of a file or a folder, or a package resource: `importlib.resources.files("shop") / "plans.yaml"`."""
@@ -57,8 +59,12 @@ class BillingOptions(_OtherSpellings, total=False):
     database: Any
     stripe_key: str | Secret | None
     stripe_client: Any
+    stripe_api_base: str | None
     stripe_webhook_secrets: Sequence[str | Secret] | None
     webhook_tolerance: int | None
+    webhook_mode: WebhookMode | None
+    stripe_rate_limit: int | None
+    telemetry: Telemetry | str | None  # "auto", "logging", "opentelemetry", "off"
     base_url: str | None
     base_path: str | None
     trusted_origins: Sequence[str] | None

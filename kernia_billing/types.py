@@ -19,6 +19,8 @@ from .domain.answers import (
     SubscriptionEvent,
     Usage,
     UsageEvent,
+    WebhookEvent,
+    WebhookHealth,
 )
 from .domain.catalog import PriceRow, ProductRow
 
@@ -41,4 +43,6 @@ __all__ = [
     "SubscriptionEvent",
     "Usage",
     "UsageEvent",
+    "WebhookEvent",
+    "WebhookHealth",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .db import db
+from .simulator import simulator
 
 
 @click.group()
@@ -14,3 +15,4 @@ def main() -> None:
 
 
 main.add_command(db)
+main.add_command(simulator)

@@ -77,11 +77,12 @@ def check(database: str | None, app: str | None) -> None:
 
 @db.command()
 @click.argument("dialect", type=click.Choice(["sqlite", "postgresql", "mysql", "mariadb"]))
-def sql(dialect: str) -> None:
+@click.option("--since", metavar="REVISION", help="The revision that the database is at: see `db current`.")
+def sql(dialect: str, since: str | None) -> None:
     """Print the statements that create the billing tables, for those who run migrations by hand."""
     from ..storage.migrations import sql as statements
 
-    click.echo(statements(dialect))
+    click.echo(statements(dialect, since=since))
 
 
 @contextmanager

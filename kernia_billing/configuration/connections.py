@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from ..domain.secret import Secret
 from ..domain.urls import TrustedOrigins
@@ -61,6 +63,24 @@ def stripe_client(value: object) -> object:
     if type(value).__module__.partition(".")[0] == "stripe":
         raise Wrong("must be a StripeSimulator or an httpx client; in place of the SDK's client give stripe_key")
     return value
+
+
+def stripe_api_base(value: object) -> str:
+    """The origin of what stands in for Stripe: https, or http on this machine, where nobody can listen."""
+    origin = base_url(value)
+    host = urlsplit(origin).hostname or ""
+    if origin.startswith("http:") and not _is_loopback(host):
+        raise Wrong(
+            "must be https, or http on this machine, such as http://127.0.0.1:12111: the key goes over the wire"
+        )
+    return origin
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_httpx(client: object) -> bool:

@@ -57,6 +57,7 @@ def _json_or_text(text: str) -> object:
 _PARSERS: Mapping[str, Callable[[str], object]] = {
     "create_customer_on_sign_up": _boolean,
     "require_email_verification": _boolean,
+    "stripe_rate_limit": _integer,
     "webhook_tolerance": _integer,
     "stripe_webhook_secrets": _list,
     "trusted_origins": _list,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from ..domain.currency import normalise
 from ..domain.references import CustomerType
 from ..domain.secret import Secret
+from ..domain.webhooks import WebhookMode
 from . import connections, rules, values
 from .environment import from_environment
 from .files import Document, is_source, read_documents
@@ -102,8 +103,12 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         database=read("database", connections.database, DATABASE),
         stripe_key=key,
         stripe_client=read("stripe_client", connections.stripe_client, None),
+        stripe_api_base=read("stripe_api_base", connections.stripe_api_base, None),
         stripe_webhook_secrets=read.many("stripe_webhook_secrets", connections.webhook_secrets, ()),
         webhook_tolerance=read("webhook_tolerance", values.integer(1, 3600), 300),
+        webhook_mode=cast("WebhookMode", read("webhook_mode", values.one_of("inline", "worker"), "inline")),
+        stripe_rate_limit=read("stripe_rate_limit", values.integer(2, 10_000), None),
+        telemetry=read("telemetry", values.telemetry, "auto"),
         base_url=read("base_url", connections.base_url, BASE_URL),
         base_path=read("base_path", connections.base_path, "/api/auth"),
         trusted_origins=read.many("trusted_origins", connections.trusted_origins, ()),
@@ -131,6 +136,8 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
 
 def _check_stripe(read: _Reader, key: Secret | None) -> None:
     """What a key needs beside it, and what needs a key."""
+    if read.has("stripe_api_base"):
+        _check_api_base(read, key)
     if not read.has("stripe_key"):
         if read.raw("stripe_webhook_secrets"):
             read.problem("stripe_webhook_secrets", "needs a stripe_key beside it")
@@ -144,6 +151,16 @@ def _check_stripe(read: _Reader, key: Secret | None) -> None:
         read.problem("base_url", "is needed with a stripe_key: Stripe sends browsers back to it")
     elif key is not None and connections.is_live(key) and not str(url).lower().startswith("https:"):
         read.problem("base_url", "must be https with a live key")
+
+
+def _check_api_base(read: _Reader, key: Secret | None) -> None:
+    """Nothing but api.stripe.com ever gets a live key, and a client that was given decides itself where it sends."""
+    if not read.has("stripe_key"):
+        read.problem("stripe_api_base", "needs a stripe_key: the test key of what stands in for Stripe")
+    elif key is not None and connections.is_live(key):
+        read.problem("stripe_api_base", "is for test keys only: a live key goes to api.stripe.com")
+    if read.has("stripe_client"):
+        read.problem("stripe_api_base", "must not be given together with a stripe_client")
 
 
 def _plan_set(value: object, where: str, problems: Problems) -> PlanSet:

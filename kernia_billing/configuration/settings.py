@@ -13,6 +13,8 @@ from ..domain.answers import Event, SubscriptionEvent
 from ..domain.plans import Feature, Plan, TopUp
 from ..domain.references import Action, CustomerType, Identity
 from ..domain.secret import REDACTED, Secret
+from ..domain.webhooks import WebhookMode
+from ..ports.telemetry import Telemetry
 from .spellings import Given
 
 DATABASE = "sqlite:///billing.db"
@@ -38,6 +40,10 @@ def _shown_client(value: object) -> str:
     return "None" if value is None else f"<{type(value).__name__}>"
 
 
+def _shown_telemetry(value: object) -> str:
+    return repr(value) if isinstance(value, str) else f"<{type(value).__name__}>"
+
+
 def _nothing_given() -> dict[str, Given]:
     return {}
 
@@ -52,10 +58,21 @@ class Settings:
     """Stripe's secret or restricted key. None: no real Stripe, so offline, or with a simulator."""
     stripe_client: Any = field(default=None, repr=_shown_client)
     """A `StripeSimulator`, or an httpx client to send through, as it was given."""
+    stripe_api_base: str | None = None
+    """The origin of something that stands in for Stripe, such as `http://127.0.0.1:12111` of `kernia-billing
+    simulator`. For test keys only, and http on this machine only. None: https://api.stripe.com."""
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     """The signing secrets that are valid now, at most 5; several while one replaces another."""
     webhook_tolerance: int = 300
     """How many seconds a webhook's time may differ from ours, in both directions."""
+    webhook_mode: WebhookMode = "inline"
+    """Who works on webhooks: "inline" the request that brings them, "worker" whoever runs `jobs.run`."""
+    stripe_rate_limit: int | None = None
+    """How many requests a second this process sends to Stripe at most. None: 100 with a live key, 25 with a test key,
+    and no limit with a simulator."""
+    telemetry: Telemetry | str = field(default="auto", repr=_shown_telemetry)
+    """Where the work is told of: "auto" (the log, and OpenTelemetry where it is installed), "logging", "opentelemetry",
+    "off", or an object with the methods of `kernia_billing.ports.telemetry.Telemetry`."""
     base_url: str = BASE_URL
     """The application's own origin, without a trailing slash: relative URLs resolve against it."""
     base_path: str = "/api/auth"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any, TypeGuard, cast
 
+from ..ports.telemetry import Telemetry
 from .problems import Wrong
 
 _DURATION = re.compile(r"([0-9]{1,9})\s?([smhdw]?)")
@@ -15,6 +16,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=3650)
 _IMPORT_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[.:](?P<name>[A-Za-z_]\w*)", re.ASCII)
 _MAX_TEXT = 255
+_TELEMETRY = ("auto", "logging", "opentelemetry", "off")
 
 
 def text(value: object) -> str:
@@ -81,6 +83,18 @@ def function(value: object) -> Callable[..., Any]:
     if not callable(found):
         raise Wrong("must be callable, or the dotted path of something callable")
     return cast("Callable[..., Any]", found)
+
+
+def telemetry(value: object) -> Telemetry | str:
+    """One of the names, something with the methods of the port, or the dotted path of it."""
+    if isinstance(value, str) and value in _TELEMETRY:
+        return value
+    found = _imported(value) if isinstance(value, str) and _IMPORT_PATH.fullmatch(value) else value
+    if isinstance(found, (str, type)) or not all(
+        callable(getattr(found, name, None)) for name in ("span", "count", "record", "log")
+    ):
+        raise Wrong(f"must be one of {', '.join(_TELEMETRY)}, or have the methods span, count, record and log")
+    return cast("Telemetry", found)
 
 
 def _imported(path: str) -> object:

@@ -241,6 +241,19 @@ class ReceivedView(Struct, rename="camel", frozen=True):
     skipped: bool | UnsetType = UNSET
 
 
+class WebhookHealthView(Struct, rename="camel", frozen=True):
+    """How webhooks are doing. `counts` are by status; `lagSeconds` is how long the oldest that waits has waited."""
+
+    last_received_at: Date | None
+    last_processed_at: Date | None
+    waiting: int
+    lag_seconds: int
+    dead: int
+    unmatched: int
+    failures_last_day: int
+    counts: dict[str, int]
+
+
 class ProblemView(Struct, rename="camel", frozen=True):
     """A refusal. More members may follow, such as `field`, `reason`, or `alias`: another name of the same code."""
 

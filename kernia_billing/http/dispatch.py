@@ -12,7 +12,8 @@ import msgspec
 from attrs import evolve
 
 from ..domain.references import Identity, Reference
-from ..errors import Forbidden, GuardError, NotFound, Unauthorized
+from ..errors import Forbidden, GuardError, IdempotencyMismatch, NotFound, Unauthorized
+from ..ports.actor import acting_as, actor_of, current_actor
 from .authorize import resolve
 from .call import Call
 from .decoding import read_body_input, read_query_input
@@ -88,21 +89,38 @@ def _wrong_method(request: Request, methods: Mapping[str, Route]) -> str:
 async def _answer(service: Service, route: Route, request: Request) -> Response:
     if route.origin_checked:
         check_origin(request.headers, service.settings.trusted)
-    identity = await _identity(service, route, request) if route.needs_session else None
+    identity = await _identity(request) if route.needs_session else None
+    actor = current_actor() if identity is None else actor_of("user", identity.user_id)
+    try:
+        with acting_as(actor):
+            return await _operate(service, route, request, identity)
+    except (Unauthorized, Forbidden, IdempotencyMismatch) as refused:
+        _tell(service, "http.refused", route, actor, refused.code)
+        raise
+
+
+async def _operate(service: Service, route: Route, request: Request, identity: Identity | None) -> Response:
+    if identity is not None and route.action == "admin":
+        await _require_admin(service, identity)
+        _tell(service, "http.admin", route, current_actor(), None)
     found = await _input(route, request)
     reference = await _reference(service, route, identity, found)
     answer = await route.handler(Call(service, request, found, identity, reference))
     return answer if isinstance(answer, Response) else json_response(200, answer)
 
 
-async def _identity(service: Service, route: Route, request: Request) -> Identity:
+def _tell(service: Service, event: str, route: Route, actor: str, code: str | None) -> None:
+    """Note what an operator has to be able to look up: who was refused, and who acted as an administrator."""
+    fields = {"route": f"{route.method} {route.path}", "actor": actor, "code": code}
+    service.settings.telemetry.log("info" if code is None else "warning", event, fields)
+
+
+async def _identity(request: Request) -> Identity:
     identity: object = await request.identify()
     if identity is None:
         raise Unauthorized("Unauthorized")
     if not isinstance(identity, Identity):
         raise GuardError(f"identify() gave a {type(identity).__name__}; it must give an Identity or None")
-    if route.action == "admin":
-        await _require_admin(service, identity)
     return identity
 
 

@@ -118,6 +118,16 @@ ROUTES: tuple[Route, ...] = (
         refusals=(503,),
     ),
     Route(
+        "GET",
+        "/stripe/webhooks/health",
+        stripe.webhook_health,
+        "admin",
+        wire.Nothing,
+        answers.WebhookHealthView,
+        "How webhooks are doing",
+        safe=True,
+    ),
+    Route(
         "POST",
         "/stripe/catalog/sync",
         stripe.sync_catalog,

@@ -24,12 +24,15 @@ from ..domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    WebhookHealth,
 )
-from ..domain.catalog import PriceRow, ProductRow, SyncState
+from ..domain.catalog import PriceRow, ProductRow
 from ..domain.references import Action, CustomerType, Identity, Reference
+from ..domain.upkeep import SyncState
 from ..domain.urls import TrustedOrigins
 from ..ports.clock import Clock
 from ..ports.ids import Ids
+from ..ports.telemetry import SILENT, Telemetry
 
 PortalFlow = Literal["payment_method", "cancel", "update"]
 
@@ -58,6 +61,7 @@ class HttpSettings:
     organizations_enabled: bool = False
     has_webhook: bool = False
     on_unexpected: Callable[[BaseException, str], None] = field(default=log_unexpected)
+    telemetry: Telemetry = SILENT
 
     @property
     def mount(self) -> str:
@@ -147,6 +151,10 @@ class Service(Protocol):
 
     async def receive_webhook(self, body: bytes, signature: str) -> Receipt:
         """Take in a webhook. Raises `InvalidSignature` and stores nothing when Stripe did not sign it."""
+        ...
+
+    async def webhook_health(self) -> WebhookHealth:
+        """How webhooks are doing."""
         ...
 
     async def sync_catalog(self) -> Mapping[str, int]:

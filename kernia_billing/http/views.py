@@ -12,12 +12,24 @@ from typing import Any
 
 from msgspec import UNSET
 
-from ..domain.answers import Balance, Customer, Decision, Page, PlanView, Property, Subscription, Usage, UsageEvent
-from ..domain.catalog import PriceRow, ProductRow, SyncState
+from ..domain.answers import (
+    Balance,
+    Customer,
+    Decision,
+    Page,
+    PlanView,
+    Property,
+    Subscription,
+    Usage,
+    UsageEvent,
+    WebhookHealth,
+)
+from ..domain.catalog import PriceRow, ProductRow
 from ..domain.instants import to_instant, to_iso_ms
 from ..domain.money import Money
 from ..domain.plans import Allowance, Boolean, Credits, Quantity
 from ..domain.references import CustomerType
+from ..domain.upkeep import SyncState
 from .answers import (
     AllowanceView,
     BalanceView,
@@ -39,6 +51,7 @@ from .answers import (
     TrackView,
     UsageEventView,
     UsageView,
+    WebhookHealthView,
 )
 
 
@@ -238,7 +251,21 @@ def sync_view(counts: Mapping[str, int], state: SyncState | None) -> SyncView:
         created=counts.get("created", 0),
         updated=counts.get("updated", 0),
         deactivated=counts.get("deactivated", 0),
-        synced_at=None if state is None else to_iso_ms(state.finished_at),
+        synced_at=None if state is None or state.finished_at is None else to_iso_ms(state.finished_at),
+    )
+
+
+def webhook_health_view(health: WebhookHealth) -> WebhookHealthView:
+    """How webhooks are doing."""
+    return WebhookHealthView(
+        last_received_at=date_or_none(health.last_received_at),
+        last_processed_at=date_or_none(health.last_processed_at),
+        waiting=health.waiting,
+        lag_seconds=health.lag_seconds,
+        dead=health.dead,
+        unmatched=health.unmatched,
+        failures_last_day=health.failures_last_day,
+        counts=dict(health.counts),
     )
 
 

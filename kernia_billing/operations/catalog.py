@@ -7,8 +7,10 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from ..domain.answers import Page
-from ..domain.catalog import PriceRow, ProductRow, SyncState, price_row, product_row
+from ..domain.catalog import PriceRow, ProductRow, price_row, product_row
 from ..domain.ids import quantity
+from ..domain.instants import Instant
+from ..domain.upkeep import SyncState
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from .core import Core
@@ -37,7 +39,7 @@ async def sync(core: Core) -> Mapping[str, int]:
     await _import(core, "product", counts)
     await _import(core, "price", counts)
     state = SyncState(STATE, started, core.now(), counts)
-    await core.store.transaction(lambda tx: tx.catalog.put_state(state))
+    await core.store.transaction(lambda tx: tx.syncs.put(state))
     return counts
 
 
@@ -45,7 +47,9 @@ async def _import(core: Core, kind: Noun, counts: dict[str, int]) -> None:
     after: str | None = None
     while True:
         page = await core.provider().page(_PATHS[kind], {}, after=after)
-        raced = await core.store.transaction(partial(_write_page, kind=kind, page=page.data, counts=counts))
+        raced = await core.store.transaction(
+            partial(_write_page, kind=kind, page=page.data, counts=counts, now=core.now())
+        )
         for stripe_id in raced:
             await sync_catalog_object(core, kind, stripe_id)
         counts[f"{kind}s"] += len(page.data)
@@ -54,7 +58,9 @@ async def _import(core: Core, kind: Noun, counts: dict[str, int]) -> None:
         after = str(page.data[-1]["id"])
 
 
-def _write_page(tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], counts: dict[str, int]) -> list[str]:
+def _write_page(
+    tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], counts: dict[str, int], now: Instant
+) -> list[str]:
     """Write what is new; give the ids of what differs from rows that a ticket guards.
 
     The page was fetched before any ticket for its objects could be taken. That is right only for an object that nobody
@@ -77,7 +83,7 @@ def _write_page(tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], co
             tx.catalog.put_product(row)
         else:
             tx.catalog.put_price(row)
-        tx.objects.apply(kind, row.id, ticket, deleted=False)
+        tx.objects.apply(kind, row.id, ticket, deleted=False, now=now)
     for name, number in told.items():
         counts[name] += number
     return raced
@@ -85,7 +91,7 @@ def _write_page(tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], co
 
 async def last_sync(core: Core) -> SyncState | None:
     """How the last import went, None before the first."""
-    return await core.store.read(lambda tx: tx.catalog.state(STATE))
+    return await core.store.read(lambda tx: tx.syncs.get(STATE))
 
 
 async def products(

@@ -17,8 +17,9 @@ from ..domain.ids import stripe_id
 from ..domain.instants import DAY, Instant, from_seconds
 from ..domain.metadata import client_metadata, merge
 from ..domain.plans import BillingInterval, Plan
+from ..domain.reading import id_of
 from ..domain.references import Identity, Ref, Reference
-from ..domain.subscriptions import LIVE, SubscriptionRow, id_of
+from ..domain.subscriptions import LIVE, SubscriptionRow
 from ..errors import AlreadySubscribed, Conflict, InvalidInput, NotFound, StripeRefused
 from ..ports.store import DuplicateKey, Transaction
 from ..ports.stripe import StripeObject
@@ -28,7 +29,7 @@ from .intents import INTENT, create, intent_key
 from .outbox import dispatch, event
 from .pages import page_url
 from .plans import mapped_prices, price_of
-from .projections import Outcome, adopt_subscriptions, fetch, store_fetched, sync_subscription
+from .projections import Also, Outcome, adopt_subscriptions, fetch, store_fetched, sync_subscription
 from .subscriptions import answer
 
 _LIFE = DAY
@@ -335,7 +336,7 @@ def _fits(reference: Reference) -> bool:
     return len(reference.id) <= 200
 
 
-async def sync_session(core: Core, session_id: str) -> Outcome:
+async def sync_session(core: Core, session_id: str, *, ticket: int | None = None, also: Also | None = None) -> Outcome:
     """Bring in what became of a checkout session that we opened, and the subscription that was bought in it.
 
     Sessions that we did not open (payment links, other software on the account) are left alone: whoever opens them
@@ -344,12 +345,12 @@ async def sync_session(core: Core, session_id: str) -> Outcome:
     row = await core.store.read(lambda tx: tx.checkouts.by_session(session_id))
     if row is None:
         return "unmatched"
-    fetched = await fetch(core, "checkout.session", session_id)
+    fetched = await fetch(core, "checkout.session", session_id, ticket)
     status = _status(fetched.body)
     subscription_id = None if fetched.body is None else id_of(fetched.body.get("subscription"))
     if status in ("complete", "processing") and subscription_id is not None:
         await sync_subscription(core, subscription_id)
-    return await store_fetched(core, fetched, lambda tx: _close(core, tx, session_id, status, subscription_id))
+    return await store_fetched(core, fetched, lambda tx: _close(core, tx, session_id, status, subscription_id), also)
 
 
 def _status(session: StripeObject | None) -> CheckoutStatus:

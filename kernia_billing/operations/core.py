@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..domain.instants import Instant
 from ..domain.offer import Offer
 from ..domain.references import CustomerType, Ref, Reference, as_reference
+from ..domain.webhooks import WebhookMode
 from ..errors import ProviderNotConfigured
 from ..ports.clock import Clock
 from ..ports.ids import Ids
 from ..ports.pace import Pace
 from ..ports.store import Store
 from ..ports.stripe import SignatureVerifier, StripePort
+from ..ports.telemetry import SILENT, Telemetry
 from .hooks import Hooks
 
 
@@ -34,6 +36,8 @@ class Core:
     subscription_for: CustomerType
     grace: int
     livemode: bool | None
+    telemetry: Telemetry = SILENT
+    webhook_mode: WebhookMode = "inline"
 
     def now(self) -> Instant:
         """The current instant."""
@@ -48,3 +52,7 @@ class Core:
         if self.stripe is None:
             raise ProviderNotConfigured
         return self.stripe
+
+    def in_background(self) -> Core:
+        """The same for work that nobody waits for: its calls to Stripe let those of requests go first."""
+        return self if self.stripe is None else evolve(self, stripe=self.stripe.in_background())

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from attrs import evolve
 
 from ..domain.answers import Customer, Page
 from ..domain.customers import CustomerRow
 from ..domain.ids import quantity, stripe_id
 from ..domain.instants import Instant
+from ..domain.reading import own_id, text
 from ..domain.references import Ref, Reference
+from ..domain.shapes import is_deleted
 from ..errors import Conflict, InvalidInput, NotFound, Unavailable
 from ..ports.store import DuplicateKey, Transaction
+from ..ports.stripe import StripeObject
+from .audit import record
 from .core import Core
 from .intents import INTENT, create, fresh_key
 from .projections import adopt_subscriptions
+from .projections.customer import stripe_customer_row
 from .subscriptions import answer, entitling
 
 _MAX_NAME = 256
 _MAX_EMAIL = 512
+_MAX_GENERATIONS = 5
+_BATCH = 100
 
 
 def new_customer(core: Core, reference: Reference, now: Instant) -> CustomerRow:
@@ -120,11 +130,34 @@ def _text(value: object, field: str, limit: int) -> None:
 async def with_stripe(
     core: Core, row: CustomerRow, *, email: str | None = None, name: str | None = None
 ) -> CustomerRow:
-    """The row with its Stripe customer, made where there is none."""
+    """The row with its Stripe customer, made where there is none, and once more after each that Stripe deleted."""
     if row.stripe_customer_id is not None:
         return row
-    key = await fresh_key(core, "customer", row.reference.type, row.reference.id, row.id)
-    params = {
+    for _ in range(_MAX_GENERATIONS):
+        key = await _key(core, row)
+        made = await create(core, "customer", key, row.id, "/v1/customers", _params(row, key, email, name))
+        stripe_customer_id = own_id(made)
+        if not is_deleted(made):
+            return await _link(core, row, stripe_customer_id, email=email, name=name)
+        # It was made, and deleted at Stripe before it was linked here.
+        await core.store.transaction(partial(_note_deleted, row=row, made=made, now=core.now()))
+    raise Conflict("Stripe deletes every customer of this reference", code="CUSTOMER_DELETED")
+
+
+async def _key(core: Core, row: CustomerRow) -> str:
+    """The key of the intent to make a Stripe customer. How many of the reference were deleted before makes it new."""
+    parts = ("customer", row.reference.type, row.reference.id, row.id)
+    former = await core.store.read(lambda tx: tx.stripe_customers.of_customer(row.id))
+    generation = sum(each.deleted for each in former)
+    return await fresh_key(core, *parts, f"generation {generation}") if generation else await fresh_key(core, *parts)
+
+
+def _note_deleted(tx: Transaction, row: CustomerRow, made: StripeObject, now: Instant) -> None:
+    tx.stripe_customers.put(evolve(stripe_customer_row({"id": own_id(made)}, row.id, now), deleted=True))
+
+
+def _params(row: CustomerRow, key: str, email: str | None, name: str | None) -> dict[str, Any]:
+    return {
         "email": email,
         "name": name,
         "metadata": {
@@ -134,17 +167,21 @@ async def with_stripe(
             INTENT: key,
         },
     }
-    made = await create(core, "customer", key, row.id, "/v1/customers", params)
-    return await _link(core, row, str(made["id"]), email=email, name=name)
 
 
 async def _link(
     core: Core, row: CustomerRow, stripe_customer_id: str, *, email: str | None = None, name: str | None = None
 ) -> CustomerRow:
+    now = core.now()
+
     def unit(tx: Transaction) -> CustomerRow:
+        known = _still(tx.customers.lock(row.id))
         if not tx.customers.link(row.id, stripe_customer_id):
             raise Conflict("The reference has another Stripe customer already", code="CUSTOMER_ALREADY_LINKED")
+        if known.stripe_customer_id is None:
+            record(tx, core, "customer.linked", row.id, row.id, None, {"stripe_customer_id": stripe_customer_id})
         tx.customers.describe(row.id, email=email, name=name)
+        requeue_unmatched(tx, stripe_customer_id, now)
         return evolve(row, stripe_customer_id=stripe_customer_id)
 
     try:
@@ -153,8 +190,21 @@ async def _link(
         raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED") from taken
 
 
+def requeue_unmatched(tx: Transaction, stripe_customer_id: str, now: Instant) -> int:
+    """Let the events of a Stripe customer that was nobody's be worked on again, now that it is linked; how many."""
+    requeued = 0
+    while waiting := tx.inbox.unmatched_of(stripe_customer_id, _BATCH):
+        moved = sum(tx.inbox.requeue(each.account, each.event_id, now) for each in waiting)
+        requeued += moved
+        if not moved:
+            break
+    return requeued
+
+
 async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:
-    """Adopt an existing Stripe customer for a reference.
+    """Adopt an existing Stripe customer for a reference, with its subscriptions.
+
+    Events that came for it while it was nobody's wait in the same commit, to be worked on by the next `jobs.run`.
 
     Raises:
         NotFound: Stripe has no such customer (CUSTOMER_NOT_FOUND).
@@ -166,13 +216,14 @@ async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:
         theirs = await core.provider().request("GET", f"/v1/customers/{stripe_customer_id}")
     except NotFound as missing:
         raise NotFound("Stripe has no such customer", code="CUSTOMER_NOT_FOUND") from missing
-    if theirs.get("deleted"):
+    if is_deleted(theirs):
         raise NotFound("Stripe has deleted this customer", code="CUSTOMER_NOT_FOUND")
     owner = await core.store.read(lambda tx: tx.customers.by_stripe_id(stripe_customer_id))
     if owner is not None and owner.reference != who:
         raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED")
     row = await row_of(core, who)
-    linked = await _link(core, row, stripe_customer_id, email=theirs.get("email"), name=theirs.get("name"))
+    email, name = text(theirs.get("email")), text(theirs.get("name"))
+    linked = await _link(core, row, stripe_customer_id, email=email, name=name)
     await adopt_subscriptions(core, linked, ended=True)
     return await _read(core, linked)
 

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..domain.answers import Receipt
-from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant, from_seconds
-from ..domain.subscriptions import id_of, subscription_of_invoice
+from ..domain.customers import CustomerRow
+from ..domain.envelopes import Envelope, read_envelope
+from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from ..domain.webhooks import InboxRow, InboxStatus
 from ..errors import BillingError, InvalidInput, InvalidSignature, ProviderNotConfigured
 from ..ports.store import Transaction
-from .checkout import sync_session
+from ..ports.stripe import StripeObject
+from . import traces
 from .core import Core
+from .event_types import RECORD, TREATMENTS, invoice_paid_by, is_about_nothing
+from .handling import Claimed, claimed, finish, foreign, work
 from .outbox import dispatch, event
-from .projections import Outcome, sync_catalog_object, sync_subscription
+from .projections.owners import customer_of
 
-HANDLED = (
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "checkout.session.expired",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.subscription.paused",
-    "customer.subscription.resumed",
-    "customer.subscription.trial_will_end",
-    "invoice.paid",
-    "invoice.payment_succeeded",
-    "invoice.payment_failed",
-    "product.created",
-    "product.updated",
-    "product.deleted",
-    "price.created",
-    "price.updated",
-    "price.deleted",
-)
-"""The event types that change something here; an endpoint at Stripe has to be subscribed to them."""
 MAX_ATTEMPTS = 12
 """After so many failures an event is `dead`: kept with its error, and no longer retried by itself. While Stripe or the
 database is down, only once it has waited three days too."""
@@ -50,8 +29,16 @@ _LEASE = 5 * MINUTE
 _LONGEST_WAIT = 6 * HOUR
 _PATIENCE = 3 * DAY
 """So long Stripe repeats an event (Stripe, "Webhooks: retries"); before that an outage is not held against it."""
-_EVENT_ID = re.compile(r"evt_[A-Za-z0-9_]{1,250}")
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,250}")
+_OPEN = ("received", "failed", "processing")
+
+
+@frozen
+class _Taken:
+    """An event after it was stored: `new` unless it was there before; `work` where it is ours to work on now."""
+
+    row: InboxRow
+    new: bool
+    work: Claimed | None
 
 
 async def receive(core: Core, body: bytes, signature: str) -> Receipt:
@@ -59,6 +46,7 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
 
     It is stored before anything else happens, so that a crash loses nothing. An event that was taken in before is
     `skipped`. A failing handler leaves the event stored, to be worked on again when Stripe repeats it or by `jobs.run`.
+    In the mode "worker" it is stored and `queued`: `jobs.run` does the rest.
 
     Raises:
         InvalidSignature: none of the secrets signed these bytes recently, or they are not an event. Nothing is stored.
@@ -67,101 +55,90 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
     if core.verifier is None:
         raise ProviderNotConfigured("No stripe_webhook_secrets are configured: webhooks are off")
     now = core.now()
-    core.verifier.verify(body, signature, now)
-    row = _read(body, now)
-    note = _foreign(core, row)
-    if note is not None:
-        row = evolve(row, status="ignored", note=note)
-    if not await core.store.transaction(lambda tx: _add(core, tx, row)):
-        stored = await core.store.read(lambda tx: tx.inbox.get(row.account, row.event_id))
-        if stored is None or stored.status not in ("received", "failed", "processing"):
-            return Receipt(row.event_id, "skipped")
-    elif note is not None:
-        return Receipt(row.event_id, "ignored")
-    receipt = await process(core, row.account, row.event_id)
+    with traces.verification(core):
+        core.verifier.verify(body, signature, now)
+        try:
+            told: object = json.loads(body.decode("utf-8"))
+            envelope = read_envelope(told, now)
+        except (ValueError, RecursionError, InvalidInput) as broken:
+            raise InvalidSignature from broken
+    return await _take_in(core, envelope)
+
+
+async def take_listed(core: Core, event: StripeObject) -> Receipt:
+    """Take in an event that Stripe lists (GET /v1/events), exactly as if it had been sent.
+
+    Raises:
+        InvalidInput: it is no event; `field` names the member that is wrong.
+        Whatever the handler raised, after it was noted with the event.
+    """
+    return await _take_in(core, read_envelope(event, core.now(), "list"))
+
+
+async def _take_in(core: Core, envelope: Envelope) -> Receipt:
+    taken = await core.store.transaction(lambda tx: _store(core, tx, envelope))
+    row = taken.row
+    if taken.work is not None:
+        receipt = await _work(core, taken.work)
+    elif taken.new:
+        if row.status == "received":
+            return Receipt(row.event_id, "queued")
+        if foreign(core, row) is not None:
+            return Receipt(row.event_id, "ignored")
+        receipt = Receipt(row.event_id, "ignored" if row.status == "ignored" else "applied")
+    elif row.status in _OPEN and core.webhook_mode == "inline":
+        receipt = await process(core, row.account, row.event_id)
+    else:
+        return Receipt(row.event_id, "skipped")
     await dispatch(core)
     return receipt
 
 
-def _foreign(core: Core, row: InboxRow) -> str | None:
-    """Why an event is none of ours, although it was signed for us; None where it is."""
-    if core.livemode is not None and row.livemode != core.livemode:
-        return "livemode mismatch"
-    return "of a connected account" if row.account else None
-
-
-def _add(core: Core, tx: Transaction, row: InboxRow) -> bool:
-    """Store an event, and in the same commit that hooks are to hear of it."""
+def _store(core: Core, tx: Transaction, envelope: Envelope) -> _Taken:
+    """Store an event; in the same commit note that hooks are to hear of it, and take it to work on."""
+    reason = foreign(core, envelope.row)
+    row = _first_state(core, envelope.row, reason)
     if not tx.inbox.add(row):
-        return False
-    if row.status == "received":
-        owner = row.payload.get("customer")
-        customer = tx.customers.by_stripe_id(owner) if isinstance(owner, str) else None
-        data = {"id": row.event_id, "object": row.object_kind, "object_id": row.object_id}
-        tx.outbox.add([event(core, customer, row.type, row.received_at, data=data)])
-    return True
+        return _Taken(tx.inbox.get(row.account, row.event_id) or row, new=False, work=None)
+    if reason is None:
+        _tell(core, tx, row, envelope)
+    return _Taken(row, new=True, work=claimed(core, tx, row) if row.status == "processing" else None)
 
 
-def _read(body: bytes, now: int) -> InboxRow:
-    """The inbox row of a verified body; what is no event is refused like a wrong signature."""
-    try:
-        told: object = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError) as broken:
-        raise InvalidSignature from broken
-    envelope = _object(told)
-    event_id, kind = envelope.get("id"), _word(envelope.get("type"))
-    subject = _object(_object(envelope.get("data")).get("object"))
-    if (
-        envelope.get("object") != "event"
-        or not isinstance(event_id, str)
-        or not _EVENT_ID.fullmatch(event_id)
-        or not kind
-        or (envelope.get("account") is not None and not _word(envelope["account"]))
-    ):
-        raise InvalidSignature
-    try:
-        created = from_seconds(envelope.get("created", 0))
-        kept = _subject(subject)
-    except (InvalidInput, AttributeError) as broken:
-        raise InvalidSignature from broken
-    return InboxRow(
-        account=_word(envelope.get("account")),
-        event_id=event_id,
-        type=kind,
-        livemode=envelope.get("livemode") is True,
-        api_version=_word(envelope.get("api_version"))[:50] or None,
-        object_kind=_word(subject.get("object")),
-        object_id=_word(subject.get("id")),
-        payload=kept,
-        created_at=created,
-        received_at=now,
-        status="received",
-        attempts=0,
-        lease_until=0,
-        note=None,
-    )
+def _first_state(core: Core, row: InboxRow, reason: str | None) -> InboxRow:
+    """How an event is stored: done with where nothing is to be done, else taken or, for a worker, waiting."""
+    if reason is not None:
+        return evolve(row, status="ignored", note=reason)
+    if core.webhook_mode == "worker":
+        return row
+    if is_about_nothing(row):
+        return evolve(row, status="ignored", attempts=1, note=f"{row.type}: ignored")
+    if TREATMENTS[row.type] == RECORD:
+        return evolve(row, status="processed", attempts=1)
+    return evolve(row, status="processing", attempts=1, lease_until=row.received_at + _LEASE)
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidSignature
-    return value  # pyright: ignore[reportUnknownVariableType] - JSON
+def _tell(core: Core, tx: Transaction, row: InboxRow, envelope: Envelope) -> None:
+    """Hand an event of Stripe's own to hooks. One whose data is still to be fetched is handed over with them."""
+    treatment = TREATMENTS.get(row.type)
+    if treatment is not None and treatment.reader is not None:
+        return
+    facts = dict(envelope.facts)
+    if "invoice" in facts and facts["invoice"] is None:
+        facts["invoice"] = invoice_paid_by(tx, row)
+    data = {"id": row.event_id, "object": row.object_kind, "object_id": row.object_id, **facts}
+    owner = _owner(tx, row, facts.get("invoice"))
+    if owner is not None and "customer" in facts:
+        data["customer"] = facts["customer"] or owner.stripe_customer_id
+    tx.outbox.add([event(core, owner, row.type, row.received_at, data=data)])
 
 
-def _word(value: object) -> str:
-    """A name or an id that can be stored anywhere and stand in a path; "" for everything else."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
-
-
-def _subject(subject: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of the object: the ids that processing needs. Its state is always fetched, never taken from here."""
-    owner = subject.get("id") if subject.get("object") == "customer" else subject.get("customer")
-    kept = {"customer": id_of(owner), "subscription": None}
-    if subject.get("object") == "invoice":
-        kept["subscription"] = subscription_of_invoice(subject)
-    elif subject.get("object") == "checkout.session":
-        kept["subscription"] = id_of(subject.get("subscription"))
-    return {name: value for name, value in kept.items() if _word(value)}
+def _owner(tx: Transaction, row: InboxRow, invoice_id: object) -> CustomerRow | None:
+    """Our customer that an event is about, by its customer or else by the invoice that was paid."""
+    if row.customer:
+        return customer_of(tx, row.customer)
+    invoice = tx.invoices.get(invoice_id) if isinstance(invoice_id, str) else None
+    return None if invoice is None else tx.customers.by_id(invoice.customer_id)
 
 
 async def process(core: Core, account: str, event_id: str) -> Receipt:
@@ -171,57 +148,42 @@ async def process(core: Core, account: str, event_id: str) -> Receipt:
         Whatever the handler raised, after it was noted with the event.
     """
     now = core.now()
-    row = await core.store.transaction(lambda tx: tx.inbox.claim(account, event_id, now, now + _LEASE))
-    if row is None:
-        return Receipt(event_id, "skipped")
+
+    def claim(tx: Transaction) -> Claimed | None:
+        row = tx.inbox.claim(account, event_id, now, now + _LEASE)
+        return None if row is None else claimed(core, tx, row)
+
+    taken = await core.store.transaction(claim)
+    return Receipt(event_id, "skipped") if taken is None else await _work(core, taken)
+
+
+async def _work(core: Core, taken: Claimed) -> Receipt:
+    row, now = taken.row, core.now()
     try:
-        outcome = await _handle(core, row)
+        return Receipt(row.event_id, await traces.webhook(core, row, work(core, taken)))
     except Exception as failure:
-        await _finish(core, row, *_failed(row, failure, now), lease_until=now + _wait(row))
+        status, note = _failed(row, failure, now)
+        await core.store.transaction(lambda tx: finish(tx, row, status, note, again_at=now + _wait(row)))
         raise
-    if outcome in ("ignored", "unmatched"):
-        await _finish(core, row, outcome, f"{row.type}: {outcome}")
-        return Receipt(event_id, outcome)
-    await _finish(core, row, "processed", None)
-    return Receipt(event_id, "applied")
 
 
 def _failed(row: InboxRow, failure: Exception, now: Instant) -> tuple[InboxStatus, str]:
+    """What becomes of an event whose handler raised, and the error as a code and a class: never its text."""
     outage = isinstance(failure, BillingError) and failure.retryable and now - row.received_at < _PATIENCE
     status: InboxStatus = "dead" if row.attempts >= MAX_ATTEMPTS and not outage else "failed"
-    code = failure.code if isinstance(failure, BillingError) else type(failure).__name__
-    return status, code
+    name = type(failure).__name__
+    return status, f"{failure.code} {name}" if isinstance(failure, BillingError) else name
 
 
 def _wait(row: InboxRow) -> int:
     return min(SECOND << min(row.attempts, 16), _LONGEST_WAIT)
 
 
-async def _finish(core: Core, row: InboxRow, status: InboxStatus, note: str | None, *, lease_until: int = 0) -> None:
-    await core.store.transaction(
-        lambda tx: tx.inbox.finish(row.account, row.event_id, status, note=note, lease_until=lease_until)
-    )
-
-
-async def _handle(core: Core, row: InboxRow) -> Outcome:
-    """Bring what the event is about up to date. The type says which object, never which state."""
-    if row.type not in HANDLED or not row.object_id:
-        return "ignored"
-    noun = row.type.split(".", 1)[0]
-    if row.type.startswith("customer.subscription."):
-        return await sync_subscription(core, row.object_id)
-    if noun == "checkout":
-        return await sync_session(core, row.object_id)
-    if noun == "product":
-        return await sync_catalog_object(core, "product", row.object_id)
-    if noun == "price":
-        return await sync_catalog_object(core, "price", row.object_id)
-    subscription = row.payload.get("subscription")
-    return await sync_subscription(core, subscription) if isinstance(subscription, str) else "ignored"
-
-
 async def retry_due(core: Core, limit: int = 100) -> int:
-    """Work on the events that wait: failed ones whose time has come, and those that a crash left behind."""
+    """Work on the events that wait: queued ones, failed ones whose time has come, and those that a crash left behind.
+
+    Says how many it looked at, `limit` at most, oldest first.
+    """
     due = await core.store.read(lambda tx: tx.inbox.due(core.now(), limit))
     for row in due:
         # Whatever it is, it stands with the event now, and must not keep the others waiting.

@@ -5,6 +5,10 @@ or after a crash, finds the intent and sends the very same request under the ver
 the first result (Stripe, "Idempotent requests"). Stripe keeps keys for 24 hours, and keeps a 500 under its key although
 the work may have been done: an older intent, and one whose outcome is unknown, is looked for among Stripe's objects by
 the `kernia_intent` in their metadata, and never sent under a fresh key.
+
+Nothing is sent by itself. `recover` looks for the objects of intents that nobody finished: one that is found is done,
+one that is not is parked, and told of. Whoever repeats the operation of a parked intent has it looked for once more,
+and sent under its own key only where Stripe has no such object.
 """
 
 from __future__ import annotations
@@ -14,18 +18,29 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from ..domain.instants import HOUR, SECOND
-from ..domain.outbound import IntentRow
-from ..errors import NotFound, StripeRefused, Unavailable
+from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant
+from ..domain.outbound import IntentRow, IntentState
+from ..errors import BillingError, Conflict, NotFound, PaymentFailed, StripeRefused, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
+from .audit import Facts, record
 from .core import Core
 
 INTENT = "kernia_intent"
 """The metadata key under which Stripe's objects name the intent that made them."""
 KEY_LIFE = 23 * HOUR
 """How long a key is trusted to be known by Stripe: an hour less than Stripe promises."""
+UNDER_WAY = MINUTE
+"""So long an intent is left to whoever made it: more than twice as long as the client tries."""
 _PAGES = 10
+_FURTHEST_BACK = 30 * DAY
+
+
+class TooMany(Unavailable):
+    """Stripe has so many new objects that ours was not found among those that were looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("Stripe has too many new objects to find ours among them", outcome_unknown=True)
 
 
 def intent_key(*parts: str) -> str:
@@ -44,23 +59,83 @@ async def create(
 
     Raises:
         Unavailable: Stripe does not answer; the next call with this key goes on where this one ended.
-        StripeRefused, NotFound: Stripe will not create it, now or later: the intent has failed, and is sent no more.
+        StripeRefused, NotFound, PaymentFailed: Stripe will not create it, now or later: the intent has failed, and is
+            sent no more.
     """
     row = IntentRow(key, operation, customer_id, path, params, "pending", None, core.now())
     intent = await core.store.transaction(lambda tx: tx.intents.add(row))
     stripe = core.provider()
     if intent.stripe_id is not None:
         return await stripe.request("GET", f"{intent.path}/{intent.stripe_id}")
-    made = await find(core, intent) if core.now() - intent.created_at > KEY_LIFE else None
+    made = await find(core, intent) if _is_forgotten(intent, core.now()) else None
     if made is None:
         try:
             made = await _send(core, intent)
-        except (StripeRefused, NotFound):
+        except (StripeRefused, NotFound, PaymentFailed):
             await core.store.transaction(lambda tx: tx.intents.finish(intent.key, "failed", None))
             raise
     stripe_id = str(made["id"])
     await core.store.transaction(lambda tx: tx.intents.finish(intent.key, "done", stripe_id))
     return made
+
+
+def _is_forgotten(intent: IntentRow, now: Instant) -> bool:
+    """Whether Stripe may have forgotten the key, so that sending again could act again.
+
+    Where the clock went back nobody knows how old the intent is; what was parked has a history.
+    """
+    return intent.state == "parked" or not 0 <= now - intent.created_at <= KEY_LIFE
+
+
+async def recover(core: Core, limit: int = 100) -> Mapping[str, int]:
+    """Find out what became of intents that nobody finished: says how many are `done`, `parked` and still `waiting`.
+
+    Only what is older than a minute is looked at, oldest first, at most `limit` of them. Nothing is sent to Stripe but
+    lists. While Stripe does not answer, intents wait for the next run.
+    """
+    before = core.now() - UNDER_WAY
+    intents = await core.store.read(lambda tx: tx.intents.unfinished(before, limit))
+    counts = {"done": 0, "parked": 0, "waiting": 0}
+    for number, intent in enumerate(intents):
+        try:
+            found = await find(core, intent)
+        except (TooMany, NotFound, StripeRefused) as failure:
+            await _settle(core, intent, "parked", None, failure)
+            counts["parked"] += 1
+        except BillingError:
+            counts["waiting"] = len(intents) - number
+            break
+        else:
+            state: IntentState = "parked" if found is None else "done"
+            await _settle(core, intent, state, None if found is None else str(found["id"]), None)
+            counts[state] += 1
+    return counts
+
+
+async def _settle(
+    core: Core, intent: IntentRow, state: IntentState, stripe_id: str | None, failure: BillingError | None
+) -> None:
+    """Note what was found out about an intent, unless somebody finished it meanwhile."""
+
+    def unit(tx: Transaction) -> bool:
+        known = tx.intents.get(intent.key)
+        if known is None or known.state != "pending":
+            return False
+        tx.intents.finish(intent.key, state, stripe_id)
+        if state == "parked":
+            facts: Facts = {"operation": intent.operation, "created_at": intent.created_at}
+            record(tx, core, "intent.parked", intent.customer_id, intent.key, None, facts)
+        return True
+
+    if await core.store.transaction(unit):
+        told = {
+            "operation": intent.operation,
+            "key": intent.key,
+            "customer_id": intent.customer_id,
+            "stripe_id": stripe_id,
+            "reason": None if failure is None else failure.code,
+        }
+        core.telemetry.log("warning" if state == "parked" else "info", f"intent.{state}", told)
 
 
 async def fresh_key(core: Core, *parts: str) -> str:
@@ -80,17 +155,29 @@ async def fresh_key(core: Core, *parts: str) -> str:
 async def _send(core: Core, intent: IntentRow) -> StripeObject:
     try:
         return await core.provider().request("POST", intent.path, intent.params, idempotency_key=intent.key)
-    except Unavailable as failure:
-        found = await find(core, intent) if failure.outcome_unknown else None
+    except (Unavailable, Conflict) as failure:
+        found = await find(core, intent) if _is_unknown(failure) else None
         if found is None:
             raise
         return found
 
 
+def _is_unknown(failure: Unavailable | Conflict) -> bool:
+    """Whether the object may exist: Stripe may have acted, or knows the key by another request than this one."""
+    return failure.outcome_unknown if isinstance(failure, Unavailable) else failure.code == "STRIPE_IDEMPOTENCY"
+
+
 async def find(core: Core, intent: IntentRow) -> StripeObject | None:
-    """The object that an intent made, looked for among Stripe's objects created since shortly before the intent."""
-    since = (intent.created_at - HOUR) // SECOND
-    params: dict[str, Any] = {"created": {"gte": since}}
+    """The object that an intent made, looked for among Stripe's objects created since shortly before the intent.
+
+    Raises:
+        TooMany: it is not among the newest thousand.
+        Unavailable: Stripe does not answer.
+    """
+    now = core.now()
+    # Where our clock went back since, the intent's time says nothing.
+    since = intent.created_at - HOUR if intent.created_at <= now else now - _FURTHEST_BACK
+    params: dict[str, Any] = {"created": {"gte": since // SECOND}}
     customer = intent.params.get("customer")
     if customer is not None:
         params["customer"] = customer
@@ -104,4 +191,4 @@ async def find(core: Core, intent: IntentRow) -> StripeObject | None:
         if not page.has_more:
             return None
         after = str(page.data[-1]["id"])
-    raise Unavailable("Stripe has too many new objects to find ours among them", outcome_unknown=True)
+    raise TooMany

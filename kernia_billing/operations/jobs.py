@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import inbox, outbox
+from . import inbox, outbox, traces
 from .core import Core
 
 
@@ -13,5 +13,11 @@ async def run(core: Core) -> Mapping[str, int]:
 
     Safe on every replica at once, and to be called from cron, a task queue or a loop.
     """
-    webhooks = await inbox.retry_due(core) if core.stripe is not None else 0
-    return {"webhooks": webhooks, "events": await outbox.dispatch(core)}
+    core = core.in_background()
+    webhooks = 0
+    if core.stripe is not None:
+        with traces.job(core, "webhooks"):
+            webhooks = await inbox.retry_due(core)
+    with traces.job(core, "events"):
+        events = await outbox.dispatch(core)
+    return {"webhooks": webhooks, "events": events}

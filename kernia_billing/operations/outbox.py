@@ -12,6 +12,7 @@ from ..domain.answers import Event, Subscription, SubscriptionEvent
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE, SECOND, Instant, to_datetime, to_instant
 from ..domain.outbound import OutboxRow
+from ..domain.reading import id_of
 from ..domain.references import Reference
 from ..ports.store import Transaction
 from .core import Core
@@ -49,6 +50,8 @@ def _transitions(previous: Subscription | None, current: Subscription) -> list[s
         kinds.append("subscription.cancel_scheduled")
     if current.status == "canceled" and (previous is None or previous.status != "canceled"):
         kinds.append("subscription.deleted")
+    if current.duplicate and (previous is None or not previous.duplicate):
+        kinds.append("subscription.duplicate")
     return kinds
 
 
@@ -70,8 +73,16 @@ def event(
     if subscription is not None:
         payload["subscription"] = _dump(subscription)
         payload["previous"] = None if previous is None else _dump(previous)
-        payload["stripe_object"] = dict(stripe_object or {})
+        payload["stripe_object"] = _as_sent(stripe_object or {})
     return OutboxRow(core.ids.new("event"), kind, "" if customer is None else customer.id, payload, now)
+
+
+def _as_sent(stripe_object: Mapping[str, Any]) -> dict[str, Any]:
+    """A subscription as Stripe's own events show it: without the invoice that we had it bring along.
+
+    An invoice names a person and an address, which need not lie in our tables.
+    """
+    return {name: id_of(value) if name == "latest_invoice" else value for name, value in stripe_object.items()}
 
 
 def _dump(subscription: Subscription) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..domain.plans import BillingInterval, Feature, Plan, PlanVersion, items_of
 from ..domain.subscriptions import StripeSubscription, SubscriptionItem
 from ..errors import InvalidInput, NotFound
 from ..ports.store import DuplicateKey, Transaction
+from .audit import Facts, record
 from .core import Core
 
 
@@ -67,7 +68,7 @@ def _seats(plan: Plan, base: SubscriptionItem, items: Sequence[SubscriptionItem]
 def publish(core: Core, tx: Transaction, plan: Plan) -> PlanVersion:
     """The stored version of a plan's present content, inserted where it is new."""
     content = content_hash(plan)
-    known = tx.plans.by_content(plan.key, content)
+    known = stored_version(tx, plan)
     if known is not None:
         return known
     newest = tx.plans.current(plan.key)
@@ -80,6 +81,11 @@ def publish(core: Core, tx: Transaction, plan: Plan) -> PlanVersion:
     )
     tx.plans.add(version, title=plan.title, now=core.now())
     return version
+
+
+def stored_version(tx: Transaction, plan: Plan) -> PlanVersion | None:
+    """The stored version of a plan's present content, None where it was never stored."""
+    return tx.plans.by_content(plan.key, content_hash(plan))
 
 
 async def publish_all(core: Core) -> None:
@@ -119,9 +125,15 @@ async def map_price(core: Core, price_id: str, plan: str, interval: BillingInter
             raise InvalidInput("names an inactive price", field="price_id")
         if price.interval != interval or price.interval_count != 1:
             raise InvalidInput(f"the price is billed {_rhythm(price)}", field="interval")
+        before = tx.catalog.mapping(price_id)
         tx.catalog.map_price(mapping)
+        record(tx, core, "price.mapped", "", price_id, None if before is None else _facts(before), _facts(mapping))
 
     await core.store.transaction(unit)
+
+
+def _facts(mapping: PriceMapping) -> Facts:
+    return {"plan": mapping.plan, "interval": mapping.interval}
 
 
 def _rhythm(price: PriceRow) -> str:

@@ -38,6 +38,11 @@ def test_sql(dialect: str) -> None:
     assert 0 == code
     assert "CREATE TABLE IF NOT EXISTS billing_customer" in told
 
+    code, told = _run("sql", dialect, "--since", "0001")
+    assert 0 == code
+    assert "billing_customer (" not in told
+    assert "CREATE TABLE IF NOT EXISTS billing_lease" in told
+
 
 def test_the_database_of_an_application(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--app` names the object that the application uses."""

@@ -28,6 +28,7 @@ from kernia_billing.domain.references import Identity
 from kernia_billing.domain.secret import Secret
 from kernia_billing.domain.urls import TrustedOrigins
 from kernia_billing.errors import ConfigError
+from kernia_billing.ports.telemetry import NullTelemetry
 
 KEY = "sk_test_51Canary0"
 SECRET = "whsec_canary1"
@@ -71,6 +72,9 @@ def test_defaults() -> None:
     assert config.subscription_for == "user"
     assert config.grace_period == timedelta(days=7)
     assert config.webhook_tolerance == 300
+    assert config.webhook_mode == "inline"
+    assert config.stripe_rate_limit is None
+    assert config.telemetry == "auto"
     assert config.create_customer_on_sign_up is True
     assert config.require_email_verification is False
     assert config.authorize_reference is None
@@ -143,8 +147,12 @@ def options_of(config: BillingConfig) -> BillingOptions:
         "database": config.database,
         "stripe_key": config.stripe_key,
         "stripe_client": config.stripe_client,
+        "stripe_api_base": config.stripe_api_base,
         "stripe_webhook_secrets": config.stripe_webhook_secrets,
         "webhook_tolerance": config.webhook_tolerance,
+        "webhook_mode": config.webhook_mode,
+        "stripe_rate_limit": config.stripe_rate_limit,
+        "telemetry": config.telemetry,
         "base_url": config.base_url,
         "base_path": config.base_path,
         "trusted_origins": config.trusted_origins,
@@ -232,6 +240,7 @@ def test_round_trip(
         "grace_period": grace,
         "default_currency": currency,
         "webhook_tolerance": tolerance,
+        "webhook_mode": "worker" if stripe else "inline",
         "subscription_for": "organization" if organizations else "user",
     }
     config = build(options | STRIPE if stripe else options)
@@ -295,6 +304,14 @@ def test_clients() -> None:
         assert problems_of({"stripe_client": client}) == (
             "stripe_client: needs a stripe_key: an httpx client sends to the real Stripe",
         )
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:12111", "http://127.9.9.9:1", "http://localhost:1", "https://stripe.example"]
+)
+def test_what_stands_in_for_stripe(origin: str) -> None:
+    """With a test key another origin may be named: any by https, this machine by http too."""
+    assert build({**STRIPE, "stripe_api_base": f"{origin}/"}).stripe_api_base == origin
 
 
 def test_the_sdk_client_is_refused() -> None:
@@ -404,8 +421,29 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({**STRIPE, "stripe_webhook_secrets": {"a": "b"}}, "stripe_webhook_secrets: must be a list"),
     ({"webhook_secret": SECRET}, "webhook_secret: needs a stripe_key beside it"),
     ({"stripe_client": "stripe"}, "stripe_client: must be a StripeSimulator or an httpx client"),
+    ({"stripe_api_base": "http://127.0.0.1:12111"}, "stripe_api_base: needs a stripe_key"),
+    ({**STRIPE, "stripe_api_base": "http://127.0.0.1:1/v1"}, "stripe_api_base: must be an origin"),
+    ({**STRIPE, "stripe_api_base": "http://stripe.example"}, "stripe_api_base: must be https, or http on this machine"),
+    ({**STRIPE, "stripe_api_base": "http://localhost.example"}, "stripe_api_base: must be https, or http on this"),
+    ({**STRIPE, "stripe_api_base": "http://10.0.0.1"}, "stripe_api_base: must be https, or http on this machine"),
+    ({**STRIPE, "stripe_api_base": 12111}, "stripe_api_base: must be a text"),
+    (
+        {**STRIPE, "stripe_key": "sk_live_1", "stripe_api_base": "https://stripe.example"},
+        "stripe_api_base: is for test keys only",
+    ),
+    (
+        {**STRIPE, "stripe_client": object(), "stripe_api_base": "http://localhost:1"},
+        "stripe_api_base: must not be given together with a stripe_client",
+    ),
     ({"webhook_tolerance": 0}, "webhook_tolerance: must be between 1 and 3600"),
+    ({"webhook_mode": "queue"}, "webhook_mode: must be one of inline, worker"),
+    ({"webhook_mode": True}, "webhook_mode: must be one of inline, worker"),
     ({"webhook_tolerance": True}, "webhook_tolerance: must be a whole number"),
+    ({"stripe_rate_limit": 1}, "stripe_rate_limit: must be between 2 and 10000"),
+    ({"telemetry": "loud"}, "telemetry: must be one of auto, logging, opentelemetry, off"),
+    ({"telemetry": object()}, "telemetry: must be one of auto, logging, opentelemetry, off"),
+    ({"telemetry": NullTelemetry}, "telemetry: must be one of auto, logging, opentelemetry, off"),
+    ({"telemetry": "shop.nowhere"}, "telemetry: cannot be imported"),
     # Origins
     ({**STRIPE, "base_url": None}, "base_url: is needed with a stripe_key"),
     (

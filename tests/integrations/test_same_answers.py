@@ -55,6 +55,7 @@ HAPPY = {
     "success": (Sent("GET", "/subscription/success?callbackURL=%2Fthanks%3Fa%3Db"), 302),
     "success, elsewhere": (Sent("GET", "/subscription/success?callbackURL=https%3A%2F%2Fevil.example"), 403),
     "products": (get("/stripe/products"), 200),
+    "webhook health, no admin": (get("/stripe/webhooks/health"), 403),
     "sync, no admin": (post("/stripe/catalog/sync"), 403),
     "sync": (Sent("POST", "/stripe/catalog/sync", ADMIN), 200),
     "cookie and origin": (Sent("POST", "/billing/check", {**COOKIE, **JSON, "origin": ORIGIN}, CHECK), 200),

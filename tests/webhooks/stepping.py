@@ -67,6 +67,10 @@ class HaltingStripe:
         """No handler lists anything."""
         raise AssertionError(path)
 
+    def in_background(self) -> HaltingStripe:
+        """The same: nothing is limited."""
+        return self
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -13,11 +13,10 @@ from attrs import define
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.checkouts import CheckoutRow
 from kernia_billing.domain.instants import FOREVER
-from kernia_billing.operations import projections
 from kernia_billing.operations.checkout import sync_session
 from kernia_billing.operations.core import Core
 from kernia_billing.operations.customers import lock_or_add
-from kernia_billing.operations.projections import sync_catalog_object, sync_subscription
+from kernia_billing.operations.projections import sync_catalog_object, sync_object, sync_subscription, tickets
 from kernia_billing.ports.store import Transaction
 from tests.harness.counts import count
 from tests.webhooks.shop import Shop
@@ -71,6 +70,22 @@ def _price(id: str, version: int) -> dict[str, Any]:
     }
 
 
+def _stripe_customer(id: str, version: int) -> dict[str, Any]:
+    return {"object": "customer", "id": id, "balance": version}
+
+
+def _invoice(id: str, version: int) -> dict[str, Any]:
+    return {"object": "invoice", "id": id, "customer": f"cus_{id}", "currency": "usd", "total": version}
+
+
+def _schedule(id: str, version: int) -> dict[str, Any]:
+    return {"object": "subscription_schedule", "id": id, "customer": f"cus_{id}", "status": f"v{version}"}
+
+
+def _payment_method(id: str, version: int) -> dict[str, Any]:
+    return {"object": "payment_method", "id": id, "customer": f"cus_{id}", "type": f"v{version}"}
+
+
 def _session(id: str, version: int) -> dict[str, Any]:
     status = ("open", "open", "complete")[min(version, 2)]
     return {"object": "checkout.session", "id": id, "status": status, "payment_status": "paid", "subscription": None}
@@ -80,6 +95,14 @@ def _customer(core: Core, id: str) -> None:
     def unit(tx: Transaction) -> None:
         customer = lock_or_add(core, tx, core.reference(f"ref_{id}"), core.now())
         tx.customers.link(customer.id, f"cus_{id}")
+
+    run_blocking(core.store.transaction(unit))
+
+
+def _linked(core: Core, id: str) -> None:
+    def unit(tx: Transaction) -> None:
+        customer = lock_or_add(core, tx, core.reference(f"ref_{id}"), core.now())
+        tx.customers.link(customer.id, id)
 
     run_blocking(core.store.transaction(unit))
 
@@ -123,6 +146,38 @@ SUBJECTS = {
         lambda core, key: sync_catalog_object(core, "price", key),
         lambda tx, key: _row("nickname", tx.catalog.price(key)),
         lambda version: f"v{version}",
+    ),
+    "customer": Subject(
+        "/v1/customers/",
+        _stripe_customer,
+        lambda core, key: sync_object(core, "customer", key),
+        lambda tx, key: _row("balance", tx.stripe_customers.get(key)),
+        lambda version: version,
+        _linked,
+    ),
+    "invoice": Subject(
+        "/v1/invoices/",
+        _invoice,
+        lambda core, key: sync_object(core, "invoice", key),
+        lambda tx, key: _row("total", tx.invoices.get(key)),
+        lambda version: version,
+        _customer,
+    ),
+    "schedule": Subject(
+        "/v1/subscription_schedules/",
+        _schedule,
+        lambda core, key: sync_object(core, "schedule", key),
+        lambda tx, key: _row("status", tx.schedules.get(key)),
+        lambda version: f"v{version}",
+        _customer,
+    ),
+    "payment_method": Subject(
+        "/v1/payment_methods/",
+        _payment_method,
+        lambda core, key: sync_object(core, "payment_method", key),
+        lambda tx, key: _row("type", tx.payment_methods.get(key)),
+        lambda version: f"v{version}",
+        _customer,
     ),
     "checkout.session": Subject(
         "/v1/checkout/sessions/",
@@ -185,14 +240,14 @@ def test_every_interleaving_of_two_handlers_ends_in_the_newest_state(shop: Shop,
 
 def test_without_tickets_the_same_interleavings_end_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test has teeth: writing whatever arrives is found out in some of the 126 interleavings."""
-    monkeypatch.setattr(projections, "store_fetched", _write_always)
+    monkeypatch.setattr(tickets, "store_fetched", _write_always)
     core = shop.billing._wiring.core
     subject = SUBJECTS["product"]
     wrong = [order for order in _told("a", "b") if Stage(core, subject).play(order) != subject.expected(2)]
     assert len(wrong) == 6
 
 
-async def _write_always(core: Core, _fetched: object, write: Callable[[Transaction], Any]) -> Any:
+async def _write_always(core: Core, _fetched: object, write: Callable[[Transaction], Any], _also: object) -> Any:
     return await core.store.transaction(write)
 
 

@@ -23,6 +23,11 @@ async def webhook(call: Call[Nothing]) -> answers.ReceivedView:
     return answers.ReceivedView(skipped=True if receipt.status == "skipped" else UNSET)
 
 
+async def webhook_health(call: Call[Nothing]) -> answers.WebhookHealthView:
+    """How webhooks are doing."""
+    return views.webhook_health_view(await call.service.webhook_health())
+
+
 async def sync_catalog(call: Call[Nothing]) -> answers.SyncView:
     """Import products and prices from Stripe."""
     counts = await call.service.sync_catalog()

@@ -1,20 +1,16 @@
-"""Bringing Stripe's objects into our tables: the one way in, for webhooks, returning buyers and our own calls alike.
-
-A *ticket* is taken before the object is fetched; the state is written only if the ticket is newer than the one of the
-state that is stored. So of two fetches that overlap the one that began later wins, whatever order they end in.
-"""
+"""Subscriptions: what Stripe says of one, what that gives, and what hooks hear of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from ..domain.catalog import price_row, product_row
-from ..domain.customers import CustomerRow
-from ..domain.instants import Instant
-from ..domain.subscriptions import (
+from ...domain.customers import CustomerRow
+from ...domain.instants import Instant
+from ...domain.plans import PlanVersion
+from ...domain.reading import is_cut, own_id
+from ...domain.subscriptions import (
     LIVE,
     TERMINAL,
     StripeSubscription,
@@ -22,70 +18,24 @@ from ..domain.subscriptions import (
     first_live,
     read_subscription,
 )
-from ..errors import NotFound
-from ..ports.store import DuplicateKey, Transaction
-from ..ports.stripe import StripeObject
-from .core import Core
-from .grants import apply_plans
-from .ledger import Books
-from .outbox import subscription_events
-from .plans import publish, sold_by
-from .subscriptions import answer
+from ...ports.store import Transaction
+from ...ports.stripe import StripeObject
+from ..audit import record_subscription
+from ..core import Core
+from ..grants import apply_plans
+from ..ledger import Books
+from ..outbox import subscription_events
+from ..plans import Sold, publish, sold_by, stored_version
+from ..subscriptions import answer
+from .owners import owner
+from .tickets import Fetched, Outcome, Projection, bring_in
 
-Kind = Literal["subscription", "product", "price", "checkout.session"]
-Outcome = Literal["applied", "stale", "unmatched", "gone", "ignored"]
-_PATHS: Mapping[str, str] = {
-    "subscription": "/v1/subscriptions/",
-    "product": "/v1/products/",
-    "price": "/v1/prices/",
-    "checkout.session": "/v1/checkout/sessions/",
-}
-_EXPAND: Mapping[str, Mapping[str, Any]] = {"subscription": {"expand": ["latest_invoice"]}}
 _FINAL_FIELDS = ("plan", "plan_version_id", "period_start", "period_end", "seats", "price_id", "item_id", "interval")
-
-
-@frozen
-class Fetched:
-    """A Stripe object as it was some time after `ticket` was taken; `body` is None where Stripe has no such object."""
-
-    kind: Kind
-    id: str
-    ticket: int
-    body: StripeObject | None
-
-
-async def fetch(core: Core, kind: Kind, stripe_id: str) -> Fetched:
-    """Take a ticket, commit it, then read the object from Stripe."""
-    ticket = await core.store.transaction(lambda tx: tx.objects.take_ticket(kind, stripe_id))
-    try:
-        body = await core.provider().request("GET", _PATHS[kind] + stripe_id, _EXPAND.get(kind))
-    except NotFound:
-        return Fetched(kind, stripe_id, ticket, None)
-    return Fetched(kind, stripe_id, ticket, None if body.get("deleted") is True else body)
-
-
-async def store_fetched(core: Core, fetched: Fetched, write: Callable[[Transaction], Outcome]) -> Outcome:
-    """Write a fetched object unless a newer one is stored, in one transaction with the note of its ticket."""
-
-    def unit(tx: Transaction) -> Outcome:
-        if fetched.ticket <= tx.objects.applied(fetched.kind, fetched.id):
-            return "stale"
-        outcome = write(tx)
-        if outcome != "unmatched":
-            tx.objects.apply(fetched.kind, fetched.id, fetched.ticket, deleted=fetched.body is None)
-        return outcome
-
-    try:
-        return await core.store.transaction(unit)
-    except DuplicateKey:
-        # Another process stored the same plan version or row first; its rows are there to be read now.
-        return await core.store.transaction(unit)
 
 
 async def sync_subscription(core: Core, stripe_id: str) -> Outcome:
     """Make our copy of a subscription, and what it gives, equal to Stripe's."""
-    fetched = await fetch(core, "subscription", stripe_id)
-    return await store_fetched(core, fetched, lambda tx: _write_subscription(core, tx, fetched))
+    return await bring_in(core, SUBSCRIPTION, stripe_id)
 
 
 async def adopt_subscriptions(core: Core, customer: CustomerRow, *, ended: bool = False) -> None:
@@ -113,34 +63,27 @@ async def adopt_subscriptions(core: Core, customer: CustomerRow, *, ended: bool 
         await sync_subscription(core, stripe_id)
 
 
-async def sync_catalog_object(core: Core, kind: Literal["product", "price"], stripe_id: str) -> Outcome:
-    """Make our copy of a product or a price equal to Stripe's."""
-    fetched = await fetch(core, kind, stripe_id)
-
-    def write(tx: Transaction) -> Outcome:
-        if fetched.body is None:
-            tx.catalog.mark_deleted(kind, stripe_id)
-            return "gone"
-        if kind == "product":
-            tx.catalog.put_product(product_row(fetched.body))
-        else:
-            tx.catalog.put_price(price_row(fetched.body))
-        return "applied"
-
-    return await store_fetched(core, fetched, write)
+async def _complete(core: Core, subscription: StripeObject) -> StripeObject:
+    """The subscription with all its items: Stripe shows the first ten, and there may be twenty."""
+    if not is_cut(subscription.get("items")):
+        return subscription
+    page = await core.provider().page("/v1/subscription_items", {"subscription": own_id(subscription)})
+    return {**subscription, "items": {"object": "list", "data": list(page.data), "has_more": page.has_more}}
 
 
 def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     if fetched.body is None:
         return _write_gone(core, tx, fetched)
     theirs = read_subscription(fetched.body)
-    owner = tx.customers.by_stripe_id(theirs.customer_id)
-    customer = None if owner is None else tx.customers.lock(owner.id)
+    known = owner(tx, fetched.body)
+    customer = None if known is None else tx.customers.lock(known.id)
     if customer is None:
         return "unmatched"
     now = core.now()
     stored = tx.subscriptions.by_stripe_id(fetched.id)
-    row = _row(core, tx, customer, stored, theirs, now)
+    sold = sold_by(core, tx, theirs)
+    version = None if sold is None else publish(core, tx, sold.plan)
+    row = _row(core, tx, customer, stored, theirs, sold, version, now)
     _replace_all(core, tx, customer, stored, row, fetched.body, now)
     return "applied"
 
@@ -180,6 +123,7 @@ def _replace_all(
         current = answer(core, customer, each, now)
         theirs: StripeObject = stripe_object if each.id == row.id else {}
         tx.outbox.add(subscription_events(core, customer, previous, current, theirs, now))
+        record_subscription(tx, core, known, each)
 
 
 def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
@@ -202,10 +146,10 @@ def _row(
     customer: CustomerRow,
     stored: SubscriptionRow | None,
     theirs: StripeSubscription,
+    sold: Sold | None,
+    version: PlanVersion | None,
     now: Instant,
 ) -> SubscriptionRow:
-    sold = sold_by(core, tx, theirs)
-    version = None if sold is None else publish(core, tx, sold.plan)
     row = SubscriptionRow(
         id=_local_id(core, tx, customer, stored, theirs),
         customer_id=customer.id,
@@ -277,3 +221,20 @@ def _local_id(
         if checkout.subscription_id not in taken:
             return checkout.subscription_id
     return core.ids.new("sub")
+
+
+def _same(core: Core, tx: Transaction, subscription: StripeObject) -> bool:
+    theirs = read_subscription(subscription)
+    stored = tx.subscriptions.by_stripe_id(theirs.id)
+    customer = owner(tx, subscription)
+    if stored is None or customer is None or is_cut(subscription.get("items")):
+        return False
+    sold = sold_by(core, tx, theirs)
+    version = None if sold is None else stored_version(tx, sold.plan)
+    row = _row(core, tx, customer, stored, theirs, sold, version, stored.updated_at)
+    # When the first payment failed follows from more than the object, and a duplicate from the other rows.
+    return row == evolve(stored, past_due_since=row.past_due_since, duplicate=row.duplicate)
+
+
+SUBSCRIPTION = Projection("subscription", _write_subscription, _same, complete=_complete)
+"""How subscriptions come in."""

@@ -1,0 +1,103 @@
+"""`kernia-billing simulator`: a simulated Stripe that any application can use, in whatever language."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from ..testing.simulator.server import SimulatorServer
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=12_111, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--webhook-url", metavar="URL", help="Where to post webhooks. Without it, none are sent.")
+@click.option("--webhook-secret", metavar="whsec_…", help="What webhooks are signed with; made up if not given.")
+@click.option("--api-key", metavar="sk_test_…", help="The key that clients must send; made up if not given.")
+@click.option("--now", metavar="TIME", help="The time to begin at, as 2026-03-01T12:00:00Z; the present if not given.")
+@click.option("--frozen", is_flag=True, help="Let time stand still until it is advanced.")
+@click.option("--json", "as_json", is_flag=True, help="Print the address and the secrets as one line of JSON.")
+def simulator(
+    *,
+    port: int,
+    host: str,
+    webhook_url: str | None,
+    webhook_secret: str | None,
+    api_key: str | None,
+    now: str | None,
+    frozen: bool,
+    as_json: bool,
+) -> None:
+    """Serve a simulated Stripe: its API, its checkout, portal and invoice pages, and webhooks.
+
+    Point your application's Stripe client at the address that is printed (`stripe_api_base` of kernia-billing,
+    `api_base` of Stripe's own packages), with the key that is printed. Ctrl-C ends it, and all that is in it is gone.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGTERM, _leave)
+    with suppress(KeyboardInterrupt), _server(port, host, webhook_url, webhook_secret, api_key, now, frozen) as server:
+        click.echo(_words(server, webhook_url, as_json=as_json))
+        server.serve()
+
+
+def _server(
+    port: int,
+    host: str,
+    webhook_url: str | None,
+    webhook_secret: str | None,
+    api_key: str | None,
+    now: str | None,
+    frozen: bool,  # noqa: FBT001 - passed on in order
+) -> SimulatorServer:
+    from ..testing.simulator import StripeSimulator
+    from ..testing.simulator.server import SimulatorServer
+
+    if webhook_url is not None and (
+        urlsplit(webhook_url).scheme not in ("http", "https") or not urlsplit(webhook_url).hostname
+    ):
+        raise click.BadParameter("must be an http or https URL", param_hint="--webhook-url")
+    try:
+        made = StripeSimulator(
+            now=_moment(now) or (datetime.now(UTC) if frozen else None),
+            ticking=not frozen,
+            api_key=api_key,
+            webhook_secret=webhook_secret,
+        )
+    except ValueError as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    try:
+        return SimulatorServer(made, host=host, port=port, webhook_url=webhook_url)
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be used: {error.strerror or error}") from error
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("must be a time such as 2026-03-01T12:00:00Z", param_hint="--now") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _words(server: SimulatorServer, webhook_url: str | None, *, as_json: bool) -> str:
+    made = server.simulator
+    told = {"url": server.url, "api_key": made.api_key, "webhook_secret": made.webhook_secret}
+    if as_json:
+        return json.dumps({**told, "webhook_url": webhook_url, "now": made.now.isoformat()})
+    return f"Simulated Stripe: {server.url}  key {made.api_key}  webhook secret {made.webhook_secret}"
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
+    raise KeyboardInterrupt

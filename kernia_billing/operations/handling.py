@@ -1,0 +1,160 @@
+"""The work on one event: what it is about is brought up to date, and in the last write the event is done with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from ..domain.envelopes import word
+from ..domain.instants import Instant
+from ..domain.shapes import owner_of
+from ..domain.webhooks import InboxRow, InboxStatus
+from ..ports.store import Rollback, Transaction
+from .checkout import sync_session
+from .core import Core
+from .event_types import TREATMENTS, Target, Treatment, find, is_about_nothing
+from .notices import Facts
+from .outbox import event
+from .projections import PROJECTIONS, Also, Fetched, Outcome, sync_object
+
+Ending = Literal["applied", "skipped", "unmatched", "ignored"]
+
+
+@frozen
+class Step:
+    """One object to bring up to date: with the ticket that was taken with the event, where its id was known then."""
+
+    target: Target
+    id: str | None
+    ticket: int | None
+
+
+@frozen
+class Claimed:
+    """An event that is ours to work on, and what there is to do."""
+
+    row: InboxRow
+    steps: tuple[Step, ...]
+
+
+def foreign(core: Core, row: InboxRow) -> str | None:
+    """Why an event is none of ours, although it was signed for us; None where it is."""
+    if core.livemode is not None and row.livemode != core.livemode:
+        return "livemode mismatch"
+    return "of a connected account" if row.account else None
+
+
+def claimed(core: Core, tx: Transaction, row: InboxRow) -> Claimed:
+    """Take the tickets for what an event is about, in the transaction that takes the event."""
+    treatment = _treatment(core, row)
+    if treatment is None:
+        return Claimed(row, ())
+    return Claimed(row, tuple(_step(tx, row, target) for target in treatment.targets))
+
+
+def _treatment(core: Core, row: InboxRow) -> Treatment | None:
+    """What is to be done about an event; None for nothing."""
+    return None if foreign(core, row) is not None or is_about_nothing(row) else TREATMENTS[row.type]
+
+
+def _step(tx: Transaction, row: InboxRow, target: Target) -> Step:
+    stripe_id = find(tx, row, target)
+    if stripe_id is None:
+        return Step(target, None, None)
+    return Step(target, stripe_id, tx.objects.take_ticket(target.kind, stripe_id))
+
+
+async def work(core: Core, taken: Claimed) -> Ending:
+    """Do what there is to do, and note what became of it; says so.
+
+    `skipped` where the lease ran out meanwhile and another worker has the event: nothing of the last write is left.
+
+    Raises:
+        Whatever Stripe, the database or an object that cannot be read raises; the event is still claimed then.
+    """
+    run = _Run(core, taken.row)
+    treatment = _treatment(core, taken.row)
+    facts = None
+    if treatment is not None and treatment.reader is not None:
+        facts = await treatment.reader(core, taken.row)
+    for step in taken.steps:
+        await run.take(step, is_last=step is taken.steps[-1])
+    return await run.end(facts)
+
+
+def finish(
+    tx: Transaction, row: InboxRow, status: InboxStatus, note: str | None, *, again_at: Instant = 0, owner: str = ""
+) -> bool:
+    """Be done with a claimed event, unless another worker took it over; says whether it was still ours."""
+    return tx.inbox.finish(
+        row.account,
+        row.event_id,
+        status,
+        attempts=row.attempts,
+        note=note,
+        lease_until=again_at,
+        held_until=row.lease_until,
+        customer=owner,
+    )
+
+
+@define
+class _Run:
+    """One run of the work on one event."""
+
+    core: Core
+    row: InboxRow
+    outcomes: list[Outcome] = field(factory=list[Outcome])
+    owner: str = ""
+    ending: Ending | None = None
+
+    async def take(self, step: Step, *, is_last: bool) -> None:
+        """Bring one object up to date, and where it is the last be done with the event in the same transaction."""
+        stripe_id, kind = step.id, step.target.kind
+        if stripe_id is None:
+            stripe_id = await self.core.store.read(lambda tx: find(tx, self.row, step.target))
+        if stripe_id is None:
+            return
+        if kind == "checkout.session":
+            also: Also = self._finish if is_last else self._see
+            outcome = await sync_session(self.core, stripe_id, ticket=step.ticket, also=also)
+        else:
+            also = self._finish if is_last and PROJECTIONS[kind].after is None else self._see
+            outcome = await sync_object(self.core, kind, stripe_id, ticket=step.ticket, also=also)
+        self.outcomes.append(outcome)
+
+    async def end(self, facts: Facts | None) -> Ending:
+        """Be done with the event, unless the last write was already."""
+        if self.ending is None:
+            await self.core.store.transaction(lambda tx: self._end(tx, facts))
+        return self.ending or "skipped"
+
+    def _end(self, tx: Transaction, facts: Facts | None) -> None:
+        if facts is not None:
+            row = self.row
+            data = {"id": row.event_id, "object": row.object_kind, "object_id": row.object_id, **facts}
+            tx.outbox.add([event(self.core, None, row.type, row.received_at, data=data)])
+        self._note(tx, self.outcomes)
+
+    def _see(self, _tx: Transaction, fetched: Fetched, _outcome: Outcome) -> None:
+        """Remember whose the object is, for an event that names no customer."""
+        if fetched.body is not None:
+            self.owner = word(owner_of(fetched.body))
+
+    def _finish(self, tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
+        self._see(tx, fetched, outcome)
+        self._note(tx, [*self.outcomes, outcome])
+
+    def _note(self, tx: Transaction, outcomes: list[Outcome]) -> None:
+        row = self.row
+        status, self.ending = self._verdict(outcomes)
+        note = None if status == "processed" else foreign(self.core, row) or f"{row.type}: {status}"
+        if not finish(tx, row, status, note, owner="" if row.customer else self.owner):
+            self.ending = "skipped"
+            raise Rollback[Outcome]("stale")
+
+    def _verdict(self, outcomes: list[Outcome]) -> tuple[InboxStatus, Ending]:
+        if _treatment(self.core, self.row) is None:
+            return "ignored", "ignored"
+        return ("unmatched", "unmatched") if "unmatched" in outcomes else ("processed", "applied")

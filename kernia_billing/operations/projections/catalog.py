@@ -1,0 +1,48 @@
+"""Products and prices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ...domain.catalog import price_row, product_row
+from ...ports.store import Transaction
+from ...ports.stripe import StripeObject
+from ..core import Core
+from .tickets import Fetched, Outcome, Projection, bring_in
+
+
+async def sync_catalog_object(core: Core, kind: Literal["product", "price"], stripe_id: str) -> Outcome:
+    """Make our copy of a product or a price equal to Stripe's."""
+    return await bring_in(core, PRODUCT if kind == "product" else PRICE, stripe_id)
+
+
+def _write_product(_core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
+    if fetched.body is None:
+        tx.catalog.mark_deleted("product", fetched.id)
+        return "gone"
+    tx.catalog.put_product(product_row(fetched.body))
+    return "applied"
+
+
+def _write_price(_core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
+    if fetched.body is None:
+        tx.catalog.mark_deleted("price", fetched.id)
+        return "gone"
+    tx.catalog.put_price(price_row(fetched.body))
+    return "applied"
+
+
+def _same_product(_core: Core, tx: Transaction, product: StripeObject) -> bool:
+    row = product_row(product)
+    return tx.catalog.product(row.id) == row
+
+
+def _same_price(_core: Core, tx: Transaction, price: StripeObject) -> bool:
+    row = price_row(price)
+    return tx.catalog.price(row.id) == row
+
+
+PRODUCT = Projection("product", _write_product, _same_product)
+"""How products come in."""
+PRICE = Projection("price", _write_price, _same_price)
+"""How prices come in."""

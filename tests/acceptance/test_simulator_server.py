@@ -1,0 +1,325 @@
+"""The simulator as a process of its own: the official client, our library and a browser use it over real sockets."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stripe
+from attrs import define, field, frozen
+
+from kernia_billing import Billing, BillingError, Metered, Plan
+from kernia_billing.cli import main as command
+from kernia_billing.testing import StripeSimulator
+from kernia_billing.testing.simulator.server import SimulatorServer
+from tests.acceptance.support import serving
+
+VISA, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 0002"
+
+
+@define
+class Inbox:
+    """A server of an application, which takes webhooks and keeps them."""
+
+    received: list[tuple[bytes, str]] = field(factory=list[tuple[bytes, str]])
+    answers: list[int] = field(factory=list[int])
+    """What it answers next; 200 when there is nothing."""
+    arrived: threading.Condition = field(factory=threading.Condition)
+    url: str = ""
+
+    def take(self, body: bytes, header: str) -> int:
+        """Keep a webhook and answer its status."""
+        with self.arrived:
+            status = self.answers.pop(0) if self.answers else 200
+            self.received.append((body, header))
+            self.arrived.notify_all()
+            return status
+
+    def wait_for(self, type: str) -> tuple[bytes, str]:
+        """The first webhook of a type."""
+
+        def found() -> tuple[bytes, str] | None:
+            return next((row for row in self.received if json.loads(row[0])["type"] == type), None)
+
+        with self.arrived:
+            self.arrived.wait_for(lambda: found() is not None, timeout=30)
+            row = found()
+        assert row is not None, f"no {type} among {[json.loads(body)['type'] for body, _ in self.received]}"
+        return row
+
+
+@pytest.fixture
+def inbox() -> Generator[Inbox]:
+    """A receiving server on a free port."""
+    kept = Inbox()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(kept.take(body, self.headers["stripe-signature"]))
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept.url = f"http://127.0.0.1:{server.server_port}/webhook"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield kept
+        server.shutdown()
+        thread.join()
+
+
+@frozen
+class Simulator:
+    """A running `kernia-billing simulator`."""
+
+    url: str
+    api_key: str
+    webhook_secret: str
+    process: Any
+
+    def control(self, verb: str, expected: int = 200, /, **arguments: object) -> dict[str, Any]:
+        """Say something to the control API."""
+        response = httpx.post(f"{self.url}/_simulator/{verb}", json=arguments, timeout=60)
+        assert response.status_code == expected, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def summary(self) -> dict[str, Any]:
+        """How things stand."""
+        answer: dict[str, Any] = httpx.get(f"{self.url}/_simulator/").raise_for_status().json()
+        return answer
+
+    @contextmanager
+    def client(self) -> Generator[Any]:
+        """The official client, as an application in Python would make it."""
+        http = stripe.RequestsClient()
+        yield stripe.StripeClient(self.api_key, base_addresses={"api": self.url}, http_client=http)
+        http.close()  # type: ignore[no-untyped-call]  # of the official package
+
+
+@contextmanager
+def running(*options: str) -> Generator[Simulator]:
+    """The command, ended by SIGTERM."""
+    with serving("kernia_billing.cli", "simulator", "--port", "0", "--json", *options) as (process, first):
+        told = json.loads(first)
+        yield Simulator(told["url"], told["api_key"], told["webhook_secret"], process)
+
+
+@pytest.fixture
+def simulator(inbox: Inbox) -> Generator[Simulator]:
+    """The command with webhooks to the inbox."""
+    with running("--webhook-url", inbox.url) as found:
+        yield found
+
+
+def pay(url: str, card: str = VISA) -> httpx.Response:
+    """Be a browser without a script on the checkout page."""
+    assert "4242" in httpx.get(url).raise_for_status().text
+    return httpx.post(url, data={"card": card, "email": "jane@example.com"}, timeout=60)
+
+
+def test_the_official_client(simulator: Simulator, inbox: Inbox) -> None:
+    """Any SDK whose base address can be set works on it; the webhook passes its own verification."""
+    with simulator.client() as client:
+        product = client.v1.products.create({"name": "Pro"})
+        price = client.v1.prices.create(
+            {"product": product.id, "currency": "usd", "unit_amount": 1_500, "recurring": {"interval": "month"}}
+        )
+        session = client.v1.checkout.sessions.create(
+            {
+                "mode": "subscription",
+                "line_items": [{"price": price.id, "quantity": 1}],
+                "success_url": "https://shop.example/ok?id={CHECKOUT_SESSION_ID}",
+            }
+        )
+        assert session.url.startswith(f"{simulator.url}/c/pay/")
+
+        declined = pay(session.url, DECLINED)
+        paid = pay(session.url)
+
+        assert (402, True) == (declined.status_code, "Your card was declined." in declined.text)
+        assert (303, f"https://shop.example/ok?id={session.id}") == (paid.status_code, paid.headers["location"])
+        body, header = inbox.wait_for("checkout.session.completed")
+        event = stripe.Webhook.construct_event(body, header, simulator.webhook_secret)
+        assert event.data.object["id"] == session.id
+        done = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]})
+        assert "active" == done.subscription.status
+        assert 0 == simulator.summary()["violations"]
+
+
+def test_our_library(simulator: Simulator, inbox: Inbox, tmp_path: Path) -> None:
+    """`stripe_api_base` leads Billing to it; a plan is bought on the page, and the webhook makes it active."""
+    simulator.control("prices", id="price_team", amount=4_900, currency="eur")
+    database = f"sqlite:///{tmp_path / 'billing.db'}"
+    command(["db", "upgrade", "--database", database], standalone_mode=False)
+    billing = Billing(
+        database=database,
+        stripe_key=simulator.api_key,
+        stripe_webhook_secrets=[simulator.webhook_secret],
+        stripe_api_base=simulator.url,
+        base_url="http://127.0.0.1:8000",
+        plans=[Plan("team", price_id="price_team", features={"tokens": Metered(1_000)})],
+    )
+    try:
+        checkout = billing.subscriptions.upgrade("org_1", "team", success_url="/ok", cancel_url="/no")
+        assert not billing.check("org_1", "tokens")
+        assert checkout.url is not None
+        assert 303 == pay(checkout.url).status_code
+
+        for type in ("customer.subscription.created", "checkout.session.completed", "invoice.paid"):
+            billing.webhooks.receive(*inbox.wait_for(type))
+
+        assert billing.check("org_1", "tokens", required=1_000)
+    finally:
+        billing.close()
+
+
+def test_a_wrong_key_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """The key that was printed is the only one."""
+    billing = Billing(
+        database=f"sqlite:///{tmp_path / 'billing.db'}",
+        stripe_key="sk_test_another",
+        stripe_webhook_secrets=[simulator.webhook_secret],
+        stripe_api_base=simulator.url,
+        base_url="http://127.0.0.1:8000",
+        plans=[Plan("team", price_id="price_team")],
+    )
+    try:
+        command(["db", "upgrade", "--database", f"sqlite:///{tmp_path / 'billing.db'}"], standalone_mode=False)
+        with pytest.raises(BillingError):
+            billing.catalog.sync()
+    finally:
+        billing.close()
+
+
+def test_time_passes_by_the_control_api(simulator: Simulator, inbox: Inbox) -> None:
+    """One customer's month goes by: the renewal is told of, and the account's own clock stays."""
+    simulator.control("prices", id="price_pro", amount=1_000)
+    with simulator.client() as client:
+        customer = client.v1.customers.create({"email": "jane@example.com", "payment_method": "pm_card_visa"})
+        (method,) = client.v1.payment_methods.list({"customer": customer.id, "type": "card"}).data
+        subscription = client.v1.subscriptions.create(
+            {"customer": customer.id, "items": [{"price": "price_pro"}], "default_payment_method": method.id}
+        )
+        inbox.wait_for("customer.subscription.created")
+
+        told = simulator.control("advance", months=1, hours=2, customer=customer.id)
+
+        assert 1 == len(told["clocks"])
+        inbox.wait_for("customer.subscription.updated")
+        invoices = client.v1.invoices.list({"subscription": subscription.id}).data
+        assert ["paid", "paid"] == [row.status for row in invoices]
+        assert "weeks: unknown" in simulator.control("advance", 400, weeks=1)["error"]["message"]
+        simulator.control("nothing", 404)
+
+
+def test_what_is_not_taken_is_sent_again(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+    """An endpoint that fails is heard of and gets the event again; `deliver` does not wait for the time of it."""
+    inbox.answers += [500]
+    made = StripeSimulator()
+    with SimulatorServer(made, webhook_url=inbox.url) as server:
+        server.serve_in_background()
+        simulator = Simulator(server.url, made.api_key, made.webhook_secret, None)
+        simulator.control("products", name="Pro")
+        inbox.wait_for("product.created")
+        assert {"delivered": 0, "waiting": 1} == simulator.summary()["webhooks"]
+
+        told = simulator.control("deliver")
+
+        assert {"delivered": 1, "waiting": 0} == told["webhooks"]
+        assert 2 == len(inbox.received)
+        (row,) = httpx.get(f"{simulator.url}/_simulator/deliveries").json()["data"]
+        assert (2, True) == (row["attempts"], row["delivered"])
+        server.stop()
+    assert "the webhook was answered with 500" in caplog.text
+
+
+def test_endpoints_made_by_the_api_are_served_too(inbox: Inbox) -> None:
+    """An application may register its endpoint at run time, with the types that it wants and a secret of its own."""
+    with running("--frozen", "--now", "2026-03-01T12:00:00Z") as simulator, simulator.client() as client:
+        endpoint = client.v1.webhook_endpoints.create({"url": inbox.url, "enabled_events": ["customer.created"]})
+        simulator.control("products", name="Pro")
+        client.v1.customers.create({"email": "jane@example.com"})
+
+        body, header = inbox.wait_for("customer.created")
+
+        assert stripe.Webhook.construct_event(body, header, endpoint.secret)
+        assert 1 == len(inbox.received)
+        assert "2026-03-01T12:00:00Z" == simulator.summary()["now"]
+
+
+def test_faults_reach_the_client(simulator: Simulator) -> None:
+    """A rule set by the control API breaks a call, and connections that it cuts break."""
+    headers = {"authorization": f"Bearer {simulator.api_key}"}
+    simulator.control("faults", kind="status", status=503, path="/v1/account")
+    assert 503 == httpx.get(f"{simulator.url}/v1/account", headers=headers).status_code
+
+    simulator.control("faults", kind="timeout_before", path="/v1/account")
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{simulator.url}/v1/account", headers=headers)
+    assert 200 == httpx.get(f"{simulator.url}/v1/account", headers=headers).status_code
+
+
+def test_bad_clients_do_not_harm(simulator: Simulator) -> None:
+    """Large, endless, half and cross-site requests are refused or dropped, and others are served meanwhile."""
+    address = ("127.0.0.1", int(simulator.url.rpartition(":")[2]))
+    with socket.create_connection(address) as slow, socket.create_connection(address) as gone:
+        slow.sendall(b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12")
+        gone.sendall(b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12")
+        gone.close()
+        assert 413 == httpx.post(f"{simulator.url}/v1/customers", content=b"x" * 1_100_000).status_code
+        chunks = httpx.post(f"{simulator.url}/v1/customers", content=iter([b"a", b"b"]))
+        assert 411 == chunks.status_code
+        cross_site = httpx.post(f"{simulator.url}/_simulator/advance", content=b'{"months": 1}')
+        assert 400 == cross_site.status_code
+        assert 401 == httpx.get(f"{simulator.url}/v1/customers").status_code
+        assert 404 == httpx.get(f"{simulator.url}/elsewhere").status_code
+
+
+def test_interrupting_it_ends_it_cleanly() -> None:
+    """Ctrl-C: no trace of a mistake, exit code 0, the port is free."""
+    with running() as simulator:
+        simulator.process.send_signal(signal.SIGINT)
+        assert 0 == simulator.process.wait(timeout=30)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(simulator.url)
+
+
+def test_a_port_in_use_is_said() -> None:
+    """The command ends with a message that names the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        from click.testing import CliRunner
+
+        result = CliRunner().invoke(command, ["simulator", "--port", str(port)])
+    assert (1, True) == (result.exit_code, f"port {port} cannot be used" in result.output)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--api-key", "sk_live_1"], "begins with sk_test_"),
+        (["--now", "yesterday"], "must be a time"),
+        (["--webhook-url", "shop.example"], "must be an http or https URL"),
+    ],
+)
+def test_wrong_options_are_said(options: list[str], message: str) -> None:
+    """Nothing is served with options that make no sense."""
+    from click.testing import CliRunner
+
+    result = CliRunner().invoke(command, ["simulator", "--port", "0", *options])
+
+    assert (2, True) == (result.exit_code, message in result.output)
