@@ -20,10 +20,11 @@ stripe.add_price("price_team_yearly", 490_00, "eur", interval="year", product=te
 pages = Blueprint("simulation", __name__)
 
 
-@pages.route("/c/pay/<session>", methods=["GET", "POST"])
-@pages.get("/p/session/<session>")
-def hosted(session: str) -> Response:
-    """Stripe's checkout page, where test cards pay, and its billing portal."""
+@pages.route("/c/pay/<path:page>", methods=["GET", "POST"])
+@pages.route("/p/session/<path:page>", methods=["GET", "POST"])
+@pages.route("/i/<path:page>", methods=["GET", "POST"])
+def hosted(page: str) -> Response:
+    """Stripe's checkout page, where test cards pay, its billing portal, and its invoices."""
     status, headers, body = stripe.hosted(request.method, request.path, request.form)
     return Response(body, status, headers)
 

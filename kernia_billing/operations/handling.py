@@ -62,6 +62,9 @@ def _step(tx: Transaction, row: InboxRow, target: Target) -> Step:
     stripe_id = find(tx, row, target)
     if stripe_id is None:
         return Step(target, None, None)
+    if target.kind == "checkout.session" and tx.checkouts.by_session(stripe_id) is None:
+        # Nothing is noted of pages that we did not open.
+        return Step(target, stripe_id, None)
     return Step(target, stripe_id, tx.objects.take_ticket(target.kind, stripe_id))
 
 

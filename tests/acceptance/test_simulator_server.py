@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -22,6 +22,10 @@ from kernia_billing.cli import main as command
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.testing.simulator.server import SimulatorServer
 from tests.acceptance.support import serving
+from tests.acceptance.test_demo import Visitor
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 VISA, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 0002"
 
@@ -323,3 +327,42 @@ def test_wrong_options_are_said(options: list[str], message: str) -> None:
     result = CliRunner().invoke(command, ["simulator", "--port", "0", *options])
 
     assert (2, True) == (result.exit_code, message in result.output)
+
+
+def test_a_person_in_a_browser(browser: Chrome, inbox: Inbox) -> None:
+    """Checkout with a promotion code, a declined card and a challenge by the bank; then the portal, and out of it."""
+    made = StripeSimulator()
+    with SimulatorServer(made, webhook_url=inbox.url) as server:
+        server.serve_in_background()
+        made.add_price("price_team", 4_900, "eur", product=made.add_product("Team"))
+        made.add_coupon("HALF", percent_off=50, duration="once", code="SPRING")
+        with Simulator(server.url, made.api_key, made.webhook_secret, None).client() as client:
+            session = client.v1.checkout.sessions.create(
+                {
+                    "mode": "subscription",
+                    "line_items": [{"price": "price_team", "quantity": 1}],
+                    "allow_promotion_codes": True,
+                    "success_url": f"{server.url}/thank-you",
+                }
+            )
+            visitor = Visitor(browser, server.url)
+            browser.get(session.url)
+            visitor.fill("Promotion code", "SPRING")
+            visitor.press("Apply")
+            assert "€24.50" in visitor.page
+            visitor.pay("4000 0000 0000 0002")
+            assert "Your card was declined." in visitor.page
+            visitor.pay("4000 0000 0000 3220")
+            visitor.press("Complete authentication")
+            assert "/thank-you" == visitor.path
+            inbox.wait_for("checkout.session.completed")
+
+            customer = client.v1.checkout.sessions.retrieve(session.id).customer
+            portal = client.v1.billing_portal.sessions.create({"customer": customer, "return_url": server.url})
+            browser.get(portal.url)
+            visitor.press("Cancel plan")
+            visitor.press("Cancel subscription")
+            assert "Don't cancel" in visitor.page
+            (subscription,) = client.v1.subscriptions.list({"customer": customer}).data
+            assert subscription.cancel_at_period_end
+        server.stop()

@@ -29,6 +29,8 @@ def _list(world: World, call: Call) -> Json:
         collection_method=params.get("collection_method"),
     )
     found = [row for row in found if _has_status(row, params.get("status"))]
+    if "test_clock" in params or "customer" not in params:
+        found = [row for row in found if clock_of(world, row) == params.get("test_clock", ACCOUNT)]
     if "price" in params:
         found = [
             row for row in found if any(item["price"] == params["price"] for item in subscriptions.items_of(world, row))
@@ -84,6 +86,7 @@ ROUTES = (
             "created": fields.range_of_time,
             "customer": fields.text,
             "price": fields.text,
+            "test_clock": fields.text,
             "status": fields.one_of(*_STATUSES, "all", "ended"),
         },
         lists=True,
