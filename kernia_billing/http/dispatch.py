@@ -112,7 +112,7 @@ async def _operate(service: Service, route: Route, request: Request, identity: I
 def _tell(service: Service, event: str, route: Route, actor: str, code: str | None) -> None:
     """Note what an operator has to be able to look up: who was refused, and who acted as an administrator."""
     fields = {"route": f"{route.method} {route.path}", "actor": actor, "code": code}
-    service.settings.telemetry.log("info" if code is None else "warning", event, fields)
+    service.settings.telemetry.log("info", event, fields)
 
 
 async def _identity(request: Request) -> Identity:

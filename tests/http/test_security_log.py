@@ -37,7 +37,7 @@ def test_a_refused_reference_is_noted(told: Told) -> None:
 
     assert response.status in (401, 403)
     (event,) = told.events
-    assert event[:2] == ("warning", "http.refused")
+    assert event[:2] == ("info", "http.refused")
     assert event[2]["route"] == "GET /subscription/list"
     assert event[2]["actor"] == "user:user_1"
     assert "org_of_others" not in repr(event)
@@ -50,7 +50,7 @@ def test_administrators_are_noted_whether_they_are_or_not(told: Told) -> None:
     service.admin = True
     send(service, "POST", "/stripe/catalog/sync", {}, identity=Identity("root"))
 
-    assert [(level, event) for level, event, _ in told.events] == [("warning", "http.refused"), ("info", "http.admin")]
+    assert [(level, event) for level, event, _ in told.events] == [("info", "http.refused"), ("info", "http.admin")]
     assert told.events[0][2]["actor"].startswith("user:sha256-")
     assert told.events[1][2] == {"route": "POST /stripe/catalog/sync", "actor": "user:root", "code": None}
     assert "jane" not in repr(told.events)

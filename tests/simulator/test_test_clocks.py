@@ -81,6 +81,15 @@ def test_an_unknown_clock(shop: Shop) -> None:
     assert "test_clock" == shop.refused("POST", "/v1/customers", {"test_clock": "clock_0"}).param
 
 
+def test_subscriptions_on_a_clock_are_listed_by_it(shop: Shop) -> None:
+    """Or by their customer; a list of everything leaves them out."""
+    clock = _clock(shop)
+    mine, other = shop.buy(customer=shop.customer(test_clock=clock)), shop.buy()
+
+    for params, listed in (({}, other), ({"test_clock": clock}, mine), ({"customer": mine["customer"]}, mine)):
+        assert [listed["id"]] == [row["id"] for row in shop.get("/v1/subscriptions", params)["data"]]
+
+
 def test_lists(shop: Shop) -> None:
     """Customers on a clock are listed only with the clock."""
     clock = _clock(shop)

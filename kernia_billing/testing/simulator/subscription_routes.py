@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from . import changes, ending, fields, lists, starting, subscriptions
 from .errors import Json, invalid, missing
 from .events import updating
+from .ownership import ACCOUNT, clock_of
 from .router import Call, Route
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ ROUTES = (
             "created": fields.range_of_time,
             "customer": fields.text,
             "price": fields.text,
-            "test_clock": fields.text,
             "status": fields.one_of(*_STATUSES, "all", "ended"),
+            "test_clock": fields.text,
         },
         lists=True,
     ),
