@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,24 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     text = page.read_text()
     names: dict[str, object] = {"__name__": "example"}
 
-    for block in BLOCK.finditer(text):
-        line = text[: block.start(1)].count("\n")
-        exec(compile("\n" * line + block.group(1), str(page), "exec"), names)
+    with ExitStack() as opened:
+        for block in BLOCK.finditer(text):
+            line = text[: block.start(1)].count("\n")
+            before = dict(names)
+            try:
+                exec(compile("\n" * line + block.group(1), str(page), "exec"), names)
+            finally:  # Block by block: a later one may give a name to another object.
+                for name, value in names.items():
+                    if value is not before.get(name):
+                        close_with(opened, value)
 
-    for value in names.values():
-        if type(value) is Billing:
-            value.close()
-        elif type(value) is Engine:
-            value.dispose()
+
+def close_with(opened: ExitStack, value: object) -> None:
+    """Close what an example opened when the page is over; examples leave it to the end of their program."""
+    if type(value) is Billing:
+        opened.callback(value.close)
+    elif type(value) is Engine:
+        opened.callback(value.dispose)
 
 
 def test_the_first_page_has_an_example() -> None:
