@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=12_111, show_default=True, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--webhook-url", metavar="URL", help="Where to post webhooks. Without it, none are sent.")
+@click.option(
+    "--webhook-url",
+    "webhook_urls",
+    metavar="URL",
+    multiple=True,
+    help="Where to post webhooks; give it as often as needed.",
+)
 @click.option("--webhook-secret", metavar="whsec_…", help="What webhooks are signed with; made up if not given.")
 @click.option("--api-key", metavar="sk_test_…", help="The key that clients must send; made up if not given.")
 @click.option("--now", metavar="TIME", help="The time to begin at, as 2026-03-01T12:00:00Z; the present if not given.")
@@ -30,7 +36,7 @@ def simulator(
     *,
     port: int,
     host: str,
-    webhook_url: str | None,
+    webhook_urls: tuple[str, ...],
     webhook_secret: str | None,
     api_key: str | None,
     now: str | None,
@@ -44,15 +50,15 @@ def simulator(
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     signal.signal(signal.SIGTERM, _leave)
-    with suppress(KeyboardInterrupt), _server(port, host, webhook_url, webhook_secret, api_key, now, frozen) as server:
-        click.echo(_words(server, webhook_url, as_json=as_json))
+    with suppress(KeyboardInterrupt), _server(port, host, webhook_urls, webhook_secret, api_key, now, frozen) as server:
+        click.echo(_words(server, webhook_urls, as_json=as_json))
         server.serve()
 
 
 def _server(
     port: int,
     host: str,
-    webhook_url: str | None,
+    webhook_urls: tuple[str, ...],
     webhook_secret: str | None,
     api_key: str | None,
     now: str | None,
@@ -60,11 +66,12 @@ def _server(
 ) -> SimulatorServer:
     from ..testing.simulator import StripeSimulator
     from ..testing.simulator.server import SimulatorServer
+    from ..testing.simulator.webhook_endpoints import MOST
 
-    if webhook_url is not None and (
-        urlsplit(webhook_url).scheme not in ("http", "https") or not urlsplit(webhook_url).hostname
-    ):
+    if not all(map(_is_url, webhook_urls)):
         raise click.BadParameter("must be an http or https URL", param_hint="--webhook-url")
+    if len(webhook_urls) > MOST:
+        raise click.BadParameter(f"at most {MOST} of them", param_hint="--webhook-url")
     try:
         made = StripeSimulator(
             now=_moment(now) or (datetime.now(UTC) if frozen else None),
@@ -75,9 +82,17 @@ def _server(
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
     try:
-        return SimulatorServer(made, host=host, port=port, webhook_url=webhook_url)
+        return SimulatorServer(made, host=host, port=port, webhook_urls=webhook_urls)
     except OSError as error:
-        raise click.ClickException(f"port {port} cannot be used: {error.strerror or error}") from error
+        raise click.ClickException(f"port {port} of {host} cannot be used: {error.strerror or error}") from error
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        return False
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -90,11 +105,11 @@ def _moment(text: str | None) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _words(server: SimulatorServer, webhook_url: str | None, *, as_json: bool) -> str:
+def _words(server: SimulatorServer, webhook_urls: tuple[str, ...], *, as_json: bool) -> str:
     made = server.simulator
     told = {"url": server.url, "api_key": made.api_key, "webhook_secret": made.webhook_secret}
     if as_json:
-        return json.dumps({**told, "webhook_url": webhook_url, "now": made.now.isoformat()})
+        return json.dumps({**told, "webhook_urls": webhook_urls, "now": made.now.isoformat()})
     return f"Simulated Stripe: {server.url}  key {made.api_key}  webhook secret {made.webhook_secret}"
 
 

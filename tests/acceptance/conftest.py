@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from kernia_billing.cli import main as upgrade_tables
+from tests.acceptance.simulators import Inbox, Simulator, receiving, running
 from tests.acceptance.support import Shop, install_client, shop
 from tests.servers import ServerMissing, Servers
 from tests.strictness import missing
@@ -36,3 +37,17 @@ def installed_client(node: str, npm: str) -> str:
     """The path of Node, once the official client is installed."""
     install_client(npm)
     return node
+
+
+@pytest.fixture
+def inbox() -> Generator[Inbox]:
+    """A server of an application that keeps the webhooks that it takes."""
+    with receiving() as kept:
+        yield kept
+
+
+@pytest.fixture
+def simulator(inbox: Inbox) -> Generator[Simulator]:
+    """The command `kernia-billing simulator`, with webhooks to the inbox."""
+    with running("--webhook-url", inbox.url) as found:
+        yield found

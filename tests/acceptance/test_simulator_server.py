@@ -2,131 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import stripe
-from attrs import define, field, frozen
 
 from kernia_billing import Billing, BillingError, Metered, Plan
 from kernia_billing.cli import main as command
 from kernia_billing.testing import StripeSimulator
-from kernia_billing.testing.simulator.server import SimulatorServer
-from tests.acceptance.support import serving
+from tests.acceptance.simulators import Inbox, Simulator, at_hand, running
 from tests.acceptance.test_demo import Visitor
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 VISA, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 0002"
-
-
-@define
-class Inbox:
-    """A server of an application, which takes webhooks and keeps them."""
-
-    received: list[tuple[bytes, str]] = field(factory=list[tuple[bytes, str]])
-    answers: list[int] = field(factory=list[int])
-    """What it answers next; 200 when there is nothing."""
-    arrived: threading.Condition = field(factory=threading.Condition)
-    url: str = ""
-
-    def take(self, body: bytes, header: str) -> int:
-        """Keep a webhook and answer its status."""
-        with self.arrived:
-            status = self.answers.pop(0) if self.answers else 200
-            self.received.append((body, header))
-            self.arrived.notify_all()
-            return status
-
-    def wait_for(self, type: str) -> tuple[bytes, str]:
-        """The first webhook of a type."""
-
-        def found() -> tuple[bytes, str] | None:
-            return next((row for row in self.received if json.loads(row[0])["type"] == type), None)
-
-        with self.arrived:
-            self.arrived.wait_for(lambda: found() is not None, timeout=30)
-            row = found()
-        assert row is not None, f"no {type} among {[json.loads(body)['type'] for body, _ in self.received]}"
-        return row
-
-
-@pytest.fixture
-def inbox() -> Generator[Inbox]:
-    """A receiving server on a free port."""
-    kept = Inbox()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(kept.take(body, self.headers["stripe-signature"]))
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        kept.url = f"http://127.0.0.1:{server.server_port}/webhook"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield kept
-        server.shutdown()
-        thread.join()
-
-
-@frozen
-class Simulator:
-    """A running `kernia-billing simulator`."""
-
-    url: str
-    api_key: str
-    webhook_secret: str
-    process: Any
-
-    def control(self, verb: str, expected: int = 200, /, **arguments: object) -> dict[str, Any]:
-        """Say something to the control API."""
-        response = httpx.post(f"{self.url}/_simulator/{verb}", json=arguments, timeout=60)
-        assert response.status_code == expected, response.text
-        answer: dict[str, Any] = response.json()
-        return answer
-
-    def summary(self) -> dict[str, Any]:
-        """How things stand."""
-        answer: dict[str, Any] = httpx.get(f"{self.url}/_simulator/").raise_for_status().json()
-        return answer
-
-    @contextmanager
-    def client(self) -> Generator[Any]:
-        """The official client, as an application in Python would make it."""
-        http = stripe.RequestsClient()
-        yield stripe.StripeClient(self.api_key, base_addresses={"api": self.url}, http_client=http)
-        http.close()  # type: ignore[no-untyped-call]  # of the official package
-
-
-@contextmanager
-def running(*options: str) -> Generator[Simulator]:
-    """The command, ended by SIGTERM."""
-    with serving("kernia_billing.cli", "simulator", "--port", "0", "--json", *options) as (process, first):
-        told = json.loads(first)
-        yield Simulator(told["url"], told["api_key"], told["webhook_secret"], process)
-
-
-@pytest.fixture
-def simulator(inbox: Inbox) -> Generator[Simulator]:
-    """The command with webhooks to the inbox."""
-    with running("--webhook-url", inbox.url) as found:
-        yield found
 
 
 def pay(url: str, card: str = VISA) -> httpx.Response:
@@ -234,9 +128,7 @@ def test_what_is_not_taken_is_sent_again(inbox: Inbox, caplog: pytest.LogCapture
     """An endpoint that fails is heard of and gets the event again; `deliver` does not wait for the time of it."""
     inbox.answers += [500]
     made = StripeSimulator()
-    with SimulatorServer(made, webhook_url=inbox.url) as server:
-        server.serve_in_background()
-        simulator = Simulator(server.url, made.api_key, made.webhook_secret, None)
+    with at_hand(made, inbox.url) as simulator:
         simulator.control("products", name="Pro")
         inbox.wait_for("product.created")
         assert {"delivered": 0, "waiting": 1} == simulator.summary()["webhooks"]
@@ -247,7 +139,6 @@ def test_what_is_not_taken_is_sent_again(inbox: Inbox, caplog: pytest.LogCapture
         assert 2 == len(inbox.received)
         (row,) = httpx.get(f"{simulator.url}/_simulator/deliveries").json()["data"]
         assert (2, True) == (row["attempts"], row["delivered"])
-        server.stop()
     assert "the webhook was answered with 500" in caplog.text
 
 
@@ -309,7 +200,8 @@ def test_a_port_in_use_is_said() -> None:
         from click.testing import CliRunner
 
         result = CliRunner().invoke(command, ["simulator", "--port", str(port)])
-    assert (1, True) == (result.exit_code, f"port {port} cannot be used" in result.output)
+    words = f"Error: port {port} of 127.0.0.1 cannot be used: Address already in use\n"
+    assert (1, words) == (result.exit_code, result.output)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +210,8 @@ def test_a_port_in_use_is_said() -> None:
         (["--api-key", "sk_live_1"], "begins with sk_test_"),
         (["--now", "yesterday"], "must be a time"),
         (["--webhook-url", "shop.example"], "must be an http or https URL"),
+        (["--webhook-url", "http://shop.example:port/"], "must be an http or https URL"),
+        (["--webhook-url", "http://shop.example/"] * 17, "at most 16"),
     ],
 )
 def test_wrong_options_are_said(options: list[str], message: str) -> None:
@@ -332,37 +226,34 @@ def test_wrong_options_are_said(options: list[str], message: str) -> None:
 def test_a_person_in_a_browser(browser: Chrome, inbox: Inbox) -> None:
     """Checkout with a promotion code, a declined card and a challenge by the bank; then the portal, and out of it."""
     made = StripeSimulator()
-    with SimulatorServer(made, webhook_url=inbox.url) as server:
-        server.serve_in_background()
+    with at_hand(made, inbox.url) as simulator, simulator.client() as client:
         made.add_price("price_team", 4_900, "eur", product=made.add_product("Team"))
         made.add_coupon("HALF", percent_off=50, duration="once", code="SPRING")
-        with Simulator(server.url, made.api_key, made.webhook_secret, None).client() as client:
-            session = client.v1.checkout.sessions.create(
-                {
-                    "mode": "subscription",
-                    "line_items": [{"price": "price_team", "quantity": 1}],
-                    "allow_promotion_codes": True,
-                    "success_url": f"{server.url}/thank-you",
-                }
-            )
-            visitor = Visitor(browser, server.url)
-            browser.get(session.url)
-            visitor.fill("Promotion code", "SPRING")
-            visitor.press("Apply")
-            assert "€24.50" in visitor.page
-            visitor.pay("4000 0000 0000 0002")
-            assert "Your card was declined." in visitor.page
-            visitor.pay("4000 0000 0000 3220")
-            visitor.press("Complete authentication")
-            assert "/thank-you" == visitor.path
-            inbox.wait_for("checkout.session.completed")
+        session = client.v1.checkout.sessions.create(
+            {
+                "mode": "subscription",
+                "line_items": [{"price": "price_team", "quantity": 1}],
+                "allow_promotion_codes": True,
+                "success_url": f"{simulator.url}/thank-you",
+            }
+        )
+        visitor = Visitor(browser, simulator.url)
+        browser.get(session.url)
+        visitor.fill("Promotion code", "SPRING")
+        visitor.press("Apply")
+        assert "€24.50" in visitor.page
+        visitor.pay("4000 0000 0000 0002")
+        assert "Your card was declined." in visitor.page
+        visitor.pay("4000 0000 0000 3220")
+        visitor.press("Complete authentication")
+        assert "/thank-you" == visitor.path
+        inbox.wait_for("checkout.session.completed")
 
-            customer = client.v1.checkout.sessions.retrieve(session.id).customer
-            portal = client.v1.billing_portal.sessions.create({"customer": customer, "return_url": server.url})
-            browser.get(portal.url)
-            visitor.press("Cancel plan")
-            visitor.press("Cancel subscription")
-            assert "Don't cancel" in visitor.page
-            (subscription,) = client.v1.subscriptions.list({"customer": customer}).data
-            assert subscription.cancel_at_period_end
-        server.stop()
+        customer = client.v1.checkout.sessions.retrieve(session.id).customer
+        portal = client.v1.billing_portal.sessions.create({"customer": customer, "return_url": simulator.url})
+        browser.get(portal.url)
+        visitor.press("Cancel plan")
+        visitor.press("Cancel subscription")
+        assert "Don't cancel" in visitor.page
+        (subscription,) = client.v1.subscriptions.list({"customer": customer}).data
+        assert subscription.cancel_at_period_end

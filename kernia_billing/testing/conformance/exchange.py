@@ -80,7 +80,8 @@ class OutboxConformance:
         assert first == store.transaction(lambda tx: tx.intents.add(first))
         assert first == store.transaction(lambda tx: tx.intents.add(second))
         store.transaction(lambda tx: tx.intents.finish("intent", "done", "cus_1"))
-        assert evolve(first, state="done", stripe_id="cus_1") == store.read(lambda tx: tx.intents.get("intent"))
+        done = store.read(lambda tx: tx.intents.get("intent"))
+        assert evolve(first, state="done", stripe_id="cus_1", params={}) == done
         assert store.read(lambda tx: tx.intents.get("INTENT")) is None
 
     def test_intents_unfinished(self, store: DrivenStore) -> None:

@@ -89,9 +89,26 @@ class MeterEventsConformance:
         done = evolve(again, state="sent", attempts=3, next_at=0, sent_at=NOW + 62)
         assert done == store.read(lambda tx: tx.meter_events.get("use_a"))
 
+    def test_meter_event_unsent(self, store: DrivenStore) -> None:
+        """Where nothing can have reached Stripe it is as if nothing had been tried; a lost sender is another matter."""
+        store.transaction(lambda tx: tx.meter_events.add([rows.meter_event()]))
+
+        def tried(attempts: int) -> object:
+            store.transaction(lambda tx: tx.meter_events.claim(NOW + attempts, NOW + attempts, 9))
+            store.transaction(
+                lambda tx: tx.meter_events.finish(
+                    "use_a", attempts, "waiting", next_at=NOW, note="n", now=NOW, unsent=True
+                )
+            )
+            row = store.read(lambda tx: tx.meter_events.get("use_a"))
+            return row and (row.state, row.attempts, row.first_sent_at)
+
+        assert [("waiting", 1, None), ("waiting", 2, None)] == [tried(1), tried(2)]
+
     def test_meter_event_amend(self, store: DrivenStore) -> None:
-        """What was never sent can still be another number, or nothing."""
-        store.transaction(lambda tx: tx.meter_events.add([rows.meter_event("use_1"), rows.meter_event("use_2")]))
+        """What was never sent, or not counted, can still be another number, or nothing."""
+        events = [rows.meter_event("use_1"), rows.meter_event("use_2"), rows.meter_event("use_4", state="rejected")]
+        store.transaction(lambda tx: tx.meter_events.add(events))
 
         def amend(name: str, value: int) -> bool:
             return store.transaction(lambda tx: tx.meter_events.amend(name, value))
@@ -100,12 +117,16 @@ class MeterEventsConformance:
         assert amend("use_2", 0)
         assert not amend("use_2", 1)
         assert not amend("use_3", 1)
+        assert amend("use_4", 2)
+        assert evolve(events[2], value=2) == store.read(lambda tx: tx.meter_events.get("use_4"))
+        assert amend("use_4", 0)
+        assert not amend("use_4", 1)
         (claimed,) = store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, 9))
         assert ("use_1", 5) == (claimed.identifier, claimed.value)
         assert not amend("use_1", 4)
         store.transaction(lambda tx: tx.meter_events.finish("use_1", 1, "waiting", next_at=NOW, note=None, now=NOW))
         assert not amend("use_1", 4)
-        assert {"waiting": 1, "canceled": 1} == store.read(lambda tx: tx.meter_events.counts())
+        assert {"waiting": 1, "canceled": 2} == store.read(lambda tx: tx.meter_events.counts())
 
     def test_meter_event_link(self, store: DrivenStore) -> None:
         """What waited for its customer to be known to Stripe is due when it is."""
@@ -124,19 +145,54 @@ class MeterEventsConformance:
         assert linked == store.read(lambda tx: tx.meter_events.get("use_1"))
         assert events[1:] == store.read_each(["use_2", "use_3", "use_4"], lambda tx, of: tx.meter_events.get(of))
 
-    def test_meter_event_requeue(self, store: DrivenStore) -> None:
-        """What Stripe refused can be sent again, and nothing that it may have counted."""
+    def test_meter_event_reject(self, store: DrivenStore) -> None:
+        """Stripe may say later that it did not count what was sent; that ends the sending of it too."""
+        states: list[MeterEventState] = ["waiting", "sending", "sent", "rejected", "quarantined", "canceled"]
+        events = [rows.meter_event(state, state=state, attempts=1, first_sent_at=NOW - 5) for state in states]
+        store.transaction(lambda tx: tx.meter_events.add([*events, rows.meter_event("unsent")]))
+
+        known = store.each([*states, "unsent", "none"], lambda tx, name: tx.meter_events.reject(name, "no_meter"))
+        assert [True, True, True, False, False, False, False, False] == known
+        told = [evolve(row, state="rejected", note="no_meter") for row in events[:3]]
+        assert [*told, *events[3:]] == store.read_each(states, lambda tx, name: tx.meter_events.get(name))
+        assert not store.transaction(
+            lambda tx: tx.meter_events.finish("sending", 1, "sent", next_at=0, note=None, now=NOW)
+        )
+
+    def test_meter_event_retire(self, store: DrivenStore) -> None:
+        """What Stripe refused can make room for another event, and nothing that it may have counted."""
         states: list[MeterEventState] = ["rejected", "quarantined", "waiting", "sending", "sent", "canceled"]
-        events = [
-            rows.meter_event(state, state=state, attempts=3, first_sent_at=NOW - 5, next_at=NOW + 99)
-            for state in states
-        ]
+        events = [rows.meter_event(state, state=state, attempts=3, first_sent_at=NOW - 5) for state in states]
         store.transaction(lambda tx: tx.meter_events.add(events))
 
-        again = store.each(states, lambda tx, name: tx.meter_events.requeue(name, NOW))
-        assert [True, True, False, False, False, False] == again
-        waiting = [evolve(row, state="waiting", next_at=NOW) for row in events[:2]]
-        assert [*waiting, *events[2:]] == store.read_each(states, lambda tx, name: tx.meter_events.get(name))
+        retired = store.each(states, lambda tx, name: tx.meter_events.retire(name, "use_9"))
+        assert [True, True, False, False, False, False] == retired
+        gone = [evolve(row, state="canceled", note="use_9") for row in events[:2]]
+        assert [*gone, *events[2:]] == store.read_each(states, lambda tx, name: tx.meter_events.get(name))
+
+    def test_meter_event_sums(self, store: DrivenStore) -> None:
+        """What was written down for one customer, feature and meter since an instant; and since when some wait."""
+        assert store.read(lambda tx: tx.meter_events.oldest()) is None
+        like = rows.meter_event("use_0", created_at=NOW, value=1, state="sent")
+        others = [
+            evolve(like, identifier="use_1", value=10, created_at=NOW - 1),
+            evolve(like, identifier="use_2", value=100, state="canceled"),
+            evolve(like, identifier="use_3", value=1_000, event_name="other"),
+            evolve(like, identifier="use_4", value=10_000, feature="other"),
+            evolve(like, identifier="use_5", value=100_000, customer_id="cus:b"),
+            evolve(like, identifier="use_6", value=-3, state="waiting", created_at=NOW + 5),
+            evolve(like, identifier="use_7", value=5, state="sending", created_at=NOW + 4),
+            evolve(like, identifier="use_8", value=7, state="rejected"),
+        ]
+        store.transaction(lambda tx: tx.meter_events.add([like, *others]))
+
+        def reported(customer: str, since: int) -> int:
+            named = (customer, like.feature, like.event_name, since)
+            return store.read(lambda tx: tx.meter_events.reported(*named))
+
+        sums = [reported(like.customer_id, NOW), reported(like.customer_id, NOW - 1), reported("cus:c", 0)]
+        assert [10, 20, 0] == sums
+        assert NOW + 4 == store.read(lambda tx: tx.meter_events.oldest())
 
     def test_meter_event_list(self, store: DrivenStore) -> None:
         """In the order of identifiers, of all states or of one, page after page."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .async_facade import AsyncStripeSimulator
 from .errors import CardDeclined, SimulatorBug, SimulatorError
-from .facade import AsyncStripeSimulator, StripeSimulator
+from .facade import StripeSimulator
 from .faults import Fault
 from .mishaps import Mishap
 from .receiver import AsyncReceiver, Receiver

@@ -38,6 +38,8 @@ Step: TypeAlias = Callable[[], Any]
 Script: TypeAlias = Generator[Step, Any, Any]
 
 BUYER = "buyer@example.com"
+MOST_YEARS = 100
+"""Who moves a clock further at a time has slipped; and far beyond it no date can be told."""
 _SESSION_ID = re.compile(r"cs_test_\w+")
 
 
@@ -144,6 +146,8 @@ def advance(state: State, *, months: int, days: int, hours: int, reference: str 
     """
     if min(months, days, hours) < 0:
         raise SimulatorError("the clock never goes back")
+    if months // 12 + days // 366 + hours // 8_784 > MOST_YEARS:
+        raise SimulatorError(f"the clock moves {MOST_YEARS} years at a time at most")
     customer_id = None if reference is None else (yield from customer_of(state, reference))
     yield from after_action(state)  # of the library's own calls, before time passes
     with state.world.lock:
@@ -158,6 +162,8 @@ def advance(state: State, *, months: int, days: int, hours: int, reference: str 
         receiver = state.receiver
         if receiver is not None:
             yield receiver.run_jobs
+        if state.between_steps is not None:
+            yield state.between_steps
         if arrived:
             break
     yield from after_action(state)

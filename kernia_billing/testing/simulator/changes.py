@@ -26,7 +26,7 @@ from . import (
 from .errors import Json, invalid, not_modelled
 from .events import updating
 from .router import Call
-from .transitions import UPDATE_ORDER, Move
+from .transitions import UPDATE_ORDER, WAIT_ORDER, Move
 
 if TYPE_CHECKING:
     from .world import World
@@ -281,7 +281,7 @@ def _wait(world: World, subscription: Json, move: Move, planned: pending_updates
         shown["trial_end"] = move.trial_end
     if planned.fields["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]:
         shown["billing_cycle_anchor"] = planned.fields["billing_cycle_anchor"]
-    with world.events.in_order(UPDATE_ORDER), updating(world, subscription, "customer.subscription.updated"):
+    with world.events.in_order(WAIT_ORDER), updating(world, subscription, "customer.subscription.updated"):
         pending_updates.discard(world, subscription)
         invoice = pending_updates.wait(world, subscription, planned, shown)
         collection.collect(world, invoice)

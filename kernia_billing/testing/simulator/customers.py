@@ -117,13 +117,21 @@ def _create(world: World, call: Call) -> Json:
     world.table("customer").add(customer)
     if call.params.get("balance"):
         balance.enter(world, customer, call.params["balance"], "initial", account.CURRENCY)
+    if payment_method is not None:
+        _attach(world, customer, payment_method)
     emit(world, "customer.created", customer)
     for row in given:
         tax_ids.give(world, customer, row["type"], row["value"])
-    if payment_method is not None:
-        payment_methods.attach(world, payment_method, customer)
     remember(world, customer)
     return customer
+
+
+def _attach(world: World, customer: Json, payment_method: str) -> None:
+    """Attach a new customer's method, which real logs tell before the customer, and make it the default if asked."""
+    method = payment_methods.attach(world, payment_method, customer)
+    settings: Json = customer["invoice_settings"]
+    if settings["default_payment_method"] == payment_method:
+        settings["default_payment_method"] = method["id"]
 
 
 def _update(world: World, call: Call) -> Json:
@@ -151,7 +159,8 @@ def _read(world: World, customer: Json | None, params: Json) -> Json:
     current = customer or {"metadata": {}, "invoice_settings": {}}
     changes["metadata"] = fields.merge_metadata(current["metadata"], params.get("metadata"))
     if "invoice_settings" in changes:
-        changes["invoice_settings"] = _invoice_settings(world, customer, changes["invoice_settings"])
+        given: Json = changes["invoice_settings"]
+        changes["invoice_settings"] = _invoice_settings(world, customer, given, params.get("payment_method"))
     return changes
 
 
@@ -160,10 +169,11 @@ def _full_address(given: Json) -> Json:
     return {name: given.get(name) or None for name in names}
 
 
-def _invoice_settings(world: World, customer: Json | None, given: Json) -> Json:
+def _invoice_settings(world: World, customer: Json | None, given: Json, attaching: str | None) -> Json:
+    """The settings with what is given; the default must be attached, or be the one that comes with a new customer."""
     settings = {**(customer or _blank(world))["invoice_settings"], **{k: v or None for k, v in given.items()}}
     method = settings["default_payment_method"]
-    if method is not None:
+    if method is not None and method != attaching:
         param = "invoice_settings[default_payment_method]"
         payment_methods.of_customer(world, method, customer["id"] if customer else None, param)
     return settings

@@ -76,8 +76,9 @@ class Outbox:
         self.world.events.audience = self
 
     def seed(self, seed: int) -> None:
-        """Begin the shuffling anew, so that a test can be repeated."""
+        """Begin the shuffling anew, of deliveries and of purchases, so that a test can be repeated."""
         self._random = random.Random(seed)  # noqa: S311 - shuffles, hides nothing
+        self.world.events.shuffler.seed(seed)
 
     def roll_secret(self, target: str = ATTACHED, *, hours: int = 24) -> str:
         """Give an endpoint, or else the library, a new secret, and answer it; both sign for so many hours."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -51,6 +52,8 @@ class EventLog:
     audience: Audience | None = field(default=None, init=False, repr=False)
     older: dict[tuple[str, str], Json] = field(factory=dict[tuple[str, str], Json], init=False, repr=False)
     """Events in older versions, by id and version: how they looked when they were emitted."""
+    shuffler: random.Random = field(factory=lambda: random.Random(0), init=False, repr=False)  # noqa: S311 - hides nothing
+    """Decides how what is emitted together is shuffled."""
     _by_id: dict[str, Json] = field(factory=dict[str, Json], init=False, repr=False)
     _batch: list[Json] | None = field(default=None, init=False)
 
@@ -65,9 +68,17 @@ class EventLog:
         """The event of that id."""
         return self._by_id.get(id)
 
-    @contextmanager
-    def in_order(self, order: Sequence[str]) -> Generator[None]:
+    def in_order(self, order: Sequence[str]) -> AbstractContextManager[None]:
         """Collect what is emitted inside, then write it in the order of the types in `order`; others come last."""
+        rank = {type: index for index, type in enumerate(order)}
+        return self._arranged(lambda batch: batch.sort(key=lambda event: rank.get(event["type"], len(rank))))
+
+    def shuffled(self) -> AbstractContextManager[None]:
+        """Collect what is emitted inside, then write it in any order, which `shuffler` decides."""
+        return self._arranged(self.shuffler.shuffle)
+
+    @contextmanager
+    def _arranged(self, arrange: Callable[[list[Json]], None]) -> Generator[None]:
         if self._batch is not None:
             yield
             return
@@ -77,8 +88,8 @@ class EventLog:
             yield
         finally:
             self._batch = None
-        rank = {type: index for index, type in enumerate(order)}
-        for event in sorted(batch, key=lambda event: rank.get(event["type"], len(rank))):
+        arrange(batch)
+        for event in batch:
             self._publish(event)
 
     def _publish(self, event: Json) -> None:

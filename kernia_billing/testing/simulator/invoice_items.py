@@ -89,8 +89,23 @@ def keep(world: World, item: Json) -> Json:
 
 def keep_line(world: World, subscription: Json, line: Json) -> Json:
     """Let a line of a subscription's usage wait for the next invoice."""
+    return keep(world, _of_line(world, subscription, line))
+
+
+def keep_sold(world: World, subscription: Json, invoice: Json) -> None:
+    """Keep what a subscription's first invoice bills once, as the invoice items that its lines name."""
+    kept = world.table("invoiceitem").rows
+    for line in invoice["lines"]["data"]:
+        named: Json | None = line["parent"]["invoice_item_details"]
+        if named is not None and named["invoice_item"] not in kept:
+            mine = {"id": named["invoice_item"], "invoice": invoice["id"], "metadata": dict(line["metadata"])}
+            rates = {"tax_rates": list(line["_tax_rates"] or ())}
+            keep(world, _of_line(world, subscription, line) | mine | rates)
+
+
+def _of_line(world: World, subscription: Json, line: Json) -> Json:
     price = world.table("price").get(line["pricing"]["price_details"]["price"])
-    item = new(
+    return new(
         world,
         subscription["customer"],
         subscription["currency"],
@@ -102,7 +117,6 @@ def keep_line(world: World, subscription: Json, line: Json) -> Json:
         subscription=subscription["id"],
         subscription_item=invoice_lines.item_of(line),
     )
-    return keep(world, item)
 
 
 def pending(world: World, subscription: Json) -> list[Json]:

@@ -69,7 +69,8 @@ def pause(world: World, subscription: Json, params: Json) -> None:
         with updating(world, subscription, "customer.subscription.updated"):
             for item in subscriptions.items_of(world, subscription):
                 item["current_period_end"] = world.clock.seconds()
-            subscriptions.pause(world, subscription, "pause_requested")
+            subscriptions.mark_paused(world, subscription, "pause_requested")
+        emit(world, "customer.subscription.paused", subscription)
         if invoice is not None:
             collection.open_up(world, invoice)
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 EXPIRES_SECONDS = 23 * 3_600
 _FIELDS = ("_items", "billing_cycle_anchor", "status", "status_details", "trial_end", "trial_start")
+_APPLIED_ORDER = (
+    "customer.subscription.pending_update_applied",
+    "customer.subscription.resumed",
+    "customer.subscription.updated",
+)
 
 
 @frozen
@@ -108,14 +113,14 @@ def apply(world: World, subscription: Json, invoice: Json) -> None:
     pending: Json | None = subscription["_pending"]
     if pending is None or pending["invoice"] != invoice["id"]:
         return
-    resumed = pending["kind"] == "resume"
-    with updating(world, subscription, "customer.subscription.updated"):
+    event = "resumed" if pending["kind"] == "resume" else "pending_update_applied"
+    with (
+        world.events.in_order(_APPLIED_ORDER),
+        updating(world, subscription, "customer.subscription.updated"),
+    ):
         subscription |= {"pending_update": None, "_pending": None}
         write(world, subscription, pending)
-        if not resumed:
-            emit(world, "customer.subscription.pending_update_applied", subscription)
-    if resumed:
-        emit(world, "customer.subscription.resumed", subscription)
+        emit(world, f"customer.subscription.{event}", subscription)
     cycle.plan(world, subscription)
 
 
@@ -154,11 +159,14 @@ def _fail(world: World, subscription: Json, invoice: Json) -> None:
     pending: Json | None = subscription["_pending"]
     if pending is None or pending["invoice"] != invoice["id"] or not pending["fails"]:
         return
-    with updating(world, subscription, "customer.subscription.updated"):
+    with (
+        world.events.in_order(_APPLIED_ORDER),
+        updating(world, subscription, "customer.subscription.updated"),
+    ):
         subscription |= {"pending_update": None, "_pending": None}
         write(world, subscription, pending)
         subscription["status"] = "past_due"
-    emit(world, "customer.subscription.resumed", subscription)
+        emit(world, "customer.subscription.resumed", subscription)
     cycle.plan(world, subscription)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
@@ -22,28 +23,10 @@ from . import (
 from .cards import Card
 from .errors import ApiError, CardDeclined, Decline, Json, SimulatorError
 from .events import emit, updating
+from .purchase_orders import BY_CHECKOUT
 
 if TYPE_CHECKING:
     from .world import World
-
-COMPLETION_ORDER = (
-    "payment_method.attached",
-    "customer.created",
-    "charge.succeeded",
-    "setup_intent.succeeded",
-    "customer.updated",
-    "customer.subscription.created",
-    "payment_intent.succeeded",
-    "payment_intent.created",
-    "checkout.session.completed",
-    "invoice.created",
-    "invoice.finalized",
-    "invoice.paid",
-    "invoice.payment_succeeded",
-    "invoice_payment.paid",
-)
-"""The order seen in real logs of 2025 and 2026: the payment succeeds before it is created, the session completes
-before the invoice is created, and the subscription is there, active, before both."""
 
 
 @frozen
@@ -76,7 +59,7 @@ def pay(world: World, session: Json, card: Card, form: Form) -> None:
     if saves and card.kind not in session["payment_method_types"]:
         raise SimulatorError(f"checkout session {session['id']} does not take a {card.kind}")
     form = evolve(form, email=(customer or {}).get("email") or session["customer_email"] or form.email)
-    with world.events.in_order(COMPLETION_ORDER):
+    with _told(world):
         method = payment_methods.new(world, card, email=form.email, set_up=True) if saves else None
         passes = world.settings.authenticate if form.passes is None else form.passes
         refusal = card.refusal(charging=due > 0, present=True, passes=passes) if saves else None
@@ -87,6 +70,11 @@ def pay(world: World, session: Json, card: Card, form: Form) -> None:
             _complete(world, session, customer, method, form)
     if refusal is not None:
         raise CardDeclined(refusal)
+
+
+def _told(world: World) -> AbstractContextManager[None]:
+    order = world.settings.purchase_order
+    return world.events.shuffled() if order == "shuffled" else world.events.in_order(BY_CHECKOUT[order])
 
 
 def _customer(world: World, session: Json) -> Json | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from . import customers, cycle, invoices, session_totals, subscriptions
+from . import customers, cycle, invoice_items, invoices, session_totals, subscriptions
 from .errors import Json
 from .rehearsal import rehearsal
 
@@ -41,7 +41,9 @@ def begin(world: World, session: Json, customer: Json, method: Json | None) -> t
     subscription["payment_settings"]["save_default_payment_method"] = "off"
     subscription["_first_period_free"] = data.get("proration_behavior") == "none"
     lines = cycle.first_lines(world, subscription, sales)
-    return subscription, invoices.draft(world, subscription, "subscription_create", lines)
+    invoice = invoices.draft(world, subscription, "subscription_create", lines)
+    invoice_items.keep_sold(world, subscription, invoice)
+    return subscription, invoice
 
 
 def _terms(world: World, session: Json, method: Json | None) -> subscriptions.Terms:

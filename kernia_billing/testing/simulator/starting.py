@@ -28,7 +28,7 @@ from . import (
 )
 from .errors import Decline, Json, invalid
 from .events import emit, updating
-from .purchases import COMPLETION_ORDER
+from .purchase_orders import BY_API
 from .rehearsal import rehearsal
 from .router import Call
 from .subscriptions import Sale, Terms
@@ -91,7 +91,7 @@ def create(world: World, call: Call) -> Json:
         )
     if refusal is not None and behavior == "error_if_incomplete":
         raise collection.card_error(refusal)
-    with world.events.in_order(COMPLETION_ORDER):
+    with world.events.in_order(BY_API):
         subscription = _built(world, customer, sales, terms, params)
         invoice = _first_invoice(world, subscription, [*sales, *extras])
         invoices.finalize(world, invoice)
@@ -163,7 +163,9 @@ def _built(world: World, customer: Json, sales: list[Sale], terms: Terms, params
 def _first_invoice(world: World, subscription: Json, sales: list[Sale]) -> Json:
     lines = cycle.first_lines(world, subscription, sales)
     waiting = invoice_items.pending(world, subscription)
-    return invoices.draft(world, subscription, "subscription_create", lines, pending=waiting)
+    invoice = invoices.draft(world, subscription, "subscription_create", lines, pending=waiting)
+    invoice_items.keep_sold(world, subscription, invoice)
+    return invoice
 
 
 def _check_end(world: World, params: Json) -> None:

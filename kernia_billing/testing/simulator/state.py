@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ class State:
     outbox: Outbox
     delivers: bool = True
     """Whether events are delivered at the end of each action."""
+    between_steps: Callable[[], object] | None = None
+    """Called while time passes, whenever what fell due was done: a server delivers here."""
 
     @property
     def receiver(self) -> Any:

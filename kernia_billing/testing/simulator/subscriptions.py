@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ENDED = ("canceled", "incomplete_expired")
 """States that a subscription never leaves."""
+_PAUSED = ("customer.subscription.updated", "customer.subscription.paused")
 
 _NO_DETAILS: Json = {"comment": None, "feedback": None, "feedback_option": None, "reason": None}
 
@@ -243,14 +244,16 @@ def can_pause(subscription: Json) -> bool:
 
 def pause(world: World, subscription: Json, why: str) -> None:
     """Stop service and billing; emits `customer.subscription.updated` and `customer.subscription.paused`."""
-    with updating(world, subscription, "customer.subscription.updated"):
-        paused = {
-            "subscription": {"type": why},
-            "transitioned_at": world.clock.seconds(),
-            "type": "subscription",
-        }
-        subscription |= {"status": "paused", "status_details": {"paused": paused}, "pending_update": None}
-    emit(world, "customer.subscription.paused", subscription)
+    with world.events.in_order(_PAUSED):
+        with updating(world, subscription, "customer.subscription.updated"):
+            mark_paused(world, subscription, why)
+        emit(world, "customer.subscription.paused", subscription)
+
+
+def mark_paused(world: World, subscription: Json, why: str) -> None:
+    """Write down that a subscription is paused, and why; to be told by the caller."""
+    paused = {"subscription": {"type": why}, "transitioned_at": world.clock.seconds(), "type": "subscription"}
+    subscription |= {"status": "paused", "status_details": {"paused": paused}, "pending_update": None}
 
 
 def cancel(

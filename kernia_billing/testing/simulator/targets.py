@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from .errors import Json
+from .errors import Json, SimulatorError
 
 if TYPE_CHECKING:
     from .world import World
@@ -65,6 +65,8 @@ class Targets:
     """Receivers in Python, by the id of the endpoint that they serve."""
     post: Callable[[str], Any] | None = None
     """Makes the receiver of an endpoint from its URL, where no receiver in Python serves it."""
+    _posting: dict[str, Any] = field(factory=dict[str, Any], init=False, repr=False)
+    """What `post` made, by URL."""
     _secrets: dict[str, Secrets] = field(factory=dict[str, Secrets], init=False, repr=False)
 
     def all(self) -> list[Target]:
@@ -75,8 +77,17 @@ class Targets:
         return found
 
     def secrets_of(self, name: str) -> Secrets:
-        """The secrets of a target."""
-        return self.attached if name == ATTACHED else self._secrets[name]
+        """The secrets of a target.
+
+        Raises:
+            SimulatorError: the account has no such endpoint, or nobody serves it.
+        """
+        if name == ATTACHED:
+            return self.attached
+        found = next((target.secrets for target in self.all() if target.name == name), None)
+        if found is None:
+            raise SimulatorError(f"nobody serves {name}")
+        return found
 
     def keep_secret(self, name: str, secret: str) -> Secrets:
         """The secrets of an endpoint, which begin with the one that it was made with."""
@@ -100,7 +111,9 @@ class Targets:
     def _receiver(self, name: str, url: str) -> Any:
         if name in self.served or self.post is None:
             return self.served.get(name)
-        return self.served.setdefault(name, self.post(url))
+        if url not in self._posting:
+            self._posting[url] = self.post(url)
+        return self._posting[url]
 
 
 def _matches(type: str, wanted: str) -> bool:

@@ -32,10 +32,8 @@ from .subscriptions import Sale
 if TYPE_CHECKING:
     from .world import World
 
-UPDATE_ORDER = (
-    "customer.subscription.pending_update_expired",
-    "payment_intent.canceled",
-    "invoice.voided",
+_DISCARDED = ("customer.subscription.pending_update_expired", "payment_intent.canceled", "invoice.voided")
+_BILLED = (
     "customer.updated",
     "invoice.created",
     "invoice.finalized",
@@ -51,12 +49,16 @@ UPDATE_ORDER = (
     "invoice.payment_action_required",
     "invoice.sent",
     "invoice_payment.paid",
+)
+_CHANGED = (
     "customer.subscription.pending_update_applied",
     "customer.subscription.trial_will_end",
     "customer.subscription.updated",
-    "invoiceitem.created",
 )
+UPDATE_ORDER = (*_DISCARDED, *_BILLED, *_CHANGED, "invoiceitem.created")
 """The order in which a change is told: the subscription after its invoice, the invoice items last."""
+WAIT_ORDER = (*_DISCARDED, *_CHANGED, *_BILLED, "invoiceitem.created")
+"""The order in which a change is told that waits to be paid: first the subscription says so."""
 
 
 @frozen

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 MOST = 16
 
 
-def _create(world: World, call: Call) -> Json:
-    params = call.params
+def new(world: World, params: Json, *, secret: str | None = None) -> Json:
+    """Add an endpoint; without a `secret` it gets one of its own.
+
+    Raises:
+        ApiError: there are too many, or the API version is unknown.
+    """
     version = params.get("api_version")
     if version is not None and version not in VERSIONS:
         raise invalid(f"Invalid API version: {version}", "api_version")
@@ -34,9 +38,14 @@ def _create(world: World, call: Call) -> Json:
         "metadata": fields.merge_metadata({}, params.get("metadata")),
         "status": "enabled",
         "url": params["url"],
-        "_secret": f"whsec_{world.ids.letters(32)}",
+        "_secret": secret or f"whsec_{world.ids.letters(32)}",
     }
     world.table("webhook_endpoint").add(stored)
+    return stored
+
+
+def _create(world: World, call: Call) -> Json:
+    stored = new(world, call.params)
     return {**stored, "secret": stored["_secret"]}  # shown this once only
 
 

@@ -16,6 +16,7 @@ from .clock import SimulatedClock
 from .errors import Json, SimulatorBug
 from .events import EventLog
 from .ownership import ACCOUNT
+from .purchase_orders import PurchaseOrder
 from .rendering import render
 from .tables import Ids, Table
 from .usage_book import MeterErrors, UsageBook
@@ -78,6 +79,8 @@ class Settings:
     """What becomes of a subscription whose payment is disputed."""
     retry_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
     """Days after the first failure on which collection is tried again: eight tries in two weeks."""
+    purchase_order: PurchaseOrder = "2026-04"
+    """In which recorded order a paid checkout session is told of, or `shuffled`."""
     checkout_base: str = "https://checkout.stripe.com"
     portal_base: str = "https://billing.stripe.com"
     invoice_base: str = "https://invoice.stripe.com"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
@@ -15,6 +17,8 @@ from ..wire import Reply, Request
 MAX_BODY_BYTES = 1024 * 1024
 PATIENCE_SECONDS = 30
 """So long a client may take for its next bytes."""
+DRIPS = 1_800
+"""Of a body that drips, so many bytes are yet to come, one a second."""
 
 _log = logging.getLogger("kernia_billing.simulator")
 
@@ -108,9 +112,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(reply.body)))
+        self.send_header("content-length", str(len(reply.body) + (DRIPS if reply.drips else 0)))
         if self.close_connection:
             self.send_header("connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body)
+            if reply.drips:
+                self._drip()
+
+    def _drip(self) -> None:
+        """Go on byte by byte until the client gives up; in the end the rest never comes."""
+        self.close_connection = True
+        with suppress(OSError):
+            for _ in range(DRIPS - 1):
+                time.sleep(1)
+                self.wfile.write(b" ")

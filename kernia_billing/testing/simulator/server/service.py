@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl
 
+from .. import webhook_endpoints
 from ..errors import SimulatorError
 from ..facade import StripeSimulator
 from ..wire import Reply, Request
@@ -20,32 +22,37 @@ from .pump import Pump
 class SimulatorServer:
     """Serves a simulator over HTTP until it is closed.
 
-        with SimulatorServer(StripeSimulator(), port=0, webhook_url="http://127.0.0.1:8000/webhook") as server:
+        with SimulatorServer(StripeSimulator(), webhook_urls=["http://127.0.0.1:8000/webhook"]) as server:
             server.serve()
 
-    `port=0` takes a free one; `url` tells which. Webhooks are posted to `webhook_url`, and to the endpoints that an
-    application makes through the API.
+    `port=0` takes a free one; `url` tells which. Each of `webhook_urls` becomes a webhook endpoint for all events,
+    signed with the simulator's `webhook_secret`. Those that an application makes through the API are served too.
 
     Raises:
         OSError: the port cannot be used.
+        ApiError: there are more than 16 endpoints.
     """
 
     def __init__(
-        self, simulator: StripeSimulator, *, host: str = "127.0.0.1", port: int = 0, webhook_url: str | None = None
+        self, simulator: StripeSimulator, *, host: str = "127.0.0.1", port: int = 0, webhook_urls: Iterable[str] = ()
     ) -> None:
         self.simulator = simulator
         self._http: HttpServer = listen(host, port, self.answer)
+        try:
+            _add_endpoints(simulator, webhook_urls)
+        except BaseException:
+            self._http.server_close()
+            raise
         self.url = f"http://{_reachable(host)}:{self._http.server_address[1]}"
         simulator.hosted_base = self.url
-        simulator.state.delivers = False  # the pump does it, so that no request waits for a receiver
         self._pump = Pump(simulator)
+        simulator.state.delivers = False  # the pump does it, so that no request waits for a receiver
+        simulator.state.between_steps = self._pump.settle
         self._receivers: list[PostingReceiver] = []
         outbox = simulator.state.outbox
         # A receiver refuses what was not signed in its own present, from which the simulator's clock may be far away.
         outbox.signing_clock = lambda: int(time.time())
         outbox.targets.post = self._receiver_at
-        if webhook_url is not None:
-            simulator.attach(self._receiver_at(webhook_url))
         self._pump.start()
 
     def __enter__(self) -> Self:
@@ -87,15 +94,14 @@ class SimulatorServer:
             finally:
                 self._pump.wake()
         if request.path.startswith(PREFIX) or request.path == PREFIX.rstrip("/"):
-            reply = control(self.simulator, request)
-        else:
-            reply = self._page(request)
+            return control(self.simulator, request, self._pump.settle)
+        reply = self._page(request)
         if request.method == "POST":
             self._pump.settle()  # Stripe, too, lets a receiver hear of a payment before it sends the buyer back
         return reply
 
     def _receiver_at(self, url: str) -> PostingReceiver:
-        made = PostingReceiver(url, self._pump.settle)
+        made = PostingReceiver(url)
         self._receivers.append(made)
         return made
 
@@ -106,6 +112,13 @@ class SimulatorServer:
         except SimulatorError as refusal:
             return Reply(400, {"content-type": "text/plain; charset=utf-8"}, str(refusal).encode())
         return Reply(status, headers, body)
+
+
+def _add_endpoints(simulator: StripeSimulator, urls: Iterable[str]) -> None:
+    world = simulator.state.world
+    with world.lock:
+        for url in urls:
+            webhook_endpoints.new(world, {"url": url, "enabled_events": ["*"]}, secret=simulator.webhook_secret)
 
 
 def _reachable(host: str) -> str:
