@@ -66,7 +66,7 @@ def _server(
 ) -> SimulatorServer:
     from ..testing.simulator import StripeSimulator
     from ..testing.simulator.server import SimulatorServer
-    from ..testing.simulator.webhook_endpoints import MOST
+    from ..testing.simulator.webhooks.webhook_endpoints import MOST
 
     if not all(map(_is_url, webhook_urls)):
         raise click.BadParameter("must be an http or https URL", param_hint="--webhook-url")

@@ -11,8 +11,8 @@ import pytest
 from attrs import asdict
 
 from kernia_billing.testing import StripeSimulator
-from kernia_billing.testing.simulator.errors import ApiError
 from kernia_billing.testing.simulator.server import SimulatorServer
+from kernia_billing.testing.simulator.world.errors import ApiError
 from tests.acceptance.simulators import Simulator, at_hand, running
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from kernia_billing.domain.answers import Usage
 from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.testing import StripeSimulator
 
-from .kill import Boundaries
+from .kill import Boundaries, die
 from .processes import RemoteStripe
 
 FREE, PRO = 10, 100
@@ -26,29 +26,32 @@ PLANS = (
 )
 
 
-def options(database: Any, stripe: Any) -> dict[str, Any]:
-    """The configuration: everybody has the plan "free" who did not buy "pro"."""
+def options(database: Any, stripe: Any, **more: Any) -> dict[str, Any]:
+    """The configuration: everybody has the plan "free" who did not buy "pro"; `more` options, or other ones."""
     return {
         "database": database,
         "stripe_client": stripe,
         "plans": PLANS,
         "default_plan": "free",
         "base_url": "https://app.example",
+        **more,
     }
 
 
 @contextmanager
-def open_billing(database: Any, stripe: Any) -> Generator[Billing]:
+def open_billing(database: Any, stripe: Any, **more: Any) -> Generator[Billing]:
     """A `Billing` for the time of the block. `stripe` is the simulator, or a process's view of it."""
-    with Billing(**options(database, stripe)) as billing:
+    with Billing(**options(database, stripe, **more)) as billing:
         yield billing
 
 
 @contextmanager
-def watched_billing(url: str, stripe: RemoteStripe, deadly: int | None = None) -> Generator[tuple[Billing, list[str]]]:
+def watched_billing(
+    url: str, stripe: RemoteStripe, deadly: int | None = None, strike: Callable[[], None] = die, **more: Any
+) -> Generator[tuple[Billing, list[str]]]:
     """A `Billing` with its connections open, and the boundaries that it passes from then on; it dies at `deadly`."""
-    boundaries = Boundaries(deadly)
-    with open_billing(url, stripe) as billing:
+    boundaries = Boundaries(deadly, strike)
+    with open_billing(url, stripe, **more) as billing:
         run_blocking(billing._wiring.core.store.read(lambda _: None))
         run_blocking(billing._wiring.core.store.transaction(lambda _: None))
         boundaries.start(stripe)

@@ -19,15 +19,22 @@ import pymysql.cursors
 from .processes import RemoteStripe
 
 
+def die() -> None:
+    """End this process at once: nothing of it is heard any more."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Boundaries:
     """Counts boundaries, and kills the process at the one called `deadly` (1 is the first; None kills never).
 
-    Make it before the first connection; it counts from `start` on. It cannot be undone: for processes that end soon.
+    Something else than death may strike there. Make it before the first connection; it counts from `start` on. It
+    cannot be undone: for processes that end soon.
     """
 
-    def __init__(self, deadly: int | None = None) -> None:
+    def __init__(self, deadly: int | None = None, strike: Callable[[], None] = die) -> None:
         self.passed: list[str] = []
         self._deadly = deadly
+        self._strike = strike
         self._started = False
         self._wrap(pymysql.cursors.Cursor, "execute")
         self._wrap(psycopg.Cursor, "execute")
@@ -49,7 +56,7 @@ class Boundaries:
             return
         self.passed.append(name)
         if len(self.passed) == self._deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._strike()
 
     def _wrap(self, kind: type, method: str, name: str | None = None) -> None:
         setattr(kind, method, self._around(getattr(kind, method), name))

@@ -77,6 +77,9 @@ class RemoteStripe:
     def ensure_price(self, id: str, *, interval: Literal["month", "year"] | None, metered: bool) -> None:
         """The test has made the prices."""
 
+    def ensure_meter(self, event_name: str) -> None:
+        """The test has made the meters."""
+
     def answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
         """One request, there and back."""
         name = f"{request.method} {request.url.path}"
@@ -93,6 +96,13 @@ class RemoteStripe:
         """Wait until every process of the group is ready."""
         _send(self._line, ("ready",))
         _receive(self._line)
+
+    def stall(self) -> None:
+        """Stop until somebody lets the process go on, see `stalled`; it is later then."""
+        _send(self._line, ("stalls",))
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _send(self._line, ("what time is it",))
+        self.clock.micros = _receive(self._line)
 
 
 class _Transport(httpx.BaseTransport):
@@ -126,6 +136,7 @@ class _Child:
     value: Any = None
     failure: str | None = None
     is_ready: bool = False
+    meanwhile: Callable[[], None] | None = None
 
 
 Work = Callable[[RemoteStripe], T]
@@ -144,6 +155,13 @@ def result_of(simulator: StripeSimulator, work: Work[T]) -> T:
     return ended.value  # type: ignore[return-value]
 
 
+def stalled(simulator: StripeSimulator, work: Work[T], meanwhile: Callable[[], None]) -> T:
+    """Run `work` in a process of its own that calls `stall()` once; `meanwhile` happens before it goes on."""
+    (ended,) = _run(simulator, [work], meanwhile)
+    assert not ended.killed
+    return ended.value  # type: ignore[return-value]
+
+
 def together(simulator: StripeSimulator, works: Sequence[Work[T]]) -> list[T]:
     """Run every work in a process of its own, all at once; each must call `ready()`, which starts all of them."""
     endings = _run(simulator, works)
@@ -151,9 +169,13 @@ def together(simulator: StripeSimulator, works: Sequence[Work[T]]) -> list[T]:
     return [each.value for each in endings]  # type: ignore[misc]
 
 
-def _run(simulator: StripeSimulator, works: Sequence[Work[T]]) -> list[Ended[T]]:
+def _run(
+    simulator: StripeSimulator, works: Sequence[Work[T]], meanwhile: Callable[[], None] | None = None
+) -> list[Ended[T]]:
     children = [_fork(simulator, work) for work in works]
     try:
+        for child in children:
+            child.meanwhile = meanwhile
         _serve(simulator, children)
     except BaseException:
         for child in children:
@@ -230,6 +252,10 @@ def _hear(simulator: StripeSimulator, child: _Child) -> bool:
     match told:
         case ("ready",):
             child.is_ready = True
+        case ("stalls",):
+            _let_it_wait(child)
+        case ("what time is it",):
+            _send(child.line, simulator.clock.now())
         case ("value", value):
             child.value = value
         case ("failure", text):
@@ -243,6 +269,15 @@ def _hear(simulator: StripeSimulator, child: _Child) -> bool:
         case _:
             raise AssertionError(told)
     return True
+
+
+def _let_it_wait(child: _Child) -> None:
+    """Wait until a process stands still, do what is to be done meanwhile, and wake it."""
+    _, status = os.waitpid(child.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), status
+    assert child.meanwhile is not None, "nobody expected it to stall"
+    child.meanwhile()
+    os.kill(child.pid, signal.SIGCONT)
 
 
 def _ask(simulator: StripeSimulator, request: httpx.Request) -> tuple[int, Any, Any]:

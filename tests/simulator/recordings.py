@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from kernia_billing.testing.simulator.purchase_orders import PurchaseOrder
+from kernia_billing.testing.simulator.world.purchase_orders import PurchaseOrder
 from tests.simulator.shop import DAY, Shop
 
 CLOCKS = "/v1/test_helpers/test_clocks"

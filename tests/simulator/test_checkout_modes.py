@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kernia_billing.testing import SimulatorError
-from kernia_billing.testing.simulator.purchases import Form
+from kernia_billing.testing.simulator.checkout.purchases import Form
 from tests.simulator.shop import DAY, Shop, at
 
 SESSIONS = "/v1/checkout/sessions"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernia_billing.testing import SimulatorError
-from kernia_billing.testing.simulator.reductions import off, spread
+from kernia_billing.testing.simulator.invoices.reductions import off, spread
 from tests.simulator.shop import DAY, Shop
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from kernia_billing.testing import Fault
-from kernia_billing.testing.simulator.faults import Kind
+from kernia_billing.testing.simulator.api.faults import Kind
 from tests.simulator.shop import Shop
 
 PATH = "/v1/customers"

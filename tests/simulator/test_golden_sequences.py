@@ -11,9 +11,9 @@ import pytest
 from kernia_billing import Billing, Plan
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.testing.oracle import object_oracle
-from kernia_billing.testing.simulator.events import shown
-from kernia_billing.testing.simulator.purchase_orders import PurchaseOrder
 from kernia_billing.testing.simulator.versions import VERSIONS
+from kernia_billing.testing.simulator.world.events import shown
+from kernia_billing.testing.simulator.world.purchase_orders import PurchaseOrder
 from tests.simulator.recordings import RECORDINGS, Recording, advance, check_out, subscribe, unpaid_renewal
 from tests.simulator.shop import Shop
 from tests.simulator.test_versions import MOVED, OLDEST

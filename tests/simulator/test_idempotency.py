@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from kernia_billing.testing import Fault
-from kernia_billing.testing.simulator import customers, search
-from kernia_billing.testing.simulator.world import World
+from kernia_billing.testing.simulator.api import search
+from kernia_billing.testing.simulator.customers import customers
+from kernia_billing.testing.simulator.world.world import World
 from tests.simulator.shop import Shop
 from tests.simulator.story import DESTINATION
 

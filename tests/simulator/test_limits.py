@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from kernia_billing.testing.simulator import customers, search
-from kernia_billing.testing.simulator.world import World
+from kernia_billing.testing.simulator.api import search
+from kernia_billing.testing.simulator.customers import customers
+from kernia_billing.testing.simulator.world.world import World
 from tests.simulator.metering import meter, usage
 from tests.simulator.shop import DAY, Shop
 

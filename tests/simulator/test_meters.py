@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernia_billing.testing import AsyncStripeSimulator
-from kernia_billing.testing.simulator import customers
+from kernia_billing.testing.simulator.customers import customers
 from tests.simulator.metering import DAY, HOUR, MINUTE, counted, meter, summaries, usage, use
 from tests.simulator.shop import Shop
 

@@ -12,8 +12,8 @@ import stripe
 from attrs import define, field
 
 from kernia_billing.testing import Mishap, SimulatorError, StripeSimulator
-from kernia_billing.testing.simulator.delivery import PLANS, Order
 from kernia_billing.testing.simulator.versions import CURRENT_VERSION
+from kernia_billing.testing.simulator.webhooks.delivery import PLANS, Order
 from tests.simulator.library import Library
 from tests.simulator.shop import DAY, Shop
 from tests.simulator.story import DESTINATION

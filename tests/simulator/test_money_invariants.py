@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kernia_billing.testing import SimulatorError
-from kernia_billing.testing.simulator.world import World
+from kernia_billing.testing.simulator.world.world import World
 from tests.simulator.shop import Shop
 
 COUPONS: list[dict[str, str]] = [

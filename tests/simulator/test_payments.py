@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kernia_billing.testing import CardDeclined, SimulatorError
-from kernia_billing.testing.simulator.cards import CARDS, TEST_PAYMENT_METHODS
+from kernia_billing.testing.simulator.payments.cards import CARDS, TEST_PAYMENT_METHODS
 from tests.simulator.shop import Refusal, Shop
 
 INTENTS, SETUPS, METHODS = "/v1/payment_intents", "/v1/setup_intents", "/v1/payment_methods"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kernia_billing.testing.simulator import checkout
-from kernia_billing.testing.simulator.errors import ApiError
+from kernia_billing.testing.simulator.checkout import checkout
+from kernia_billing.testing.simulator.world.errors import ApiError
 from tests.simulator.shop import Shop
 
 

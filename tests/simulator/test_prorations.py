@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernia_billing.testing import StripeSimulator
-from kernia_billing.testing.simulator.proration import share
+from kernia_billing.testing.simulator.invoices.proration import share
 from tests.simulator.shop import DAY, Shop, at
 
 GOOD, DECLINES, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernia_billing.testing.simulator import tiers
+from kernia_billing.testing.simulator.catalog import tiers
 from tests.simulator.metering import meter
 from tests.simulator.shop import Shop
 

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernia_billing.testing.simulator import totals
-from kernia_billing.testing.simulator.clock import DEFAULT_START
-from kernia_billing.testing.simulator.world import World
+from kernia_billing.testing.simulator.invoices import totals
+from kernia_billing.testing.simulator.world.clock import DEFAULT_START
+from kernia_billing.testing.simulator.world.world import World
 
 WORLD = World.at(DEFAULT_START)
 PRICES = [{"id": f"price_{product}", "product": product} for product in ("prod_a", "prod_b")]

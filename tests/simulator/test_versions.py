@@ -17,8 +17,8 @@ import pytest
 
 from kernia_billing.testing import SimulatorError
 from kernia_billing.testing.oracle import object_oracle
-from kernia_billing.testing.simulator.events import shown
 from kernia_billing.testing.simulator.versions import CURRENT_VERSION, VERSIONS
+from kernia_billing.testing.simulator.world.events import shown
 from tests.simulator.shop import Shop
 from tests.simulator.story import tell
 

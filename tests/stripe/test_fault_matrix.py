@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from kernia_billing import BillingError
 from kernia_billing.testing import Fault
-from kernia_billing.testing.simulator.faults import Kind
+from kernia_billing.testing.simulator.api.faults import Kind
 from tests.webhooks.shop import Shop, opened
 
 CUSTOMERS, SESSIONS, PORTALS = "/v1/customers", "/v1/checkout/sessions", "/v1/billing_portal/sessions"

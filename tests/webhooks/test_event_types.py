@@ -192,7 +192,7 @@ TOUCHED = {
 
 def _posting(url: str, bodies: list[bytes], turn: int) -> Callable[[RemoteStripe], Counter[str]]:
     def work(stripe: RemoteStripe) -> Counter[str]:
-        from kernia_billing.testing.simulator.signing import signature
+        from kernia_billing.testing.simulator.webhooks.signing import signature
 
         told: Counter[str] = Counter()
         with Billing(database=url, stripe_client=stripe, plans=PLANS, default_plan="free", on_event=_forget) as billing:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from .api.faults import Fault
 from .async_facade import AsyncStripeSimulator
-from .errors import CardDeclined, SimulatorBug, SimulatorError
 from .facade import StripeSimulator
-from .faults import Fault
-from .mishaps import Mishap
-from .receiver import AsyncReceiver, Receiver
+from .webhooks.mishaps import Mishap
+from .webhooks.receiver import AsyncReceiver, Receiver
+from .world.errors import CardDeclined, SimulatorBug, SimulatorError
 
 __all__ = [
     "AsyncReceiver",

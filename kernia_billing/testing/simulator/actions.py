@@ -10,28 +10,24 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from . import (
-    checkout,
-    collection,
-    customers,
-    invoices,
-    meters,
-    payment_methods,
-    purchases,
-    subscriptions,
-    test_clocks,
-)
-from .cards import Card
-from .cards import card as card_of_number
-from .clock import add_months
-from .delivery import Delivery
-from .errors import CardDeclined, Json, SimulatorError
-from .events import updating
-from .journeys import Journey
-from .ownership import ACCOUNT, clock_of
-from .parcels import Parcel
-from .state import State
-from .world import World
+from .checkout import checkout, purchases
+from .customers import customers
+from .invoices import collection, invoices
+from .metering import meters
+from .payments import payment_methods
+from .payments.cards import Card
+from .payments.cards import card as card_of_number
+from .subscriptions import subscriptions
+from .webhooks.delivery import Delivery
+from .webhooks.parcels import Parcel
+from .world import test_clocks
+from .world.clock import add_months
+from .world.errors import CardDeclined, Json, SimulatorError
+from .world.events import updating
+from .world.journeys import Journey
+from .world.ownership import ACCOUNT, clock_of
+from .world.state import State
+from .world.world import World
 
 Step: TypeAlias = Callable[[], Any]
 """A call into the library; what it answers may have to be awaited."""

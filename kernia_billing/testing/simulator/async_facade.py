@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import actions, money_actions, payment_actions, portal_actions
+from . import actions
 from .base import SimulatorBase
 from .drivers import run_async
-from .errors import Json
 from .facade import DECLINING, VISA
-from .receiver import AsyncReceiver
+from .payments import money_actions, payment_actions
+from .portal import portal_actions
+from .webhooks.receiver import AsyncReceiver
+from .world.errors import Json
 
 
 class AsyncStripeSimulator(SimulatorBase):
@@ -94,7 +96,7 @@ class AsyncStripeSimulator(SimulatorBase):
 
     async def hosted(self, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[int, Json, bytes]:
         """As `StripeSimulator.hosted`."""
-        from .hosted import hosted
+        from .pages.hosted import hosted
 
         answer: tuple[int, Json, bytes] = await run_async(hosted(self._state, method, path, form or {}))
         return answer

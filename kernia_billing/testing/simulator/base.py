@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from .clock import SimulatedClock, to_micros
-from .delivery import Delivery, Outbox
-from .errors import SimulatorError
-from .events import shown
-from .faults import Fault
+from .api.faults import Fault
+from .api.wire import RequestRecord, Violation
 from .goods import Goods
-from .receiver import AsyncReceiver, Receiver
-from .signing import signature
-from .state import State, new_state
 from .versions import VERSIONS
-from .wire import RequestRecord, Violation
-from .world import Settings
+from .webhooks.delivery import Delivery, Outbox
+from .webhooks.receiver import AsyncReceiver, Receiver
+from .webhooks.signing import signature
+from .world.clock import SimulatedClock, to_micros
+from .world.errors import SimulatorError
+from .world.events import shown
+from .world.state import State, new_state
+from .world.world import Settings
 
 if TYPE_CHECKING:
-    from .transport import AsyncSimulatorTransport, SimulatorTransport
+    from .api.transport import AsyncSimulatorTransport, SimulatorTransport
 
 
 class SimulatorBase(Goods):
@@ -80,14 +80,14 @@ class SimulatorBase(Goods):
     @property
     def transport(self) -> SimulatorTransport:
         """For `httpx.Client(transport=…)`."""
-        from .transport import SimulatorTransport
+        from .api.transport import SimulatorTransport
 
         return SimulatorTransport(self._state.api)
 
     @property
     def async_transport(self) -> AsyncSimulatorTransport:
         """For `httpx.AsyncClient(transport=…)`."""
-        from .transport import AsyncSimulatorTransport
+        from .api.transport import AsyncSimulatorTransport
 
         return AsyncSimulatorTransport(self._state.api)
 
@@ -162,13 +162,13 @@ class SimulatorBase(Goods):
 
     def checkout_page(self, session_id: str) -> str:
         """The HTML of the checkout page of a session."""
-        from .checkout_page import checkout_page
+        from .pages.checkout_page import checkout_page
 
         return checkout_page(self._state, session_id)
 
     def portal_page(self, session_id: str) -> str:
         """The HTML of the portal page of a portal session."""
-        from .portal_page import portal_page
+        from .pages.portal_page import portal_page
 
         return portal_page(self._state, session_id)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeAlias
 
 from . import actions
-from .errors import SimulatorError
+from .world.errors import SimulatorError
 
 Outcome: TypeAlias = tuple[Any, Exception | None]
 """What a call into the library answered, or raised."""

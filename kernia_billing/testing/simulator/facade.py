@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import actions, money_actions, payment_actions, portal_actions
+from . import actions
 from .base import SimulatorBase
 from .drivers import run
-from .errors import Json
-from .receiver import Receiver
+from .payments import money_actions, payment_actions
+from .portal import portal_actions
+from .webhooks.receiver import Receiver
+from .world.errors import Json
 
 DECLINING = "4000000000000002"
 VISA = "4242424242424242"
@@ -160,7 +162,7 @@ class StripeSimulator(SimulatorBase):
 
     def hosted(self, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[int, Json, bytes]:
         """Serve the hosted pages: status, headers and body for `/c/pay/<session>` and `/p/session/<id>`."""
-        from .hosted import hosted
+        from .pages.hosted import hosted
 
         answer: tuple[int, Json, bytes] = run(hosted(self._state, method, path, form or {}))
         return answer

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from . import coupons, meters, prices, products, promotion_codes
-from .errors import ApiError, Json, SimulatorError
-from .state import State
+from .catalog import coupons, prices, products, promotion_codes
+from .metering import meters
+from .world.errors import ApiError, Json, SimulatorError
+from .world.state import State
 
 Interval = Literal["month", "year"]
 

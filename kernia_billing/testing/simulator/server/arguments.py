@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from ..errors import SimulatorError
+from ..world.errors import SimulatorError
 
 _WORDS: dict[object, str] = {
     bool: "true or false",

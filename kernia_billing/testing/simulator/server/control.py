@@ -12,9 +12,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import cast
 
-from ..errors import ApiError, CardDeclined, Json, SimulatorError
+from ..api.wire import Reply, Request
 from ..facade import StripeSimulator
-from ..wire import Reply, Request
+from ..world.errors import ApiError, CardDeclined, Json, SimulatorError
 from .arguments import arguments
 from .verbs import TAKES_ANY, VERBS, settings
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from ..errors import ConnectionLost
-from ..wire import Reply, Request
+from ..api.wire import Reply, Request
+from ..world.errors import ConnectionLost
 
 MAX_BODY_BYTES = 1024 * 1024
 PATIENCE_SECONDS = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from ..errors import SimulatorError
+from ..world.errors import SimulatorError
 
 TIMEOUT_SECONDS = 10.0
 """So long a receiver may take, as on Stripe's checkout page, which waits that long before it sends the buyer back."""

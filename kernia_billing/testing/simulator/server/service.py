@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl
 
-from .. import webhook_endpoints
-from ..errors import SimulatorError
+from ..api.wire import Reply, Request
 from ..facade import StripeSimulator
-from ..wire import Reply, Request
+from ..webhooks import webhook_endpoints
+from ..world.errors import SimulatorError
 from .control import PREFIX, control
 from .http import HttpServer, listen
 from .posting import PostingReceiver

@@ -11,14 +11,14 @@ from typing import Any, Literal, get_type_hints
 
 from attrs import asdict
 
-from ..delivery import Order
-from ..errors import Json, SimulatorError
+from ..api.faults import Fault
 from ..facade import VISA, StripeSimulator
-from ..faults import Fault
 from ..goods import Interval
-from ..mishaps import Mishap
-from ..targets import ATTACHED
-from ..world import Settings
+from ..webhooks.delivery import Order
+from ..webhooks.mishaps import Mishap
+from ..webhooks.targets import ATTACHED
+from ..world.errors import Json, SimulatorError
+from ..world.world import Settings
 from .arguments import arguments, converted, refuse_unknown
 
 Verb = Callable[..., Json]

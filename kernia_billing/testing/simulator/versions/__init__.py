@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import Json
+from ..world.errors import Json
 from . import basil, clover, dahlia, dahlia_july, endive
 from .step import Step, Target
 
 if TYPE_CHECKING:
-    from ..world import World
+    from ..world.world import World
 
 CURRENT_VERSION = "2026-10-28.endive"
 

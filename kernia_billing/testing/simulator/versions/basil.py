@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Json
+from ..world.errors import Json
 from . import basil_invoices
 from .basil_invoices import old_taxes
 from .step import Step, Target, id_of, part

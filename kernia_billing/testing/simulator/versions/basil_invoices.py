@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Json
+from ..world.errors import Json
 from .step import Target, id_of, part
 
 _ERROR_ADVICE = ("advice_code", "network_advice_code", "network_decline_code")
@@ -132,7 +132,7 @@ def _price_of(target: Target, shown: Json) -> Json | None:
 
 def _plan_of(target: Target, price: Json | None) -> Json | None:
     """The plan that stood beside a recurring price."""
-    from ..subscriptions import plan_of
+    from ..subscriptions.subscriptions import plan_of
 
     if price is None or price.get("recurring") is None:
         return None

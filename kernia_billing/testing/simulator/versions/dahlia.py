@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import Json
+from ..world.errors import Json
 from .step import Step, Target
 
 _PAGES = {"hosted_page": "hosted", "embedded_page": "embedded", "elements": "custom", "form": "custom"}

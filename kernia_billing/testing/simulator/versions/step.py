@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import field, frozen
 
-from ..errors import Json
+from ..world.errors import Json
 
 if TYPE_CHECKING:
-    from ..world import World
+    from ..world.world import World
 
 
 @frozen

@@ -1,0 +1,1 @@
+"""Checkout sessions, from their parameters to what paying one makes."""

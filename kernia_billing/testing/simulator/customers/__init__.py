@@ -1,0 +1,1 @@
+"""Customers, and what belongs to one of them: balance, tax ids, entitlements."""

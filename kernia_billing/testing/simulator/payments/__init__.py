@@ -1,0 +1,1 @@
+"""Money moving: cards, intents, charges, refunds and disputes."""

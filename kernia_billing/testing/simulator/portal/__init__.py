@@ -1,0 +1,1 @@
+"""The customer portal: its sessions, configurations and what a customer does there."""

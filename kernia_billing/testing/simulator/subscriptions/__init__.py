@@ -1,0 +1,1 @@
+"""Subscriptions through their whole life, and the schedules that change them."""
