@@ -37,6 +37,10 @@ class Simulated(Protocol):
         """Make a price up if nobody added it."""
         ...
 
+    def ensure_meter(self, event_name: str) -> None:
+        """Make a meter that adds up, if nobody added one of that event name."""
+        ...
+
 
 def is_simulated(client: object) -> TypeGuard[Simulated]:
     """Whether a `stripe_client` is a simulator."""

@@ -22,6 +22,8 @@ MAX_TRIAL_DAYS = 730
 Rule = Callable[[object], object]
 _UNAVAILABLE = "is not available in this version"
 _MAX_SCALE = 12
+_LONGEST_EVENT_NAME = 100
+"""Stripe's limit for the `event_name` of a meter."""
 _MAX_LIMITS_DEPTH = 16
 
 
@@ -56,6 +58,13 @@ def _is_json(value: object, depth: int) -> bool:
     return isinstance(value, (list, tuple)) and all(_is_json(each, depth - 1) for each in cast("list[object]", value))
 
 
+def _meter(value: object) -> str:
+    name = text(value)
+    if len(name) > _LONGEST_EVENT_NAME:
+        raise Wrong(f"must have at most {_LONGEST_EVENT_NAME} characters")
+    return name
+
+
 _PLAN: Mapping[str, Rule] = {
     "name": plan_key,
     "price_id": _maybe(_price_id),
@@ -85,7 +94,7 @@ _METERED: Mapping[str, Rule] = {
     "anchor": one_of("billing", "calendar", "grant"),
     "overage": one_of("none", "free", "billed"),
     "overage_limit": _maybe(integer(0, MAX_INTEGER)),
-    "meter": _maybe(text),
+    "meter": _maybe(_meter),
     "rollover": _maybe(integer(0, MAX_INTEGER)),
     "on_plan_change": one_of("carry_usage", "reset", "carry_remaining", "prorate"),
 }
@@ -201,9 +210,8 @@ def _check_allowance(key: str, allowance: Allowance, where: str, problems: Probl
 
 
 def _check_overage(allowance: Metered | Credits, where: str, problems: Problems) -> None:
-    if allowance.overage == "billed":
-        # Use that nobody reports to Stripe would be given away while the configuration says that it is sold.
-        problems.add(f"{where}.overage", f"billed {_UNAVAILABLE}: no use is reported to Stripe's meters yet")
+    if allowance.overage == "billed" and allowance.meter is None:
+        problems.add(f"{where}.meter", "is missing: billed overage is reported to the Stripe meter of that event name")
     if allowance.overage == "none" and allowance.overage_limit is not None:
         problems.add(f"{where}.overage_limit", "needs overage to be free or billed")
     if allowance.unlimited is True and allowance.overage in ("free", "billed"):

@@ -75,8 +75,9 @@ class Metered(_Metered):
 
     The period is anchored to the subscription's billing day, also under a yearly bill; `anchor="calendar"` resets on
     calendar boundaries in UTC, `anchor="grant"` at the moment of the grant. `overage="free"` lets use go on beyond
-    `included` (up to `overage_limit`); `"billed"`, for the Stripe meter named `meter`, is not available yet and is
-    refused by the configuration, like `rollover` and the other policies of `on_plan_change`.
+    `included` (up to `overage_limit`); with `"billed"` what is beyond it is reported to the Stripe meter whose event
+    name is `meter`. A `meter` without billed overage is told of everything that the plan covers. `rollover` and the
+    other policies of `on_plan_change` are not available yet and are refused by the configuration.
     """
 
     included: int = 0

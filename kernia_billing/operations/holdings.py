@@ -179,11 +179,13 @@ def grants_of(
         closed_at=FOREVER,
         interval=rhythm(item.reset),
         anchor_at=anchor_of(item, billing_anchor, given_at),
-        meter=None,
+        # Where overage is billed, what is included is paid for already.
+        meter=None if item.overage == "billed" else item.meter,
         created_seq=0,
     )
     if item.overage == "none":
         return [included]
-    meter = item.meter if item.overage == "billed" else None
-    overage = evolve(included, id=f"{included.id}:overage", kind="overage", amount=item.overage_limit, meter=meter)
-    return [included, overage]
+    return [
+        included,
+        evolve(included, id=f"{included.id}:overage", kind="overage", amount=item.overage_limit, meter=item.meter),
+    ]

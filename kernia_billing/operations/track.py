@@ -23,6 +23,7 @@ from .core import Core
 from .customers import lock_or_add
 from .holdings import absorb_lapsed, live_holdings
 from .ledger import Books, replaced
+from .metered import report, take_back
 from .receipts import read_receipt, receipt
 
 OLDEST_USE = 35 * DAY
@@ -194,7 +195,7 @@ def _unit(core: Core, tx: Transaction, request: _Request, *, joined: bool) -> Us
     buckets = [each.as_bucket() for each in holdings]
     if request.returning:
         draws = give_back(buckets, request.quantity, entity=request.entity)
-        return _write_down(books, request, holdings, draws, "return", now)
+        return _write_down(tx, books, request, holdings, draws, "return", now)
     allocation = allocate(buckets, request.feature.key, request.quantity, request.mode, entity=request.entity)
     if request.mode == "require" and not allocation.allowed:
         if joined and request.keyed:
@@ -205,11 +206,17 @@ def _unit(core: Core, tx: Transaction, request: _Request, *, joined: bool) -> Us
         rows = () if holdings else tx.subscriptions.of_customer(customer.id)
         who, feature, wanted = request.reference, request.feature, request.quantity
         raise Rollback(decide(who, feature, wanted, holdings, allocation, now, subscriptions=rows))
-    return _write_down(books, request, holdings, allocation.draws, "use", now)
+    return _write_down(tx, books, request, holdings, allocation.draws, "use", now)
 
 
 def _write_down(
-    books: Books, request: _Request, holdings: list[Holding], draws: Sequence[Draw], entry: Entry, now: Instant
+    tx: Transaction,
+    books: Books,
+    request: _Request,
+    holdings: list[Holding],
+    draws: Sequence[Draw],
+    entry: Entry,
+    now: Instant,
 ) -> Usage:
     sign = -1 if entry == "return" else 1
     started = holdings[0].bucket.period_start if holdings else now
@@ -251,4 +258,10 @@ def _write_down(
             result=receipt(usage),
         )
     )
+    metered = [(held, draw.units) for draw in draws if (held := by_bucket[draw.bucket_id]).grant.meter is not None]
+    if metered and request.returning:
+        take_back(tx, books.customer, usage.feature, usage.event_id, metered, now)
+    elif metered:
+        occurred_at = now if request.occurred_at is None else request.occurred_at
+        report(tx, books.customer, usage.feature, usage.event_id, metered, occurred_at, now)
     return usage

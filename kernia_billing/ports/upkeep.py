@@ -20,8 +20,9 @@ class Leases(Protocol):
     def acquire(self, name: str, holder: str, now: Instant, until: Instant) -> Lease | None:
         """Take a lease that is free, has ended, or is the holder's own already; None where another has it.
 
-        The token rises by one, except where the holder still has it: then only its end moves. `holder` names one
-        running worker and no other, in this process or elsewhere.
+        One that ends more than two of the holder's own terms from now was taken by a clock that went wrong, and counts
+        as ended. The token rises by one, except where the holder still has it: then only its end moves. `holder` names
+        one running worker and no other, in this process or elsewhere.
         """
         ...
 
@@ -65,12 +66,20 @@ class Audit(Protocol):
         """Changes, newest first, from just after the position (at, id)."""
         ...
 
+    def prune(self, before: Instant, limit: int) -> int:
+        """Delete the oldest rows, those of before an instant, so many at most; how many."""
+        ...
+
 
 class MeterEvents(Protocol):
     """billing_meter_event: usage that Stripe counts once."""
 
     def add(self, rows: Sequence[MeterEventRow]) -> None:
         """Insert those whose identifier is not there yet."""
+        ...
+
+    def add_new(self, row: MeterEventRow) -> bool:
+        """Insert an event unless its identifier is there; says whether it was inserted."""
         ...
 
     def get(self, identifier: str) -> MeterEventRow | None:
@@ -90,27 +99,40 @@ class MeterEvents(Protocol):
         next_at: Instant,
         note: str | None,
         now: Instant,
+        unsent: bool = False,
     ) -> bool:
         """Note what became of a claimed event; `next_at` of a waiting one is when it may be tried again.
 
-        False, and nothing changes, where it is no longer `sending` under this number of attempts: another worker took
-        it over.
+        `unsent` says that no attempt so far can have reached Stripe: it is as if there had been none. False, and
+        nothing changes, where it is no longer `sending` under this number of attempts: another worker took it over.
         """
         ...
 
-    def amend(self, identifier: str, value: int) -> bool:
-        """Give an event that waits and was never sent another value, 0 cancels it; False where it is too late."""
+    def amend(self, identifier: str, known: int, value: int) -> bool:
+        """Give an event that Stripe did not count another value than the one `known`, 0 cancels it.
+
+        Not counted is one that waits and was never sent, or was rejected. False, and nothing changes, where it is
+        neither or has another value by now.
+        """
+        ...
+
+    def reject(self, identifier: str, note: str) -> bool:
+        """Note that Stripe did not count an event although it took it; False where that is known, or it was none."""
+        ...
+
+    def retire(self, identifier: str, note: str) -> bool:
+        """Cancel a rejected or quarantined event, as another takes its place; False where it is neither."""
+        ...
+
+    def reported(self, customer_id: str, feature: str, event_name: str, since: Instant) -> int:
+        """The sum of what was written down for a customer and a meter since an instant and was not canceled.
+
+        It counts what an older snapshot of the transaction hides.
+        """
         ...
 
     def link(self, customer_id: str, stripe_customer_id: str, now: Instant) -> int:
         """Make those that waited for their customer to be known to Stripe due at `now`; how many there were."""
-        ...
-
-    def requeue(self, identifier: str, now: Instant) -> bool:
-        """Let a rejected or quarantined event wait again, due at `now`; False where it is neither.
-
-        Its attempts and the instant at which it was first sent stay.
-        """
         ...
 
     def list(self, *, state: MeterEventState | None, limit: int, after: str | None) -> Sequence[MeterEventRow]:
@@ -119,4 +141,8 @@ class MeterEvents(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """How many there are in each state."""
+        ...
+
+    def lag(self) -> tuple[int, Instant | None]:
+        """How many events are not at Stripe yet, and when the oldest of them was written down."""
         ...

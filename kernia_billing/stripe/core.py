@@ -96,8 +96,9 @@ class StripeCore(ABC):
     ) -> StripeObject:
         """Send one request, again where that may help, and give the decoded object.
 
-        `path` is `/v1/…`; the ids in it must have been checked. A POST needs an `idempotency_key` of 1 to 255 visible
-        ASCII characters, the same for every attempt at one logical operation; for GET and DELETE none is sent.
+        `path` is `/v1/…`, or `/v2/core/events/…`; the ids in it must have been checked. A POST needs an
+        `idempotency_key` of 1 to 255 visible ASCII characters, the same for every attempt at one logical operation;
+        for GET and DELETE none is sent.
 
         Raises:
             GuardError: called inside a unit of work, a path that is none, a POST without a key.

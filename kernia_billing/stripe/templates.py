@@ -5,7 +5,7 @@ from __future__ import annotations
 _LISTED = (
     "accept account activate active_entitlements add_lines advance alerts apply archive attach balance "
     "balance_settings balance_transactions billing billing_portal calculations cancel capture cash_balance "
-    "charges checkout close computed_upfront_line_items configurations confirm confirmation_tokens coupons "
+    "charges checkout close core computed_upfront_line_items configurations confirm confirmation_tokens coupons "
     "create_from_calculation create_preview create_reversal credit_balance_summary credit_balance_transactions "
     "credit_grants credit_notes customer_sessions customers deactivate detach discount disputes domains "
     "entitlements event_summaries events expire features finalize funding_instructions invoice_payments "
@@ -15,7 +15,7 @@ _LISTED = (
     "promotion_codes quotes reactivate refunds registrations release remove_lines resume search send sessions "
     "settings setup_attempts setup_intents shipping_rates sources subscription_items subscription_schedules "
     "subscriptions tax tax_codes tax_ids tax_rates test_clocks test_helpers tokens transactions unarchive "
-    "update_lines v1 validate verify verify_microdeposits void webhook_endpoints"
+    "update_lines v1 v2 validate verify verify_microdeposits void webhook_endpoints"
 )
 _WORDS = frozenset(_LISTED.split())
 """The words of Stripe's paths. Products, coupons and plans may have ids that look like words, so no rule would do."""

@@ -22,8 +22,12 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 PAGE_SIZE = 100
 
 _PATH = re.compile(r"/v1(?:/[A-Za-z0-9_.-]+)+")
+_THIN_EVENT = re.compile(r"/v2/core/events/[A-Za-z0-9_]+")
+"""What a thin notification leaves out can be read in this version only, whose writes are JSON."""
 _KEY = re.compile(r"[!-~]{1,255}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_REPEATED = re.compile(r"already exists with identifier", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"\bidentifiers?\b", re.IGNORECASE)
 _STRIPE_WORD = re.compile(r"[A-Za-z0-9_]{1,80}")
 _STRIPE_PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,160}")
 
@@ -59,13 +63,14 @@ def prepare(method: Method, path: str, params: Mapping[str, Any] | None, idempot
     """Judge and encode a request.
 
     Raises:
-        GuardError: a path outside `/v1/…` or with characters that no Stripe path has, another method, or a POST
-            without an idempotency key.
+        GuardError: a path outside `/v1/…` or with characters that no Stripe path has, but for reading an event under
+            `/v2/core/events/…`; another method, or a POST without an idempotency key.
         InvalidInput: a parameter or a key that cannot be sent.
     """
     if method not in ("GET", "POST", "DELETE"):
         raise GuardError("a Stripe request is a GET, a POST or a DELETE")
-    if not _PATH.fullmatch(path) or ".." in path or "/./" in f"{path}/":
+    is_event = method == "GET" and _THIN_EVENT.fullmatch(path) is not None
+    if not (is_event or _PATH.fullmatch(path)) or ".." in path or "/./" in f"{path}/":
         raise GuardError("a Stripe path is /v1/… with letters, digits, '_', '-' and '.' only")
     encoded = encode(params)
     if method == "POST":
@@ -101,6 +106,11 @@ class Reply:
         return 200 <= self.status < 300 and self.json is None
 
     @property
+    def judged(self) -> bool:
+        """Whether this is Stripe's own refusal: all of them name their type, a page of a proxy does not."""
+        return 400 <= self.status < 500 and self.error("type") is not None
+
+    @property
     def request_id(self) -> str | None:
         """What Stripe's support asks for."""
         return _matching(_REQUEST_ID, self.headers.get("request-id"))
@@ -111,8 +121,21 @@ class Reply:
 
     @property
     def param(self) -> str | None:
-        """The parameter that Stripe objects to."""
-        return _matching(_STRIPE_PARAM, self._error_member("param"))
+        """The parameter that Stripe objects to; where it names none, `identifier` if the text is about one."""
+        named = _matching(_STRIPE_PARAM, self._error_member("param"))
+        return "identifier" if named is None and self._says(_IDENTIFIER) else named
+
+    @property
+    def repeats_identifier(self) -> bool:
+        """Whether Stripe refused a meter event because it has one of that identifier.
+
+        The second version of the API has a code for it (Stripe, "Create a meter event"), the first one only a text.
+        """
+        return self.error("code") == "duplicate_meter_event" or self._says(_REPEATED)
+
+    def _says(self, pattern: re.Pattern[str]) -> bool:
+        message = self._error_member("message")
+        return isinstance(message, str) and pattern.search(message) is not None
 
     def _error_member(self, name: str) -> object:
         error: object = (self.json or {}).get("error")

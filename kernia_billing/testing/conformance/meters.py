@@ -20,6 +20,8 @@ class MeterEventsConformance:
         store.transaction(lambda tx: tx.meter_events.add([full, rows.meter_event("use_2")]))
         store.transaction(lambda tx: tx.meter_events.add([rows.meter_event("use_1"), rows.meter_event("use_3")]))
         store.transaction(lambda tx: tx.meter_events.add([]))
+        again = [rows.meter_event("use_3", value=9), rows.meter_event("use_4")]
+        assert [False, True] == store.each(again, lambda tx, row: tx.meter_events.add_new(row))
 
         assert full == store.read(lambda tx: tx.meter_events.get("use_1"))
         assert rows.meter_event("use_3") == store.read(lambda tx: tx.meter_events.get("use_3"))
@@ -110,40 +112,25 @@ class MeterEventsConformance:
         events = [rows.meter_event("use_1"), rows.meter_event("use_2"), rows.meter_event("use_4", state="rejected")]
         store.transaction(lambda tx: tx.meter_events.add(events))
 
-        def amend(name: str, value: int) -> bool:
-            return store.transaction(lambda tx: tx.meter_events.amend(name, value))
+        def amend(name: str, known: int, value: int) -> bool:
+            return store.transaction(lambda tx: tx.meter_events.amend(name, known, value))
 
-        assert amend("use_1", 5)
-        assert amend("use_2", 0)
-        assert not amend("use_2", 1)
-        assert not amend("use_3", 1)
-        assert amend("use_4", 2)
+        first = events[0].value
+        assert not amend("use_1", first + 1, 5)
+        assert amend("use_1", first, 5)
+        assert amend("use_2", first, 0)
+        assert not amend("use_2", 0, 1)
+        assert not amend("use_3", first, 1)
+        assert amend("use_4", first, 2)
         assert evolve(events[2], value=2) == store.read(lambda tx: tx.meter_events.get("use_4"))
-        assert amend("use_4", 0)
-        assert not amend("use_4", 1)
+        assert amend("use_4", 2, 0)
+        assert not amend("use_4", 0, 1)
         (claimed,) = store.transaction(lambda tx: tx.meter_events.claim(NOW, NOW + 10, 9))
         assert ("use_1", 5) == (claimed.identifier, claimed.value)
-        assert not amend("use_1", 4)
+        assert not amend("use_1", 5, 4)
         store.transaction(lambda tx: tx.meter_events.finish("use_1", 1, "waiting", next_at=NOW, note=None, now=NOW))
-        assert not amend("use_1", 4)
+        assert not amend("use_1", 5, 4)
         assert {"waiting": 1, "canceled": 2} == store.read(lambda tx: tx.meter_events.counts())
-
-    def test_meter_event_link(self, store: DrivenStore) -> None:
-        """What waited for its customer to be known to Stripe is due when it is."""
-        unknown = rows.meter_event("use_1", stripe_customer_id="", next_at=NOW + 10**9)
-        events = [
-            unknown,
-            rows.meter_event("use_2", stripe_customer_id="", state="canceled"),
-            rows.meter_event("use_3", "cus:b", stripe_customer_id="", next_at=NOW + 1),
-            rows.meter_event("use_4", stripe_customer_id="cus_old", next_at=NOW + 1),
-        ]
-        store.transaction(lambda tx: tx.meter_events.add(events))
-
-        assert 1 == store.transaction(lambda tx: tx.meter_events.link("cus:org_a", "cus_new", NOW))
-        assert 0 == store.transaction(lambda tx: tx.meter_events.link("cus:org_a", "cus_newer", NOW))
-        linked = evolve(unknown, stripe_customer_id="cus_new", next_at=NOW)
-        assert linked == store.read(lambda tx: tx.meter_events.get("use_1"))
-        assert events[1:] == store.read_each(["use_2", "use_3", "use_4"], lambda tx, of: tx.meter_events.get(of))
 
     def test_meter_event_reject(self, store: DrivenStore) -> None:
         """Stripe may say later that it did not count what was sent; that ends the sending of it too."""
