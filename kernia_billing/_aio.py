@@ -13,6 +13,7 @@ from ._service import bound
 from ._walk import Walk
 from .compose import Wiring, wire
 from .config import BillingConfig, BillingOptions
+from .configuration.settings import BASE_URL
 from .domain.answers import (
     AuditEntry,
     Balance,
@@ -32,25 +33,38 @@ from .domain.answers import (
     WebhookHealth,
 )
 from .domain.catalog import PriceRow, ProductRow
+from .domain.endpoints import Endpoint
+from .domain.jobs import JobsReport
+from .domain.meters import MeterEvent, MeterHealth
 from .domain.plans import BillingInterval
 from .domain.references import Identity, Ref
+from .domain.reports import AdoptionReport, Diagnosis, Finding, Outcome, Progress, Reconciliation, SyncReport, WhoseIs
 from .operations import (
+    adopt,
     audit,
     balances,
     catalog,
     check,
     checkout,
     customers,
+    doctor,
+    endpoint,
+    endpoint_making,
     inbox,
     jobs,
+    meters,
     plans,
     portal,
+    reconcile,
     replays,
+    resync,
     subscriptions,
     track,
     usage,
 )
+from .operations.endpoint import Wanted
 from .ports.actor import acting_as
+from .stripe.versions import STRIPE_API_VERSION
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -276,6 +290,125 @@ class Webhooks:
         """How webhooks are doing: what waits and for how long, and what failed. One look at the database."""
         return await replays.health(self._wiring.core)
 
+    async def create_endpoint(self, url: str | None = None) -> Endpoint:
+        """Make an endpoint at Stripe that sends all that is handled to `url`, unless there is one that sends there.
+
+        Without a `url` it is the route of this library on `base_url`. The answer has the signing secret only where the
+        endpoint was made now: Stripe tells it once.
+
+        Raises:
+            StripeRefused: Stripe takes no such URL.
+            Unavailable: Stripe does not answer; the next call finds what this one made.
+        """
+        config = self._wiring.config
+        target = f"{config.base_url}{config.base_path}/stripe/webhook" if url is None else url
+        return await endpoint_making.make(self._wiring.core, target, STRIPE_API_VERSION)
+
+    async def check_endpoint(self) -> Sequence[Finding]:
+        """What is wrong with the endpoints at Stripe that send to `base_url`; nothing where all is well.
+
+        Raises:
+            Unavailable: Stripe does not answer.
+        """
+        return await endpoint.look_at(self._wiring.core, _wanted(self._wiring.config))
+
+
+class Meters:
+    """Usage that is reported to Stripe's meters."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def list(self, *, state: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[MeterEvent]:
+        """One page of the events that were made for meters, in the order in which they were. `limit` is 1 to 200.
+
+        `state` is one of waiting, sending, sent, rejected, quarantined, canceled.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+        """
+        return await meters.page(self._wiring.core, state=state, limit=limit, cursor=cursor)
+
+    async def health(self) -> MeterHealth:
+        """How reporting is doing: how many events are in each state, and since when the oldest waits."""
+        return await meters.health(self._wiring.core)
+
+    async def retry(self, identifier: str, *, not_counted: bool = False) -> MeterEvent:
+        """Send again what Stripe did not count, as a new event of the same time and value; gives the new event.
+
+        Of a quarantined event nobody knows whether Stripe counted it: look at the meter's event summaries, and say
+        `not_counted=True` where it is missing there.
+
+        Raises:
+            NotFound: there is no such event (METER_EVENT_NOT_FOUND).
+            Conflict: it did not fail (METER_EVENT_NOT_FAILED), nobody knows whether it was counted
+                (METER_EVENT_IN_DOUBT), or it is more than 35 days old (METER_EVENT_TOO_OLD).
+        """
+        return await meters.retry(self._wiring.core, identifier, not_counted=not_counted)
+
+
+class Sync:
+    """Making our copies equal to Stripe's objects, whatever news was lost: from Stripe's lists, not from its events.
+
+    Every import goes on after one that fails, and names what failed. One that was cut short is gone on with by the
+    next one of the same name. `progress` is called after every page with the kind and how many were seen of it.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def object(self, kind: str, stripe_id: str) -> Outcome:
+        """Bring one object up to date: "applied", "gone" where Stripe has none, "unmatched" where it is nobody's here.
+
+        `kind` is one of subscription, customer, price, product, invoice, schedule, payment_method, checkout.session.
+
+        Raises:
+            InvalidInput: there is no such kind, or the id is none.
+            Unavailable: Stripe or the database does not answer.
+        """
+        return await resync.one(self._wiring.core, kind, stripe_id)
+
+    async def reference(self, reference: Ref) -> SyncReport:
+        """Bring everything of one customer up to date: subscriptions, schedules, invoices, payment methods, itself.
+
+        Raises:
+            NotFound: the reference was never billed (CUSTOMER_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer; what was brought in so far stays.
+        """
+        return await resync.reference(self._wiring.core, reference)
+
+    async def all(self, *, progress: Progress | None = None) -> SyncReport:
+        """Compare everything that Stripe has with our copies, and bring up to date what differs.
+
+        Raises:
+            Unavailable: Stripe or the database does not answer; the next call goes on where this one ended.
+        """
+        return await resync.run(self._wiring.core, "all", progress=progress)
+
+    async def catalog(self, *, progress: Progress | None = None) -> SyncReport:
+        """The same for products and prices."""
+        return await resync.run(self._wiring.core, "catalog", progress=progress)
+
+    async def customers(
+        self, *, mapping: WhoseIs | None = None, dry_run: bool = False, progress: Progress | None = None
+    ) -> AdoptionReport:
+        """The same for customers and their payment methods, after those were adopted that are at Stripe already.
+
+        Whose a Stripe customer is is said by `mapping`, {Stripe id: reference} or a function of Stripe's object, or
+        else by the metadata that Better Auth, Kernia and this library write; its e-mail address says nothing. It is
+        linked, its subscriptions come with it, and events that came before are worked on. With `dry_run` nothing is
+        written: the report says who would be adopted, and who not and why.
+
+        Raises:
+            InvalidInput: `mapping` names something that is no Stripe customer or no reference; nothing was written.
+            Unavailable: Stripe or the database does not answer; who was adopted so far stays so.
+        """
+        return await adopt.customers(self._wiring.core, mapping=mapping, dry_run=dry_run, progress=progress)
+
+    async def subscriptions(self, *, progress: Progress | None = None) -> SyncReport:
+        """The same for subscriptions, their schedules and invoices."""
+        return await resync.run(self._wiring.core, "subscriptions", progress=progress)
+
 
 class Jobs:
     """What runs by itself."""
@@ -283,12 +416,21 @@ class Jobs:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
 
-    async def run(self) -> Mapping[str, int]:
-        """Everything that is due, once: waiting webhooks, and events that hooks have not received.
+    async def run(self) -> JobsReport:
+        """Everything that is due, once: waiting webhooks, events that hooks have not received, upkeep.
 
-        Safe on every replica at once; call it from cron, a task queue or a loop.
+        Safe on every replica at once; call it from cron, a task queue or a loop. A job that fails does not keep the
+        others from being done: it is named in `failed`, and tried again by the next run.
         """
         return await jobs.run(self._wiring.core)
+
+    async def forever(self, stopping: Callable[[], bool], told: Callable[[JobsReport], object] | None = None) -> None:
+        """Do what is due for as long as `stopping()` is false; `threading.Event().is_set` is such a function.
+
+        While there is work it goes on at once, else it looks every few seconds. It ends after the item that it is at;
+        what it had taken and not begun is given back. `told` hears of every run that did something or failed.
+        """
+        await jobs.forever(self._wiring.core, stopping, told)
 
 
 class AsyncBilling:
@@ -305,7 +447,9 @@ class AsyncBilling:
     plans: Plans
     catalog: Catalog
     webhooks: Webhooks
+    meters: Meters
     jobs: Jobs
+    sync: Sync
 
     def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
         self._open(wire(config, options, asynchronous=True, billing=self))
@@ -317,7 +461,9 @@ class AsyncBilling:
         self.plans = Plans(wiring)
         self.catalog = Catalog(wiring)
         self.webhooks = Webhooks(wiring)
+        self.meters = Meters(wiring)
         self.jobs = Jobs(wiring)
+        self.sync = Sync(wiring)
 
     @classmethod
     def over(cls, wiring: Wiring) -> Self:
@@ -485,6 +631,28 @@ class AsyncBilling:
         """
         return await audit.page(self._wiring.core, reference, limit=limit, cursor=cursor)
 
+    async def reconcile(self, *, dry_run: bool = False) -> Reconciliation:
+        """Find what no webhook told of, and bring it up to date: missed events, overdue renewals, lost answers.
+
+        Safe on every replica at once: one of them does the work. With `dry_run` nothing is written: the report says
+        what differs between Stripe and here.
+
+        Raises:
+            Unavailable: Stripe or the database does not answer; the next run begins where this one stood.
+        """
+        return await reconcile.reconcile(self._wiring.core, dry_run=dry_run)
+
+    async def doctor(self, *, with_stripe: bool = False) -> Diagnosis:
+        """Look for rows that contradict each other, and for a configuration that cannot work. Changes nothing.
+
+        With `with_stripe` every copy is compared with Stripe's object, and the webhook endpoint is looked at.
+
+        Raises:
+            Unavailable: the database, or Stripe, does not answer.
+        """
+        wanted = _wanted(self._wiring.config)
+        return await doctor.examine(self._wiring.core, with_stripe=with_stripe, wanted=wanted)
+
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Name who acts in a `with` block, for the audit log: `with billing.acting_as("user:42"): ...`.
 
@@ -525,3 +693,8 @@ class AsyncBilling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _wanted(config: BillingConfig) -> Wanted:
+    """What the webhook endpoint should be: at our origin, unless nobody said which that is."""
+    return Wanted(None if config.base_url == BASE_URL else config.base_url, STRIPE_API_VERSION)

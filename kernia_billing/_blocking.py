@@ -32,8 +32,12 @@ from .domain.answers import (
     WebhookHealth,
 )
 from .domain.catalog import PriceRow, ProductRow
+from .domain.endpoints import Endpoint
+from .domain.jobs import JobsReport
+from .domain.meters import MeterEvent, MeterHealth
 from .domain.plans import BillingInterval
 from .domain.references import Identity, Ref
+from .domain.reports import AdoptionReport, Diagnosis, Finding, Outcome, Progress, Reconciliation, SyncReport, WhoseIs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -253,6 +257,123 @@ class Webhooks:
         """How webhooks are doing: what waits and for how long, and what failed. One look at the database."""
         return run_blocking(self._inner.health())
 
+    def create_endpoint(self, url: str | None = None) -> Endpoint:
+        """Make an endpoint at Stripe that sends all that is handled to `url`, unless there is one that sends there.
+
+        Without a `url` it is the route of this library on `base_url`. The answer has the signing secret only where the
+        endpoint was made now: Stripe tells it once.
+
+        Raises:
+            StripeRefused: Stripe takes no such URL.
+            Unavailable: Stripe does not answer; the next call finds what this one made.
+        """
+        return run_blocking(self._inner.create_endpoint(url))
+
+    def check_endpoint(self) -> Sequence[Finding]:
+        """What is wrong with the endpoints at Stripe that send to `base_url`; nothing where all is well.
+
+        Raises:
+            Unavailable: Stripe does not answer.
+        """
+        return run_blocking(self._inner.check_endpoint())
+
+
+class Meters:
+    """Usage that is reported to Stripe's meters."""
+
+    def __init__(self, inner: _aio.Meters) -> None:
+        self._inner = inner
+
+    def list(self, *, state: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[MeterEvent]:
+        """One page of the events that were made for meters, in the order in which they were. `limit` is 1 to 200.
+
+        `state` is one of waiting, sending, sent, rejected, quarantined, canceled.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+        """
+        return run_blocking(self._inner.list(state=state, limit=limit, cursor=cursor))
+
+    def health(self) -> MeterHealth:
+        """How reporting is doing: how many events are in each state, and since when the oldest waits."""
+        return run_blocking(self._inner.health())
+
+    def retry(self, identifier: str, *, not_counted: bool = False) -> MeterEvent:
+        """Send again what Stripe did not count, as a new event of the same time and value; gives the new event.
+
+        Of a quarantined event nobody knows whether Stripe counted it: look at the meter's event summaries, and say
+        `not_counted=True` where it is missing there.
+
+        Raises:
+            NotFound: there is no such event (METER_EVENT_NOT_FOUND).
+            Conflict: it did not fail (METER_EVENT_NOT_FAILED), nobody knows whether it was counted
+                (METER_EVENT_IN_DOUBT), or it is more than 35 days old (METER_EVENT_TOO_OLD).
+        """
+        return run_blocking(self._inner.retry(identifier, not_counted=not_counted))
+
+
+class Sync:
+    """Making our copies equal to Stripe's objects, whatever news was lost: from Stripe's lists, not from its events.
+
+    Every import goes on after one that fails, and names what failed. One that was cut short is gone on with by the
+    next one of the same name. `progress` is called after every page with the kind and how many were seen of it.
+    """
+
+    def __init__(self, inner: _aio.Sync) -> None:
+        self._inner = inner
+
+    def object(self, kind: str, stripe_id: str) -> Outcome:
+        """Bring one object up to date: "applied", "gone" where Stripe has none, "unmatched" where it is nobody's here.
+
+        `kind` is one of subscription, customer, price, product, invoice, schedule, payment_method, checkout.session.
+
+        Raises:
+            InvalidInput: there is no such kind, or the id is none.
+            Unavailable: Stripe or the database does not answer.
+        """
+        return run_blocking(self._inner.object(kind, stripe_id))
+
+    def reference(self, reference: Ref) -> SyncReport:
+        """Bring everything of one customer up to date: subscriptions, schedules, invoices, payment methods, itself.
+
+        Raises:
+            NotFound: the reference was never billed (CUSTOMER_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer; what was brought in so far stays.
+        """
+        return run_blocking(self._inner.reference(reference))
+
+    def all(self, *, progress: Progress | None = None) -> SyncReport:
+        """Compare everything that Stripe has with our copies, and bring up to date what differs.
+
+        Raises:
+            Unavailable: Stripe or the database does not answer; the next call goes on where this one ended.
+        """
+        return run_blocking(self._inner.all(progress=progress))
+
+    def catalog(self, *, progress: Progress | None = None) -> SyncReport:
+        """The same for products and prices."""
+        return run_blocking(self._inner.catalog(progress=progress))
+
+    def customers(
+        self, *, mapping: WhoseIs | None = None, dry_run: bool = False, progress: Progress | None = None
+    ) -> AdoptionReport:
+        """The same for customers and their payment methods, after those were adopted that are at Stripe already.
+
+        Whose a Stripe customer is is said by `mapping`, {Stripe id: reference} or a function of Stripe's object, or
+        else by the metadata that Better Auth, Kernia and this library write; its e-mail address says nothing. It is
+        linked, its subscriptions come with it, and events that came before are worked on. With `dry_run` nothing is
+        written: the report says who would be adopted, and who not and why.
+
+        Raises:
+            InvalidInput: `mapping` names something that is no Stripe customer or no reference; nothing was written.
+            Unavailable: Stripe or the database does not answer; who was adopted so far stays so.
+        """
+        return run_blocking(self._inner.customers(mapping=mapping, dry_run=dry_run, progress=progress))
+
+    def subscriptions(self, *, progress: Progress | None = None) -> SyncReport:
+        """The same for subscriptions, their schedules and invoices."""
+        return run_blocking(self._inner.subscriptions(progress=progress))
+
 
 class Jobs:
     """What runs by itself."""
@@ -260,12 +381,21 @@ class Jobs:
     def __init__(self, inner: _aio.Jobs) -> None:
         self._inner = inner
 
-    def run(self) -> Mapping[str, int]:
-        """Everything that is due, once: waiting webhooks, and events that hooks have not received.
+    def run(self) -> JobsReport:
+        """Everything that is due, once: waiting webhooks, events that hooks have not received, upkeep.
 
-        Safe on every replica at once; call it from cron, a task queue or a loop.
+        Safe on every replica at once; call it from cron, a task queue or a loop. A job that fails does not keep the
+        others from being done: it is named in `failed`, and tried again by the next run.
         """
         return run_blocking(self._inner.run())
+
+    def forever(self, stopping: Callable[[], bool], told: Callable[[JobsReport], object] | None = None) -> None:
+        """Do what is due for as long as `stopping()` is false; `threading.Event().is_set` is such a function.
+
+        While there is work it goes on at once, else it looks every few seconds. It ends after the item that it is at;
+        what it had taken and not begun is given back. `told` hears of every run that did something or failed.
+        """
+        run_blocking(self._inner.forever(stopping, told))
 
 
 class Billing:
@@ -282,7 +412,9 @@ class Billing:
     plans: Plans
     catalog: Catalog
     webhooks: Webhooks
+    meters: Meters
     jobs: Jobs
+    sync: Sync
 
     def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
         wiring = wire(config, options, asynchronous=False, billing=self)
@@ -293,7 +425,9 @@ class Billing:
         self.plans = Plans(self._inner.plans)
         self.catalog = Catalog(self._inner.catalog)
         self.webhooks = Webhooks(self._inner.webhooks)
+        self.meters = Meters(self._inner.meters)
         self.jobs = Jobs(self._inner.jobs)
+        self.sync = Sync(self._inner.sync)
 
     @property
     def config(self) -> BillingConfig:
@@ -446,6 +580,27 @@ class Billing:
             InvalidInput: a value is out of range, or the cursor is not one of ours.
         """
         return run_blocking(self._inner.audit(reference, limit=limit, cursor=cursor))
+
+    def reconcile(self, *, dry_run: bool = False) -> Reconciliation:
+        """Find what no webhook told of, and bring it up to date: missed events, overdue renewals, lost answers.
+
+        Safe on every replica at once: one of them does the work. With `dry_run` nothing is written: the report says
+        what differs between Stripe and here.
+
+        Raises:
+            Unavailable: Stripe or the database does not answer; the next run begins where this one stood.
+        """
+        return run_blocking(self._inner.reconcile(dry_run=dry_run))
+
+    def doctor(self, *, with_stripe: bool = False) -> Diagnosis:
+        """Look for rows that contradict each other, and for a configuration that cannot work. Changes nothing.
+
+        With `with_stripe` every copy is compared with Stripe's object, and the webhook endpoint is looked at.
+
+        Raises:
+            Unavailable: the database, or Stripe, does not answer.
+        """
+        return run_blocking(self._inner.doctor(with_stripe=with_stripe))
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Name who acts in a `with` block, for the audit log: `with billing.acting_as("user:42"): ...`.

@@ -197,9 +197,9 @@ def display_state(row: SubscriptionRow, now: Instant) -> str:
 
 
 def first_live(rows: Sequence[SubscriptionRow], group: str | None = None) -> SubscriptionRow | None:
-    """The subscription that counts: live before ended, not a duplicate before a duplicate, then the oldest."""
+    """The subscription that counts: of a plan before of none, by its status, no duplicate before one, the oldest."""
     candidates = [row for row in rows if row.status in LIVE and (group is None or row.group == group)]
-    candidates.sort(key=lambda row: (_rank(row.status), row.duplicate, row.created_at, row.id))
+    candidates.sort(key=lambda row: (row.plan is None, _rank(row.status), row.duplicate, row.created_at, row.id))
     return candidates[0] if candidates else None
 
 

@@ -148,12 +148,15 @@ class Outbox(Protocol):
         """Take unsent events, oldest first, in the order of their customers."""
         ...
 
-    def sent(self, outbox_id: str, now: Instant) -> None:
-        """Note that everybody has received it."""
+    def sent(self, outbox_id: str, now: Instant, *, attempts: int) -> bool:
+        """Note that everybody has received an event that was claimed with so many attempts.
+
+        False, and nothing changes, where another worker took it over.
+        """
         ...
 
-    def failed(self, outbox_id: str, retry_at: Instant) -> None:
-        """Note that it has to be sent again."""
+    def failed(self, outbox_id: str, retry_at: Instant, *, attempts: int) -> bool:
+        """Note that it has to be sent again; the same."""
         ...
 
     def lag(self, now: Instant) -> tuple[int, Instant | None]:
@@ -177,9 +180,24 @@ class Intents(Protocol):
         ...
 
     def finish(self, key: str, state: IntentState, stripe_id: str | None) -> None:
-        """Note what became of it."""
+        """Note what became of it; the parameters of one that is done or has failed are forgotten.
+
+        They may name a person, and nobody sends them any more.
+        """
         ...
 
     def unfinished(self, before: Instant, limit: int) -> Sequence[IntentRow]:
         """Pending intents written before an instant, oldest first."""
+        ...
+
+    def parked(self, before: Instant, limit: int) -> Sequence[IntentRow]:
+        """Parked intents written before an instant whose parameters are not forgotten, oldest first."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Throw the parameters of an intent away: they may name a person."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Delete an intent that was not carried out and never will be under this key."""
         ...

@@ -18,6 +18,7 @@ from ..domain.plans import Feature, FeatureKind, PlanVersion
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from .exchange import Inbox, Intents, Objects, Outbox
+from .inspection import Inspection
 from .mirror import Change, Invoices, PaymentMethods, Schedules, StripeCustomers
 from .upkeep import Audit, Leases, MeterEvents, Syncs
 
@@ -200,6 +201,13 @@ class Subscriptions(Protocol):
         """Live ones whose period ended before an instant, the longest overdue first."""
         ...
 
+    def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
+        """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
+
+        Those that were looked at since come again after as long a time as they were overdue then, a day at most.
+        """
+        ...
+
     def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
         """Subscriptions in the order of their local ids."""
         ...
@@ -226,6 +234,17 @@ class Checkouts(Protocol):
 
     def by_subscription(self, subscription_id: str) -> CheckoutRow | None:
         """The checkout whose subscription has this local id."""
+        ...
+
+    def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
+        """The Stripe sessions of unfinished ones that should have expired before an instant.
+
+        Those that were looked at since come again after as long a time as they were overdue then, a day at most.
+        """
+        ...
+
+    def unfinished(self, limit: int, after: str | None) -> Sequence[str]:
+        """The Stripe sessions of those that are open or wait for a payment, in the order of their ids."""
         ...
 
     def add(self, row: CheckoutRow) -> None:
@@ -412,6 +431,11 @@ class Transaction(Protocol):
     @property
     def audit(self) -> Audit:
         """Who changed what."""
+        ...
+
+    @property
+    def inspection(self) -> Inspection:
+        """Rows that contradict each other."""
         ...
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from ..domain.instants import Instant
 from ..domain.outbound import IntentRow, IntentState
@@ -17,13 +17,18 @@ _SHAPE = Shape(IntentRow, t, key="idempotency_key")
 _IS_IT = t.c.idempotency_key == text_param("this")
 _GET = _SHAPE.select().where(_IS_IT)
 _ADD = insert_new(t, "idempotency_key")
-_FINISH = update(t).values(state=text_param("becomes"), stripe_id=text_param("stripe")).where(_IS_IT)
-_UNFINISHED = (
+_PARK = update(t).values(state=text_param("becomes"), stripe_id=text_param("stripe")).where(_IS_IT)
+_FINISH = _PARK.values(params={})
+_FORGET = update(t).values(params={}).where(_IS_IT)
+_REMOVE = delete(t).where(_IS_IT)
+_OLD = (
     _SHAPE.select()
-    .where(t.c.state == "pending", t.c.created_at < number_param("old"))
+    .where(t.c.created_at < number_param("old"))
     .order_by(t.c.created_at, t.c.idempotency_key)
     .limit(number_param("limit"))
 )
+_UNFINISHED = _OLD.where(t.c.state == "pending")
+_PARKED = _OLD.where(t.c.state == "parked", t.c.params != {})
 
 
 class Intents(Noun):
@@ -41,9 +46,22 @@ class Intents(Noun):
         return self.get(row.key) or row
 
     def finish(self, key: str, state: IntentState, stripe_id: str | None) -> None:
-        """Note what became of it."""
-        self._db.run(_FINISH, {"this": key, "becomes": state, "stripe": stripe_id})
+        """Note what became of it; one that will not be sent again forgets its parameters."""
+        statement = _FINISH if state in ("done", "failed") else _PARK
+        self._db.run(statement, {"this": key, "becomes": state, "stripe": stripe_id})
 
     def unfinished(self, before: Instant, limit: int) -> Sequence[IntentRow]:
         """Pending intents written before an instant, oldest first."""
         return _SHAPE.read_all(self._db.all(_UNFINISHED, {"old": before, "limit": limit}))
+
+    def parked(self, before: Instant, limit: int) -> Sequence[IntentRow]:
+        """Parked intents written before an instant whose parameters are not forgotten, oldest first."""
+        return _SHAPE.read_all(self._db.all(_PARKED, {"old": before, "limit": limit}))
+
+    def forget(self, key: str) -> None:
+        """Throw the parameters of an intent away."""
+        self._db.run(_FORGET, {"this": key})
+
+    def remove(self, key: str) -> None:
+        """Delete an intent."""
+        self._db.run(_REMOVE, {"this": key})

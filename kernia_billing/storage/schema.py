@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, exc
 
-from .migrations import CURRENT, HEAD, upgrade, upgrade_inside
+from .migrations import upgrade, upgrade_inside
 from .recipe import begin_immediate
+from .revision import CURRENT, HEAD
 
 
 def ensure_schema(engine: Engine) -> None:

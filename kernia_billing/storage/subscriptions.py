@@ -10,6 +10,7 @@ from ..domain.instants import Instant
 from ..domain.subscriptions import LIVE, SubscriptionRow
 from .db import Noun, Shape
 from .dialects import plain_insert
+from .overdue import overdue_subscriptions
 from .tables import subscription as t
 from .types import number_param, text_param, texts_param
 
@@ -29,6 +30,7 @@ _OVERDUE = (
     .order_by(t.c.period_end, t.c.id)
     .limit(number_param("limit"))
 )
+_OVERDUE_NOW = overdue_subscriptions(sorted(LIVE))
 _PAGE = _SHAPE.select().where(t.c.id > text_param("after")).order_by(t.c.id).limit(number_param("limit"))
 _OVERWRITE = update(t).where(t.c.id == text_param("this"))
 _ADD = plain_insert(t)
@@ -56,6 +58,14 @@ class Subscriptions(Noun):
     def list_live_overdue(self, before: Instant, limit: int) -> Sequence[SubscriptionRow]:
         """Live ones whose period ended before an instant, the longest overdue first."""
         return _SHAPE.read_all(self._db.all(_OVERDUE, {"old": before, "limit": limit}))
+
+    def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
+        """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
+
+        Those that were looked at since come again after as long a time as they were overdue then, a day at most.
+        """
+        rows = self._db.all(_OVERDUE_NOW, {"old": before, "now": now, "limit": limit})
+        return [str(stripe_id) for (stripe_id,) in rows]
 
     def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
         """Subscriptions in the order of their local ids."""

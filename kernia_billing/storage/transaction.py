@@ -13,6 +13,7 @@ from .db import Db
 from .dialects import Flavour
 from .entitlements import Entitlements
 from .inbox import Inbox
+from .inspection import Inspection
 from .intents import Intents
 from .invoices import Invoices
 from .leases import Leases
@@ -131,6 +132,11 @@ class SqlTransaction:
     def audit(self) -> Audit:
         """billing_audit."""
         return Audit(self._db)
+
+    @property
+    def inspection(self) -> Inspection:
+        """All tables."""
+        return Inspection(self._db)
 
     @property
     def meter_events(self) -> MeterEvents:

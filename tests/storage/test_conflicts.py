@@ -135,7 +135,7 @@ def test_claims_side_by_side(database: str) -> None:
             for row in claimed:
                 with guard:
                     handed.append(row.id)
-                driven.each([row], lambda tx, row: tx.outbox.sent(row.id, rows.NOW))
+                driven.each([row], lambda tx, row: tx.outbox.sent(row.id, rows.NOW, attempts=row.attempts))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, 
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.errors import ConfigError
-from kernia_billing.storage import migrations
+from kernia_billing.storage import migrations, revision
 from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
@@ -59,8 +59,8 @@ def test_migrated_is_created(engine: Engine, engine_name: str, make_database: Ca
 
     assert _described(created) == _described(engine)
     assert [] == migrations.check(engine)
-    assert migrations.HEAD == migrations.current(engine)
-    assert migrations.HEAD == migrations._script().get_current_head()
+    assert revision.HEAD == migrations.current(engine)
+    assert revision.HEAD == migrations._script().get_current_head()
     created.dispose()
 
 

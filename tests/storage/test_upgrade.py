@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, text
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.outbound import IntentRow
 from kernia_billing.domain.upkeep import SyncState
-from kernia_billing.storage import migrations
+from kernia_billing.storage import migrations, revision
 from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.testing.conformance import rows
 from kernia_billing.testing.conformance.harness import DrivenStore
@@ -162,7 +162,7 @@ def test_first_use(sqlite_url: str) -> None:
     assert "0001" == migrations.current(engine)
 
     assert run_blocking(store.read(lambda tx: tx.leases.get("prune"))) is None
-    assert migrations.HEAD == migrations.current(engine)
+    assert revision.HEAD == migrations.current(engine)
     assert [] == _lost(engine)
     assert [] == migrations.check(engine)
     run_blocking(store.close())

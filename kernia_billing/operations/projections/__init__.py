@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ...domain.reports import Outcome
 from .catalog import sync_catalog_object
 from .registry import PROJECTIONS, sync_object
 from .subscription import adopt_subscriptions, sync_subscription
-from .tickets import Also, Fetched, Kind, Outcome, Projection, ProjectionKind, fetch, store_fetched
+from .tickets import Also, Fetched, Kind, Projection, ProjectionKind, fetch, store_fetched
 
 __all__ = [
     "PROJECTIONS",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ...domain.catalog import price_row, product_row
+from ...domain.catalog import PriceRow, ProductRow, price_row, product_row
+from ...domain.reports import Outcome
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
-from .tickets import Fetched, Outcome, Projection, bring_in
+from .tickets import Fetched, Projection, bring_in
 
 
 async def sync_catalog_object(core: Core, kind: Literal["product", "price"], stripe_id: str) -> Outcome:
@@ -32,17 +33,19 @@ def _write_price(_core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     return "applied"
 
 
-def _same_product(_core: Core, tx: Transaction, product: StripeObject) -> bool:
+def _product_rows(_core: Core, tx: Transaction, product: StripeObject) -> tuple[ProductRow, ProductRow] | None:
     row = product_row(product)
-    return tx.catalog.product(row.id) == row
+    stored = tx.catalog.product(row.id)
+    return None if stored is None else (row, stored)
 
 
-def _same_price(_core: Core, tx: Transaction, price: StripeObject) -> bool:
+def _price_rows(_core: Core, tx: Transaction, price: StripeObject) -> tuple[PriceRow, PriceRow] | None:
     row = price_row(price)
-    return tx.catalog.price(row.id) == row
+    stored = tx.catalog.price(row.id)
+    return None if stored is None else (row, stored)
 
 
-PRODUCT = Projection("product", _write_product, _same_product)
+PRODUCT = Projection("product", _write_product, _product_rows)
 """How products come in."""
-PRICE = Projection("price", _write_price, _same_price)
+PRICE = Projection("price", _write_price, _price_rows)
 """How prices come in."""

@@ -6,6 +6,7 @@ from attrs import evolve
 
 from ...domain.instants import Instant
 from ...domain.reading import amount, flag, id_of, instant, members, own_id, text
+from ...domain.reports import Outcome
 from ...domain.stripe_customers import StripeCustomerRow
 from ...domain.subscriptions import LIVE
 from ...ports.store import Transaction
@@ -14,7 +15,7 @@ from ..audit import record
 from ..core import Core
 from .owners import customer_of
 from .subscription import sync_subscription
-from .tickets import Fetched, Outcome, Projection
+from .tickets import Fetched, Projection
 
 
 def stripe_customer_row(customer: StripeObject, customer_id: str, now: Instant) -> StripeCustomerRow:
@@ -91,10 +92,12 @@ async def end_subscriptions(core: Core, stripe_customer_id: str) -> None:
         await sync_subscription(core, stripe_id)
 
 
-def _same(_core: Core, tx: Transaction, customer: StripeObject) -> bool:
+def _rows(_core: Core, tx: Transaction, customer: StripeObject) -> tuple[StripeCustomerRow, StripeCustomerRow] | None:
     stored = tx.stripe_customers.get(own_id(customer))
-    return stored is not None and stripe_customer_row(customer, stored.customer_id, stored.updated_at) == stored
+    if stored is None:
+        return None
+    return stripe_customer_row(customer, stored.customer_id, stored.updated_at), stored
 
 
-CUSTOMER = Projection("customer", _write, _same, after=_after)
+CUSTOMER = Projection("customer", _write, _rows, after=_after)
 """How customers come in."""

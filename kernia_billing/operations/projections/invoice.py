@@ -7,13 +7,14 @@ from attrs import evolve
 from ...domain.instants import Instant
 from ...domain.invoices import InvoiceRow
 from ...domain.reading import amount, flag, instant, members, own_id, text, whole
+from ...domain.reports import Outcome
 from ...domain.shapes import is_paid, payment_intents_of, subscription_of_invoice
 from ...errors import InvalidInput
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
 from .owners import owner
-from .tickets import Fetched, Outcome, Projection
+from .tickets import Fetched, Projection
 
 
 def invoice_row(invoice: StripeObject, customer_id: str, now: Instant) -> InvoiceRow:
@@ -79,13 +80,13 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     return "applied"
 
 
-def _same(_core: Core, tx: Transaction, invoice: StripeObject) -> bool:
+def _rows(_core: Core, tx: Transaction, invoice: StripeObject) -> tuple[InvoiceRow, InvoiceRow] | None:
     stored = tx.invoices.get(own_id(invoice))
     customer = owner(tx, invoice)
     if stored is None or customer is None:
-        return False
-    return _known_payment(invoice_row(invoice, customer.id, stored.updated_at), stored) == stored
+        return None
+    return _known_payment(invoice_row(invoice, customer.id, stored.updated_at), stored), stored
 
 
-INVOICE = Projection("invoice", _write, _same)
+INVOICE = Projection("invoice", _write, _rows)
 """How invoices come in."""

@@ -7,12 +7,13 @@ from attrs import evolve
 from ...domain.instants import Instant
 from ...domain.payment_methods import PaymentMethodRow
 from ...domain.reading import instant, own_id, text
+from ...domain.reports import Outcome
 from ...domain.shapes import details_of_payment_method, owner_of
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
 from .owners import owner
-from .tickets import Fetched, Outcome, Projection
+from .tickets import Fetched, Projection
 
 
 def payment_method_row(method: StripeObject, customer_id: str, now: Instant) -> PaymentMethodRow:
@@ -52,13 +53,13 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     return "applied"
 
 
-def _same(_core: Core, tx: Transaction, method: StripeObject) -> bool:
+def _rows(_core: Core, tx: Transaction, method: StripeObject) -> tuple[PaymentMethodRow, PaymentMethodRow] | None:
     stored = tx.payment_methods.get(own_id(method))
     customer = owner(tx, method)
     if stored is None or customer is None:
-        return False
-    return payment_method_row(method, customer.id, stored.updated_at) == stored
+        return None
+    return payment_method_row(method, customer.id, stored.updated_at), stored
 
 
-PAYMENT_METHOD = Projection("payment_method", _write, _same)
+PAYMENT_METHOD = Projection("payment_method", _write, _rows)
 """How payment methods come in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...domain.reports import Outcome
 from ..core import Core
 from .catalog import PRICE, PRODUCT
 from .customer import CUSTOMER
@@ -11,7 +12,7 @@ from .invoice import INVOICE
 from .payment_method import PAYMENT_METHOD
 from .schedule import SCHEDULE
 from .subscription import SUBSCRIPTION
-from .tickets import Also, Outcome, Projection, ProjectionKind, bring_in
+from .tickets import Also, Projection, ProjectionKind, bring_in
 
 PROJECTIONS: Mapping[ProjectionKind, Projection] = {
     each.kind: each for each in (SUBSCRIPTION, CUSTOMER, PRICE, PRODUCT, INVOICE, SCHEDULE, PAYMENT_METHOD)

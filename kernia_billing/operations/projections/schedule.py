@@ -6,13 +6,14 @@ from attrs import evolve
 
 from ...domain.instants import Instant
 from ...domain.reading import instant, listed, members, own_id, text
+from ...domain.reports import Outcome
 from ...domain.schedules import SchedulePhase, ScheduleRow
 from ...domain.shapes import items_of_phase, price_of, quantity_of, subscription_of_schedule
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
 from .owners import owner
-from .tickets import Fetched, Outcome, Projection
+from .tickets import Fetched, Projection
 
 
 def schedule_row(schedule: StripeObject, customer_id: str, now: Instant) -> ScheduleRow:
@@ -61,13 +62,13 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     return "applied"
 
 
-def _same(_core: Core, tx: Transaction, schedule: StripeObject) -> bool:
+def _rows(_core: Core, tx: Transaction, schedule: StripeObject) -> tuple[ScheduleRow, ScheduleRow] | None:
     stored = tx.schedules.get(own_id(schedule))
     customer = owner(tx, schedule)
     if stored is None or customer is None:
-        return False
-    return schedule_row(schedule, customer.id, stored.updated_at) == stored
+        return None
+    return schedule_row(schedule, customer.id, stored.updated_at), stored
 
 
-SCHEDULE = Projection("schedule", _write, _same)
+SCHEDULE = Projection("schedule", _write, _rows)
 """How subscription schedules come in."""

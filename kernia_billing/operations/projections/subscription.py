@@ -10,6 +10,7 @@ from ...domain.customers import CustomerRow
 from ...domain.instants import Instant
 from ...domain.plans import PlanVersion
 from ...domain.reading import is_cut, own_id
+from ...domain.reports import Outcome
 from ...domain.subscriptions import (
     LIVE,
     TERMINAL,
@@ -28,7 +29,7 @@ from ..outbox import subscription_events
 from ..plans import Sold, publish, sold_by, stored_version
 from ..subscriptions import answer
 from .owners import owner
-from .tickets import Fetched, Outcome, Projection, bring_in
+from .tickets import Fetched, Projection, bring_in
 
 _FINAL_FIELDS = ("plan", "plan_version_id", "period_start", "period_end", "seats", "price_id", "item_id", "interval")
 
@@ -127,9 +128,13 @@ def _replace_all(
 
 
 def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
-    """Mark a second live subscription of a plan group: it is mirrored, gives nothing, and somebody has to look."""
+    """Mark a second live subscription of a plan group: it is mirrored, gives nothing, and somebody has to look.
+
+    One that sells no plan of ours is no second one: other software on the account may have sold it.
+    """
     first = first_live([evolve(each, duplicate=False) for each in rows], row.group)
-    duplicate = first is not None and first.id != row.id and row.status in ("active", "trialing", "past_due")
+    second = first is not None and first.id != row.id
+    duplicate = second and row.plan is not None and row.status in ("active", "trialing", "past_due")
     return row if row.duplicate == duplicate else evolve(row, duplicate=duplicate)
 
 
@@ -223,18 +228,18 @@ def _local_id(
     return core.ids.new("sub")
 
 
-def _same(core: Core, tx: Transaction, subscription: StripeObject) -> bool:
+def _rows(core: Core, tx: Transaction, subscription: StripeObject) -> tuple[SubscriptionRow, SubscriptionRow] | None:
     theirs = read_subscription(subscription)
     stored = tx.subscriptions.by_stripe_id(theirs.id)
     customer = owner(tx, subscription)
     if stored is None or customer is None or is_cut(subscription.get("items")):
-        return False
+        return None
     sold = sold_by(core, tx, theirs)
     version = None if sold is None else stored_version(tx, sold.plan)
     row = _row(core, tx, customer, stored, theirs, sold, version, stored.updated_at)
     # When the first payment failed follows from more than the object, and a duplicate from the other rows.
-    return row == evolve(stored, past_due_since=row.past_due_since, duplicate=row.duplicate)
+    return row, evolve(stored, past_due_since=row.past_due_since, duplicate=row.duplicate)
 
 
-SUBSCRIPTION = Projection("subscription", _write_subscription, _same, complete=_complete)
+SUBSCRIPTION = Projection("subscription", _write_subscription, _rows, complete=_complete)
 """How subscriptions come in."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
+import attrs
 from attrs import evolve, frozen
 
+from ...domain.reports import Outcome
 from ...domain.shapes import is_deleted
 from ...errors import NotFound
 from ...ports.store import DuplicateKey, Transaction
@@ -21,9 +23,6 @@ ProjectionKind = Literal["subscription", "customer", "price", "product", "invoic
 """What is mirrored here."""
 Kind = Literal[ProjectionKind, "checkout.session"]
 """What a ticket can be taken for."""
-Outcome = Literal["applied", "stale", "unmatched", "gone", "ignored"]
-"""What became of news: written; older than what is stored; of a customer that is none of ours; of an object that
-Stripe does not have (any more); of nothing that concerns us."""
 
 PATHS: Mapping[Kind, str] = {
     "subscription": "/v1/subscriptions/",
@@ -60,14 +59,15 @@ Also = Callable[[Transaction, Fetched, Outcome], None]
 class Projection:
     """How one kind of object comes into our tables.
 
-    `write` writes what was fetched, or that it is gone, and says what became of it; `same` says whether what is stored
-    says the same as an object. Both are units of work. `complete` reads what does not fit into one answer, `after` does
+    `write` writes what was fetched, or that it is gone, and says what became of it; `rows` gives what an object says
+    and what is stored of it, as rows that differ where those differ, None where nothing is stored or it belongs to
+    nobody. Both are units of work. `complete` reads what does not fit into one answer, `after` does
     what has to follow a write, as often as that is repeated.
     """
 
     kind: ProjectionKind
     write: Callable[[Core, Transaction, Fetched], Outcome]
-    same: Callable[[Core, Transaction, StripeObject], bool]
+    rows: Callable[[Core, Transaction, StripeObject], tuple[attrs.AttrsInstance, attrs.AttrsInstance] | None]
     complete: Callable[[Core, StripeObject], Awaitable[StripeObject]] | None = None
     after: Callable[[Core, Fetched], Awaitable[None]] | None = None
 
@@ -75,6 +75,11 @@ class Projection:
     def path(self) -> str:
         """Where one object is, without its id."""
         return PATHS[self.kind]
+
+    def same(self, core: Core, tx: Transaction, subject: StripeObject) -> bool:
+        """Whether what is stored says the same as an object. A unit of work."""
+        rows = self.rows(core, tx, subject)
+        return rows is not None and rows[0] == rows[1]
 
     @property
     def expand(self) -> Mapping[str, Any]:
@@ -104,7 +109,7 @@ async def store_fetched(
         if fetched.ticket > tx.objects.applied(fetched.kind, fetched.id):
             outcome = write(tx)
             if outcome != "unmatched":
-                gone = fetched.body is None
+                gone = fetched.body is None or outcome == "gone"
                 tx.objects.apply(fetched.kind, fetched.id, fetched.ticket, deleted=gone, now=now)
         if also is not None:
             also(tx, fetched, outcome)

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -17,20 +18,16 @@ from sqlalchemy import Connection, Engine, inspect, text
 from ...errors import ConfigError, Unavailable
 from ..dialects import Flavour, flavour_of
 from ..recipe import begin_immediate
+from ..revision import CURRENT, HEAD, VERSION_TABLE
 from ..tables import metadata
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-VERSION_TABLE = "billing_alembic_version"
-HEAD = "0002"
-"""The newest revision."""
-
-CURRENT = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
-"""Asks for the revision of a database that has the version table."""
-
 _LOCK = 0x6B65726E6961
 _LOCK_SECONDS = 120
+_ONE_AT_A_TIME = Lock()
+"""Alembic keeps what it is at in its own module: two threads of a process would take each other's."""
 
 
 def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
@@ -119,7 +116,10 @@ def _run(revision: str, *, as_sql: bool = False, since: str | None = None, **opt
         # What alembic.command.upgrade calls, which would need a file beside ours to be run.
         return script._upgrade_revs(revision, now_at)  # noqa: SLF001
 
-    with EnvironmentContext(Config(), script, fn=steps, as_sql=as_sql, starting_rev=since) as environment:
+    with (
+        _ONE_AT_A_TIME,
+        EnvironmentContext(Config(), script, fn=steps, as_sql=as_sql, starting_rev=since) as environment,
+    ):
         environment.configure(target_metadata=metadata, version_table=VERSION_TABLE, **options)
         try:
             with environment.begin_transaction():

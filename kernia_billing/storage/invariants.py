@@ -1,0 +1,298 @@
+"""What must be true of the billing tables at any time, as queries for the rows of which it is not.
+
+Each is one statement over whole tables, so that the database does the work. The numbers are those of the invariants
+that the documentation lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal, or_, select, union_all
+from sqlalchemy.sql.selectable import Subquery
+
+from ..domain.ids import MAX_INTEGER
+from ..domain.instants import DAY, FOREVER
+from ..domain.subscriptions import LIVE
+from .dialects import AnySelect
+from .tables import (
+    audit,
+    bucket,
+    checkout,
+    customer,
+    entitlement,
+    intent,
+    invoice,
+    ledger,
+    metadata,
+    meter_event,
+    outbox,
+    payment_method,
+    plan,
+    schedule,
+    stripe_customer,
+    stripe_object,
+    subscription,
+    usage_event,
+    webhook_event,
+)
+from .types import Amount, number_param
+
+_NOW = number_param("now")
+_MOVES = ("use", "return", "carry")
+_WAITING = ("received", "failed", "processing")
+_GIVING = ("active", "trialing", "past_due")
+_FUNDED = case((usage_event.c.mode == "return", -usage_event.c.funded), else_=usage_event.c.funded)
+_OWNED = (
+    entitlement,
+    bucket,
+    usage_event,
+    subscription,
+    checkout,
+    invoice,
+    schedule,
+    payment_method,
+    stripe_customer,
+    intent,
+    meter_event,
+)
+_PERHAPS_OWNED = (outbox, audit)
+
+
+def _none(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(column, 0)
+
+
+def _sums(entries: Sequence[str], *by: Any) -> Subquery:
+    total = func.sum(ledger.c.amount).label("total")
+    return select(*by, total).where(ledger.c.entry.in_(entries)).group_by(*by).subquery()
+
+
+def _unbalanced() -> AnySelect:
+    sums = _sums(_MOVES, ledger.c.bucket_id)
+    joined = bucket.outerjoin(sums, sums.c.bucket_id == bucket.c.id)
+    return select(bucket.c.id).select_from(joined).where(bucket.c.used != _none(sums.c.total))
+
+
+def _broken_history() -> AnySelect:
+    moved = case((ledger.c.entry.in_(_MOVES), ledger.c.amount), else_=0)
+    running = func.sum(moved).over(partition_by=ledger.c.bucket_id, order_by=(ledger.c.seq, ledger.c.line))
+    lines = select(ledger.c.bucket_id, ledger.c.used_after, running.label("running")).subquery()
+    return select(lines.c.bucket_id).where(lines.c.used_after != lines.c.running).distinct()
+
+
+def _untold_uses() -> AnySelect:
+    sums = _sums(("use", "return"), ledger.c.customer_id, ledger.c.event_id)
+    its = and_(sums.c.event_id == usage_event.c.id, sums.c.customer_id == usage_event.c.customer_id)
+    return select(usage_event.c.id).select_from(usage_event.outerjoin(sums, its)).where(_none(sums.c.total) != _FUNDED)
+
+
+def _parts() -> AnySelect:
+    t = usage_event.c
+    whole = case((t.mode == "return", -t.funded), else_=t.funded + t.unfunded)
+    uncovered = and_(t.mode == "require", t.unfunded != 0)
+    return select(t.id).where(or_(t.quantity != whole, t.funded < 0, t.unfunded < 0, uncovered))
+
+
+def _lines_of_nothing() -> AnySelect:
+    joined = ledger.outerjoin(usage_event, usage_event.c.id == ledger.c.event_id)
+    lost = and_(ledger.c.event_id != "", ledger.c.entry.in_(("use", "return")), usage_event.c.id.is_(None))
+    return select(ledger.c.event_id).select_from(joined).where(lost).distinct()
+
+
+def _repeated(table: Table, name: Any, *by: Any, where: ColumnElement[bool] | None = None) -> AnySelect:
+    found = select(func.min(name)).group_by(*by).having(func.count() > 1)
+    return found if where is None else found.where(where)
+
+
+def _plan_of_nothing() -> AnySelect:
+    gives = select(literal(1)).where(
+        subscription.c.customer_id == customer.c.id,
+        subscription.c.plan == customer.c.plan,
+        subscription.c.duplicate == 0,
+    )
+    return select(customer.c.id).where(customer.c.plan.is_not(None), ~gives.exists())
+
+
+def _two_owners() -> AnySelect:
+    joined = stripe_customer.join(customer, customer.c.stripe_customer_id == stripe_customer.c.id)
+    return select(stripe_customer.c.id).select_from(joined).where(stripe_customer.c.customer_id != customer.c.id)
+
+
+def _overlaps() -> AnySelect:
+    before = func.lag(bucket.c.period_end).over(partition_by=bucket.c.entitlement_id, order_by=bucket.c.period_no)
+    rows = (
+        select(bucket.c.id, bucket.c.period_start, before.label("before"))
+        .where(bucket.c.closed_at == FOREVER)
+        .subquery()
+    )
+    return select(rows.c.id).where(rows.c.before > rows.c.period_start)
+
+
+def _untold_state() -> AnySelect:
+    its = and_(
+        stripe_object.c.kind == "subscription", stripe_object.c.stripe_id == subscription.c.stripe_subscription_id
+    )
+    return (
+        select(subscription.c.stripe_subscription_id)
+        .select_from(subscription.outerjoin(stripe_object, its))
+        .where(_none(stripe_object.c.applied_ticket) == 0)
+    )
+
+
+def _out_of_order() -> AnySelect:
+    first = func.min(outbox.c.position).label("first")
+    waits = (outbox.c.customer_id != "") & (outbox.c.sent_at == FOREVER)
+    waiting = select(outbox.c.customer_id, first).where(waits).group_by(outbox.c.customer_id).subquery()
+    joined = outbox.join(waiting, waiting.c.customer_id == outbox.c.customer_id)
+    return (
+        select(outbox.c.id).select_from(joined).where(outbox.c.sent_at != FOREVER, outbox.c.position > waiting.c.first)
+    )
+
+
+def _first_key(table: Table) -> Any:
+    return next(iter(table.primary_key)).label("id")
+
+
+def _out_of_range() -> AnySelect:
+    """Every table with numbers; SQLite's are STRICT, so that no other type can be stored."""
+    parts: list[AnySelect] = []
+    for table in metadata.tables.values():
+        numbers = [each for each in table.columns if isinstance(each.type, Amount) and each.autoincrement is not True]
+        beyond = [or_(each > MAX_INTEGER, each < -MAX_INTEGER) for each in numbers]
+        if beyond and not isinstance(next(iter(table.primary_key)).type, Amount):
+            parts.append(select(_first_key(table)).where(or_(*beyond)))
+    found = union_all(*parts).subquery()
+    return select(found.c.id)
+
+
+def _orphans() -> AnySelect:
+    parts: list[AnySelect] = [select(customer.c.id.label("id")).where(customer.c.reference_id == "")]
+    for table in (*_OWNED, *_PERHAPS_OWNED):
+        lost = and_(customer.c.id.is_(None), table.c.customer_id != "")
+        lost = customer.c.id.is_(None) if table in _OWNED else lost
+        name = table.c.id if "id" in table.c else _first_key(table)
+        joined = table.outerjoin(customer, customer.c.id == table.c.customer_id)
+        parts.append(select(name.label("id")).select_from(joined).where(lost))
+    grants = bucket.outerjoin(entitlement, entitlement.c.id == bucket.c.entitlement_id)
+    parts.append(select(bucket.c.id.label("id")).select_from(grants).where(entitlement.c.id.is_(None)))
+    versions = subscription.outerjoin(plan, plan.c.id == subscription.c.plan_version_id)
+    unsold = and_(subscription.c.plan_version_id.is_not(None), plan.c.id.is_(None))
+    parts.append(select(subscription.c.id.label("id")).select_from(versions).where(unsold))
+    found = union_all(*parts).subquery()
+    return select(found.c.id)
+
+
+def _of_the_future() -> AnySelect:
+    parts = [
+        select(name.label("id"))
+        .select_from(table.join(customer, customer.c.id == table.c.customer_id))
+        .where(sequence > customer.c.ledger_seq)
+        for table, name, sequence in (
+            (entitlement, entitlement.c.id, entitlement.c.created_seq),
+            (usage_event, usage_event.c.id, usage_event.c.seq),
+            (ledger, ledger.c.bucket_id, ledger.c.seq),
+        )
+    ]
+    found = union_all(*parts).subquery()
+    return select(found.c.id)
+
+
+_b, _i, _w, _s, _o = bucket.c, intent.c, webhook_event.c, subscription.c, stripe_object.c
+RULES: tuple[tuple[str, str, AnySelect], ...] = (
+    ("I1", "the ledger adds up to what every bucket has used", _unbalanced()),
+    ("I1", "every line of the ledger follows from those before it", _broken_history()),
+    ("I1", "every use is in the ledger with what it drew", _untold_uses()),
+    ("I1", "no line is numbered beyond its customer's ledger", _of_the_future()),
+    (
+        "I2",
+        "no bucket gave more than it had",
+        select(_b.id).where(or_(_b.used < 0, _b.held < 0, _b.used + _b.held > _b.amount)),
+    ),
+    ("I3", "the parts of every use are its whole, and `require` is covered", _parts()),
+    ("I3", "every line of a use names one that is there", _lines_of_nothing()),
+    (
+        "I3",
+        "an idempotency key was used once",
+        _repeated(usage_event, usage_event.c.id, usage_event.c.customer_id, usage_event.c.idempotency_key),
+    ),
+    (
+        "I4",
+        "a customer has one live subscription in a plan group, or a flag says otherwise",
+        _repeated(
+            subscription, _s.id, _s.customer_id, _s.plan_group, where=and_(_s.status.in_(_GIVING), _s.duplicate == 0)
+        ),
+    ),
+    ("I4", "a customer's plan comes from a subscription", _plan_of_nothing()),
+    ("I5", "a Stripe customer belongs to one customer here", _two_owners()),
+    (
+        "I5",
+        "a Stripe customer is linked once",
+        _repeated(
+            customer, customer.c.id, customer.c.stripe_customer_id, where=customer.c.stripe_customer_id.is_not(None)
+        ),
+    ),
+    (
+        "I5",
+        "a Stripe subscription is stored once",
+        _repeated(subscription, _s.id, _s.stripe_subscription_id),
+    ),
+    (
+        "I6",
+        "a reference has one customer",
+        _repeated(customer, customer.c.id, customer.c.customer_type, customer.c.reference_id),
+    ),
+    (
+        "I7",
+        "no call to Stripe is without an outcome for more than a day",
+        select(_i.idempotency_key).where(_i.state == "pending", _i.created_at < _NOW - DAY),
+    ),
+    (
+        "I8",
+        "every event that is not done with is worked on again",
+        select(_w.event_id).where(_w.status.in_(_WAITING), _w.lease_until > _NOW + 7 * DAY),
+    ),
+    ("I9", "the periods of a grant do not overlap", _overlaps()),
+    ("I9", "every period ends after it began", select(_b.id).where(_b.period_start >= _b.period_end)),
+    (
+        "I10",
+        "no state is stored under a ticket that was never given out",
+        select(_o.stripe_id).where(_o.applied_ticket > _o.next_ticket),
+    ),
+    ("I10", "every subscription is stored under a ticket", _untold_state()),
+    ("I13", "every number is one that JSON holds exactly", _out_of_range()),
+    ("I14", "every row belongs to a customer that is there", _orphans()),
+    ("I16", "events were sent in the order of their customer", _out_of_order()),
+    (
+        "inbox.dead",
+        "events that failed for good: `webhooks.retry()` tries them again",
+        select(_w.event_id).where(_w.status == "dead"),
+    ),
+    (
+        "inbox.unmatched",
+        "events of customers that nobody linked",
+        select(_w.event_id).where(_w.status == "unmatched"),
+    ),
+    (
+        "inbox.waiting",
+        "events that wait for more than a day: does `jobs.run()` run?",
+        select(_w.event_id).where(_w.status.in_(_WAITING), _w.received_at < _NOW - DAY),
+    ),
+    (
+        "intents.parked",
+        "calls to Stripe whose outcome nobody knows",
+        select(_i.idempotency_key).where(_i.state == "parked"),
+    ),
+    (
+        "subscriptions.duplicate",
+        "second live subscriptions of a plan group, which a customer pays for and which give nothing",
+        select(_s.stripe_subscription_id).where(_s.duplicate == 1, _s.status.in_(sorted(LIVE))),
+    ),
+    (
+        "subscriptions.unmapped",
+        "live subscriptions whose prices no plan sells",
+        select(_s.stripe_subscription_id).where(_s.plan.is_(None), _s.status.in_(_GIVING)),
+    ),
+)
+"""The id of each rule, its title, and a query for the ids of what breaks it; `now` is its parameter."""

@@ -1,0 +1,44 @@
+"""What should have changed at Stripe by now, and of which no news came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from ..domain.instants import DAY
+from .dialects import AnySelect
+from .tables import checkout, stripe_object, subscription
+from .types import number_param
+
+_NOW, _BEFORE, _LIMIT = number_param("now"), number_param("old"), number_param("limit")
+_CHECKED = stripe_object.c.checked_at
+
+
+def _is_due(column: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the instant passed, and it is time to look again.
+
+    The wait doubles: after a look it is as long again as it was from the instant to the look, and a day at most.
+    """
+    again = or_(_CHECKED.is_(None), _CHECKED <= _NOW + column - _CHECKED, _CHECKED < _NOW - DAY)
+    return and_(column < _BEFORE, again)
+
+
+def overdue_subscriptions(live: list[str]) -> AnySelect:
+    """The Stripe ids of subscriptions in one of these statuses; the parameters are `old`, `now` and `limit`."""
+    t = subscription.c
+    ends = or_(_is_due(t.period_end), _is_due(t.cancel_at), and_(t.status == "trialing", _is_due(t.trial_end)))
+    return _of("subscription", subscription, t.stripe_subscription_id, and_(t.status.in_(live), ends), t.period_end)
+
+
+def overdue_checkouts() -> AnySelect:
+    """The Stripe sessions of unfinished checkouts; the same parameters."""
+    t = checkout.c
+    unfinished = and_(t.status.in_(["open", "processing"]), t.stripe_session_id.is_not(None), _is_due(t.expires_at))
+    return _of("checkout.session", checkout, t.stripe_session_id, unfinished, t.expires_at)
+
+
+def _of(kind: str, table: Any, stripe_id: Any, condition: ColumnElement[bool], oldest: Any) -> AnySelect:
+    o = stripe_object.c
+    joined = table.outerjoin(stripe_object, and_(o.kind == kind, o.stripe_id == stripe_id))
+    return select(stripe_id).select_from(joined).where(condition).order_by(oldest, stripe_id).limit(_LIMIT)

@@ -1,0 +1,12 @@
+"""Which revision of the tables this code works with, and how a database is asked for its own."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+VERSION_TABLE = "billing_alembic_version"
+HEAD = "0002"
+"""The newest revision."""
+
+CURRENT = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
+"""Asks for the revision of a database that has the version table."""
