@@ -19,7 +19,7 @@ from ..domain.metadata import client_metadata, merge
 from ..domain.plans import BillingInterval, Plan
 from ..domain.reading import id_of
 from ..domain.references import Identity, Ref, Reference
-from ..domain.subscriptions import LIVE, SubscriptionRow
+from ..domain.subscriptions import SubscriptionRow, is_live
 from ..errors import AlreadySubscribed, Conflict, InvalidInput, NotFound, StripeRefused
 from ..ports.store import DuplicateKey, Transaction
 from ..ports.stripe import StripeObject
@@ -224,7 +224,7 @@ async def _rows(core: Core, customer: CustomerRow) -> Sequence[SubscriptionRow]:
 
 
 async def _refuse_second(core: Core, customer: CustomerRow, order: _Order) -> None:
-    rows = [row for row in await _rows(core, customer) if row.group == order.plan.group and row.status in LIVE]
+    rows = [row for row in await _rows(core, customer) if row.group == order.plan.group and is_live(row.status)]
     for row in rows:
         if row.plan == order.plan.key and row.interval == order.interval and row.seats == order.seats:
             raise AlreadySubscribed
@@ -243,12 +243,22 @@ async def _claim(core: Core, customer: CustomerRow, order: _Order) -> CheckoutRo
     for _ in range(3):
         row = await core.store.read(lambda tx: tx.checkouts.open(customer.id, order.plan.group))
         if row is not None and row.fingerprint == order.fingerprint and row.expires_at > core.now():
-            return row
-        if row is not None:
+            if await _is_still_open(core, row):
+                return row
+        elif row is not None:
             await _retire(core, row)
         with suppress(DuplicateKey):
             return await _open(core, customer, order)
     raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
+
+
+async def _is_still_open(core: Core, row: CheckoutRow) -> bool:
+    """Whether the page can still be paid: what became of it may have been lost, and what it sold may have ended."""
+    if row.stripe_session_id is None:
+        return True
+    await sync_session(core, row.stripe_session_id)
+    after = await core.store.read(lambda tx: tx.checkouts.by_id(row.id))
+    return after is not None and after.status == "open"
 
 
 async def _open(core: Core, customer: CustomerRow, order: _Order) -> CheckoutRow:
@@ -293,8 +303,15 @@ async def _retire(core: Core, row: CheckoutRow) -> None:
     await _expire(core, session_id)
     await sync_session(core, session_id)
     after = await core.store.read(lambda tx: tx.checkouts.by_id(row.id))
-    if after is not None and after.status in ("complete", "processing"):
+    paid = after is not None and after.status == "complete" and await _is_subscribed(core, row)
+    if paid or (after is not None and after.status == "processing"):
         raise AlreadySubscribed("The checkout was paid meanwhile")
+
+
+async def _is_subscribed(core: Core, row: CheckoutRow) -> bool:
+    """Whether a subscription of the page's group is live: what the page sold may have ended since."""
+    rows = await core.store.read(lambda tx: tx.subscriptions.of_customer(row.customer_id))
+    return any(each.group == row.group and is_live(each.status) for each in rows)
 
 
 async def _expire(core: Core, session_id: str) -> None:
