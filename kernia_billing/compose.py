@@ -13,6 +13,7 @@ from attrs import define, evolve
 
 from ._simulated import Simulated, is_simulated, receiver
 from .config import BillingConfig
+from .domain.plans import items_of
 from .domain.secret import Secret
 from .domain.urls import TrustedOrigins
 from .errors import ConfigError
@@ -106,6 +107,8 @@ def _join(simulator: Simulated, config: BillingConfig, billing: object, *, async
             simulator.ensure_price(plan.annual_price_id, interval="year", metered=plan.metered)
         if plan.seat_price_id is not None and plan.seat_price_id not in (plan.price_id, plan.annual_price_id):
             simulator.ensure_price(plan.seat_price_id, interval="month" if plan.price_id else "year", metered=False)
+        for meter in {item.meter for item in items_of(plan) if item.meter is not None}:
+            simulator.ensure_meter(meter)
     simulator.attach(receiver(billing, asynchronous=asynchronous))
 
 
@@ -127,10 +130,17 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         hooks=hooks,
         subscription_for=config.subscription_for,
         grace=config.grace_period // timedelta(microseconds=1),
+        refresh_interval=config.refresh_interval // timedelta(microseconds=1),
         livemode=livemode,
         telemetry=telemetry,
         webhook_mode=config.webhook_mode,
+        event_retention=config.event_retention // timedelta(microseconds=1),
+        audit_retention=_micros(config.audit_retention),
     )
+
+
+def _micros(length: timedelta | None) -> int | None:
+    return None if length is None else length // timedelta(microseconds=1)
 
 
 def _store(config: BillingConfig, pace: Pace, *, asynchronous: bool) -> Store:

@@ -75,6 +75,9 @@ class BillingOptions(_OtherSpellings, total=False):
     default_plan: str | None
     default_currency: str | None
     grace_period: timedelta | int | str | None
+    refresh_interval: timedelta | int | str | None
+    event_retention: timedelta | int | str | None
+    audit_retention: timedelta | int | str | None
     create_customer_on_sign_up: bool | None
     require_email_verification: bool | None
     authorize_reference: Callable[[Identity, str, Action], Any] | None

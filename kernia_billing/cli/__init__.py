@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import click
 
+from .audit import audit
 from .db import db
+from .healing import doctor, reconcile
+from .jobs import jobs, worker
+from .meters import meters
 from .simulator import simulator
+from .sync import sync
+from .webhooks import webhooks
 
 
 @click.group()
@@ -14,5 +20,5 @@ def main() -> None:
     """Stripe billing inside your Python application."""
 
 
-main.add_command(db)
-main.add_command(simulator)
+for _each in (audit, db, doctor, jobs, meters, reconcile, simulator, sync, webhooks, worker):
+    main.add_command(_each)

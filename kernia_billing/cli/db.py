@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..config import BillingConfig
-from ..errors import BillingError
+from .application import APP, ASYNC_DRIVERS, load
+from .command import failures
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-_ASYNC_DRIVERS = frozenset({"asyncpg", "aiosqlite", "aiomysql", "asyncmy"})
 _DATABASE = click.option(
     "--database",
     envvar="KERNIA_BILLING_DATABASE",
     help="SQLAlchemy URL. Without it, the database of --app.",
-)
-_APP = click.option(
-    "--app",
-    envvar="KERNIA_BILLING_APP",
-    help="The application's billing object or configuration, as module:attribute.",
 )
 
 
@@ -35,7 +29,7 @@ def db() -> None:
 
 @db.command()
 @_DATABASE
-@_APP
+@APP
 def upgrade(database: str | None, app: str | None) -> None:
     """Bring the billing tables up to date. Safe to repeat, and to run on several machines at once."""
     from ..storage.migrations import current
@@ -50,7 +44,7 @@ def upgrade(database: str | None, app: str | None) -> None:
 
 @db.command()
 @_DATABASE
-@_APP
+@APP
 def current(database: str | None, app: str | None) -> None:
     """Say which revision the billing tables are at."""
     from ..storage.migrations import current as read
@@ -61,7 +55,7 @@ def current(database: str | None, app: str | None) -> None:
 
 @db.command()
 @_DATABASE
-@_APP
+@APP
 def check(database: str | None, app: str | None) -> None:
     """Compare the billing tables with what this version expects; exit code 1 where they differ."""
     from ..storage.migrations import check as compare
@@ -90,28 +84,17 @@ def _engine(database: str | None, app: str | None) -> Generator[Engine]:
     """A blocking engine on the named database; errors of ours become messages of the command."""
     from ..storage.engines import blocking_engine
 
-    try:
-        target = database or _database_of(app)
-        engine = blocking_engine(_blocking(target))
+    with failures():
+        engine = blocking_engine(_blocking(database or _database_of(app)))
         try:
             yield engine
         finally:
             engine.dispose()
-    except BillingError as failure:
-        raise click.ClickException(failure.message) from failure
 
 
 def _database_of(app: str | None) -> Any:
-    if app is None:
-        raise click.UsageError("give --database, or --app (or set KERNIA_BILLING_DATABASE or KERNIA_BILLING_APP)")
-    module, _, attribute = app.partition(":")
-    if not module or not attribute:
-        raise click.UsageError("--app must be module:attribute")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as missing:
-        raise click.UsageError(f"--app {app}: {missing}") from missing
-    config = found if isinstance(found, BillingConfig) else found.config
+    found = load(app, "give --database, or --app (or set KERNIA_BILLING_DATABASE or KERNIA_BILLING_APP)")
+    config: BillingConfig = found if isinstance(found, BillingConfig) else found.config
     return config.database
 
 
@@ -120,4 +103,4 @@ def _blocking(database: Any) -> Any:
     from sqlalchemy import make_url
 
     url = make_url(getattr(database, "url", database))
-    return url.set(drivername=url.get_backend_name()) if url.get_driver_name() in _ASYNC_DRIVERS else url
+    return url.set(drivername=url.get_backend_name()) if url.get_driver_name() in ASYNC_DRIVERS else url

@@ -14,6 +14,7 @@ from .spellings import Given, Vocabulary, snake_case
 from .values import duration, is_list, is_mapping
 
 NAMES = tuple(each.name for each in fields(Settings) if not each.name.startswith("_"))
+_LENGTHS = ("grace_period", "refresh_interval", "event_retention", "audit_retention")
 _HOOKS = tuple(name for name in NAMES if name.startswith("on_subscription_"))
 
 
@@ -61,12 +62,16 @@ OPTIONS = Vocabulary(
         "payment_method_config",
         "plan_change",
         "product",
-        "refresh_interval",
         "schema",
         "stripe_auto_tax",
         "unknown_feature",
     },
-    normal={"stripe_webhook_secrets": _one_secret, "stripe_key": _key, "plans": _path, "grace_period": _length},
+    normal={
+        "stripe_webhook_secrets": _one_secret,
+        "stripe_key": _key,
+        "plans": _path,
+        **dict.fromkeys(_LENGTHS, _length),
+    },
 )
 
 _GROUPS: Mapping[str, Vocabulary] = {

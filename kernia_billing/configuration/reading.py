@@ -16,7 +16,7 @@ from .files import Document, is_source, read_documents
 from .options import canonical
 from .plans import Located, PlanSet, read_features, read_plans, refuse_top_ups
 from .problems import Problems
-from .settings import BASE_URL, DATABASE, GRACE_PERIOD, Settings, is_admin
+from .settings import BASE_URL, DATABASE, EVENT_RETENTION, GRACE_PERIOD, REFRESH_INTERVAL, Settings, is_admin
 from .spellings import Given, Vocabulary
 from .values import is_list, is_mapping
 
@@ -119,6 +119,9 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         default_plan=default_plan,
         default_currency=read("default_currency", normalise, "usd"),
         grace_period=read("grace_period", values.duration, GRACE_PERIOD),
+        refresh_interval=read("refresh_interval", values.duration, REFRESH_INTERVAL),
+        event_retention=read("event_retention", values.retention, EVENT_RETENTION),
+        audit_retention=read("audit_retention", values.duration, None),
         create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
         require_email_verification=read("require_email_verification", values.boolean, False),
         authorize_reference=read.function("authorize_reference"),

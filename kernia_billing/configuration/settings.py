@@ -20,6 +20,8 @@ from .spellings import Given
 DATABASE = "sqlite:///billing.db"
 BASE_URL = "http://localhost:8000"
 GRACE_PERIOD = timedelta(days=7)
+EVENT_RETENTION = timedelta(days=30)
+REFRESH_INTERVAL = timedelta(days=7)
 
 _SECRET_URL = re.compile(r"([a-z0-9_+]+://).*[@?].*", re.DOTALL)
 
@@ -93,6 +95,13 @@ class Settings:
     """The currency, in lower case, of amounts that name none."""
     grace_period: timedelta = GRACE_PERIOD
     """How long a subscription works on after the first failed payment."""
+    refresh_interval: timedelta = REFRESH_INTERVAL
+    """How often `reconcile` compares everything with Stripe, beyond what it heard of. A length of 0 is never."""
+    event_retention: timedelta = EVENT_RETENTION
+    """How long webhooks that were worked on, and events that were handed over, are kept. At least 4 days, because
+    Stripe repeats an event for 3."""
+    audit_retention: timedelta | None = None
+    """How long rows of the audit log are kept. None: for ever."""
     create_customer_on_sign_up: bool = True
     """Whether the host's sign-up code is expected to call `customers.ensure`."""
     require_email_verification: bool = False

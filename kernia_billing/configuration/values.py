@@ -14,6 +14,7 @@ from .problems import Wrong
 _DURATION = re.compile(r"([0-9]{1,9})\s?([smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=3650)
+_SHORTEST_RETENTION = timedelta(days=4)
 _IMPORT_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[.:](?P<name>[A-Za-z_]\w*)", re.ASCII)
 _MAX_TEXT = 255
 _TELEMETRY = ("auto", "logging", "opentelemetry", "off")
@@ -75,6 +76,14 @@ def duration(value: object) -> timedelta:
     if not 0 <= seconds <= _LONGEST.total_seconds():
         raise Wrong("must be between 0 and 3650 days")
     return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
+
+
+def retention(value: object) -> timedelta:
+    """A duration of at least four days: an event that Stripe repeats, for up to three, must be known still."""
+    length = duration(value)
+    if length < _SHORTEST_RETENTION:
+        raise Wrong("must be at least 4 days: Stripe repeats events for three")
+    return length
 
 
 def function(value: object) -> Callable[..., Any]:

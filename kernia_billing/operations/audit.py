@@ -8,6 +8,7 @@ The actions, and what their values say:
     subscription.duplicate                 a second live subscription of a plan group appeared
     webhook.replayed, webhook.retried      an event was worked on again because somebody said so
     intent.parked                          a call to Stripe whose outcome nobody knows
+    meter.retried                          usage that Stripe did not count is sent again
 
 Values hold ids, states and numbers, never what tells of a person.
 """

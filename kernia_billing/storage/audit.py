@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..domain.instants import FOREVER
+from sqlalchemy import delete, select
+
+from ..domain.instants import FOREVER, Instant
 from ..domain.upkeep import AuditRow
 from ..ports.mirror import Position
 from . import pages
 from .db import Noun, Shape
 from .dialects import plain_insert
 from .tables import audit as t
-from .types import text_param
+from .types import number_param, text_param, texts_param
 
 _SHAPE = Shape(AuditRow, t, at="happened_at", before="state_before", after="state_after")
 _ADD = plain_insert(t)
@@ -19,6 +21,13 @@ _PAGES = pages.Pages(
     _SHAPE.select().where(pages.before(t.c.happened_at, t.c.id)).order_by(t.c.happened_at.desc(), t.c.id.desc()),
     customer=t.c.customer_id == text_param("customer"),
 )
+_OLD = (
+    select(t.c.id)
+    .where(t.c.happened_at < number_param("old"))
+    .order_by(t.c.happened_at, t.c.id)
+    .limit(number_param("limit"))
+)
+_PRUNE = delete(t).where(t.c.id.in_(texts_param("ids")))
 
 
 class Audit(Noun):
@@ -35,3 +44,8 @@ class Audit(Noun):
         at, id_ = before or (FOREVER, "")
         values = {"customer": customer_id, "limit": limit, "before": at, "before_id": id_}
         return _SHAPE.read_all(self._db.all(_PAGES.given(customer=customer_id), values))
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Delete the oldest rows, those of before an instant, so many at most; how many."""
+        ids = [str(id_) for (id_,) in self._db.all(_OLD, {"old": before, "limit": limit})]
+        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0
