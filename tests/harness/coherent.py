@@ -31,7 +31,7 @@ _TABLES = (
 )
 _MAX = 2**53 - 1
 FOREVER = _MAX
-LIVE = ("active", "trialing", "past_due")
+ENDED = ("canceled", "incomplete_expired")
 MOVES = ("use", "return", "carry")
 
 
@@ -282,7 +282,7 @@ def _subscriptions(tables: Tables) -> Iterator[str]:
     yield from _unique("subscription", rows, "stripe_subscription_id")
     versioned = [row for row in rows if row["plan_version_id"] is not None]
     yield from _orphans("subscription", versioned, "plan_version_id", tables.plans)
-    live = [row for row in rows if row["status"] in LIVE and not row["duplicate"]]
+    live = [row for row in rows if row["status"] not in ENDED and row["plan"] is not None and not row["duplicate"]]
     yield from _unique("live subscription", live, "customer_id", "plan_group")
     yield from _orphans("plan feature", tables.plan_features, "plan_id", tables.plans)
     yield from _unique("plan", tables.plans, "plan_key", "version")
