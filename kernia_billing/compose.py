@@ -13,11 +13,13 @@ from attrs import define, evolve
 
 from ._simulated import Simulated, is_simulated, receiver
 from .config import BillingConfig
+from .configuration.settings import BASE_URL
 from .domain.plans import items_of
 from .domain.secret import Secret
 from .domain.urls import TrustedOrigins
 from .errors import ConfigError
 from .operations.core import Core
+from .operations.endpoint import Wanted
 from .operations.hooks import Hook, Hooks
 from .operations.one_mode import OneMode
 from .ports.clock import Clock
@@ -28,6 +30,7 @@ from .ports.telemetry import Telemetry
 from .runtime.clock import SystemClock
 from .runtime.ids import TimeOrderedIds
 from .runtime.pace import AsyncPace, BlockingPace
+from .stripe.versions import STRIPE_API_VERSION
 
 if TYPE_CHECKING:
     from .stripe.budget import RateBudget
@@ -57,6 +60,12 @@ class Wiring:
     core: Core
     trusted: TrustedOrigins
     asynchronous: bool
+
+    @property
+    def endpoint(self) -> Wanted:
+        """What the webhook endpoint at Stripe should be: at our origin, unless nobody said which that is."""
+        origin = self.config.base_url
+        return Wanted(None if origin == BASE_URL else origin, STRIPE_API_VERSION)
 
     async def close(self) -> None:
         """Close the connections that the library opened."""
@@ -89,6 +98,7 @@ def wire(config: BillingConfig | None, options: Mapping[str, Any], *, asynchrono
         ConfigError: the configuration is wrong, or an adapter does not fit the facade.
     """
     settled = BillingConfig(**options) if config is None else config.replace(**options) if options else config
+    _check_paths(settled)
     hooks = _hooks(settled, asynchronous=asynchronous)
     simulator = settled.stripe_client if is_simulated(settled.stripe_client) else None
     core = _core(settled, hooks, simulator, asynchronous=asynchronous)
@@ -96,6 +106,15 @@ def wire(config: BillingConfig | None, options: Mapping[str, Any], *, asynchrono
     if simulator is not None:
         _join(simulator, settled, billing, asynchronous=asynchronous)
     return wiring
+
+
+def _check_paths(config: BillingConfig) -> None:
+    if config.webhook_path is None:
+        return
+    from .http.routes import is_taken
+
+    if is_taken(config.webhook_path):
+        raise ConfigError([f"webhook_path: {config.webhook_path} is the path of another route"])
 
 
 def _join(simulator: Simulated, config: BillingConfig, billing: object, *, asynchronous: bool) -> None:

@@ -1,4 +1,4 @@
-"""Generate `kernia_billing/_blocking.py` from `kernia_billing/_aio.py`; with `--check`, only say whether it is current.
+"""Generate the package `_blocking` from the package `_aio`; with `--check`, only say whether it is current.
 
 Every public coroutine of the async facade becomes a method of the same name, signature and docstring that drives it to
 its end. Nothing else differs, so the two can never disagree.
@@ -9,24 +9,36 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "kernia_billing"
-SOURCE = PACKAGE / "_aio.py"
-TARGET = PACKAGE / "_blocking.py"
+SOURCE = PACKAGE / "_aio"
+TARGET = PACKAGE / "_blocking"
 
-HEADER = '''"""`Billing`: generated from `_aio.py` by `make facade`. Do not edit."""
+HEADER = '''"""{doc}
+
+Generated from `_aio/{name}.py` by `make facade`: do not edit.
+"""
 
 from __future__ import annotations
 
 {imports}
 
-from . import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
-from ._drive import iterate_blocking, run_blocking
-from ._service import bound
-from .compose import wire
-from .config import BillingConfig, BillingOptions
+from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
+from .._drive import iterate_blocking, run_blocking
+from .._service import bound
+from ..compose import wire
+from ..config import BillingConfig, BillingOptions
 {domain}
+'''
+INIT = '''"""`Billing`, a module for every noun of it. Generated from `_aio` by `make facade`: do not edit."""
+
+from __future__ import annotations
+
+{imports}
+
+__all__ = {names}
 '''
 NOT_TAKEN = ("__init__", "_open", "over")
 RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
@@ -41,27 +53,41 @@ TEXT = {
 }
 
 
-def generate() -> str:
-    """The text of the blocking facade."""
-    tree = ast.parse(SOURCE.read_text())
-    imports = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 0 and n.module != "__future__"]
-    domain = [
-        n for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 1 and (n.module or "").startswith("domain")
-    ]
+def generate() -> Mapping[Path, str]:
+    """The text of every module of the blocking facade."""
+    modules = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
+    texts = {TARGET / path.name: _module(path.stem, tree) for path, tree in modules.items()}
+    classes = {_name(n): path.stem for path, tree in modules.items() for n in tree.body if isinstance(n, ast.ClassDef)}
+    init = INIT.format(
+        imports="\n".join(f"from .{module} import {name}" for name, module in classes.items()), names=sorted(classes)
+    )
+    return texts | {TARGET / "__init__.py": _formatted(init)}
+
+
+def _module(name: str, tree: ast.Module) -> str:
+    imports = [n for n in tree.body if isinstance(n, ast.ImportFrom)]
+    outside = [n for n in imports if n.level == 0 and n.module != "__future__"]
+    domain = [n for n in imports if n.level == 2 and (n.module or "").startswith("domain")]
+    nouns = [n for n in imports if n.level == 1]
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
     others = [n for n in tree.body if isinstance(n, ast.Assign)]
     text = HEADER.format(
-        imports="\n".join(ast.unparse(n) for n in imports).replace("AsyncIterator", "Iterator"),
-        domain="\n".join(ast.unparse(n) for n in domain),
+        name=name,
+        doc=(ast.get_docstring(tree) or "").replace("AsyncBilling", "Billing"),
+        imports="\n".join(ast.unparse(n) for n in outside).replace("AsyncIterator", "Iterator"),
+        domain="\n".join(ast.unparse(n) for n in (*domain, *nouns)),
     )
     parts = [text, *(ast.unparse(n) for n in others), *(_class(n) for n in classes)]
     return _formatted("\n\n".join(parts) + "\n")
 
 
+def _name(node: ast.ClassDef) -> str:
+    return "Billing" if node.name == "AsyncBilling" else node.name
+
+
 def _class(node: ast.ClassDef) -> str:
     main = node.name == "AsyncBilling"
-    name = "Billing" if main else node.name
-    lines = [f"class {name}:", _docstring(node, 4)]
+    lines = [f"class {_name(node)}:", _docstring(node, 4)]
     lines += ["    " + ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
     if main:
         nouns = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
@@ -75,7 +101,7 @@ def _class(node: ast.ClassDef) -> str:
             *(f"        self.{noun} = {noun.capitalize()}(self._inner.{noun})" for noun in nouns),
         ]
     else:
-        lines += [f"    def __init__(self, inner: _aio.{name}) -> None:", "        self._inner = inner"]
+        lines += [f"    def __init__(self, inner: _aio.{node.name}) -> None:", "        self._inner = inner"]
     for each in node.body:
         if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name not in NOT_TAKEN:
             lines.append(_method(each))
@@ -131,7 +157,7 @@ def _docstring(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, inde
 
 def _formatted(text: str) -> str:
     command = [sys.executable, "-m", "ruff", "--quiet"]
-    arguments = ["--stdin-filename", str(TARGET), "-"]
+    arguments = ["--stdin-filename", str(TARGET / "module.py"), "-"]
     root = PACKAGE.parent
     for step in (["check", "--fix", "--select", "I,F401", *arguments], ["format", *arguments]):
         text = subprocess.run(
@@ -141,14 +167,18 @@ def _formatted(text: str) -> str:
 
 
 def main() -> int:
-    """Write the file, or compare it; 1 where it is not current."""
-    text = generate()
+    """Write the modules, or compare them; 1 where they are not current."""
+    texts = generate()
+    known = {path: path.read_text() for path in TARGET.glob("*.py")}
     if "--check" in sys.argv:
-        current = TARGET.exists() and TARGET.read_text() == text
-        if not current:
-            print("kernia_billing/_blocking.py is not what _aio.py says: run `make facade`")
-        return 0 if current else 1
-    TARGET.write_text(text)
+        if known != texts:
+            print("kernia_billing/_blocking is not what _aio says: run `make facade`")
+        return int(known != texts)
+    TARGET.mkdir(exist_ok=True)
+    for path in known.keys() - texts.keys():
+        path.unlink()
+    for path, text in texts.items():
+        path.write_text(text)
     return 0
 
 

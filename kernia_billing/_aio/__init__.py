@@ -1,0 +1,15 @@
+"""`AsyncBilling`, a module for every noun of it: the source that `Billing` is generated from (`make facade`)."""
+
+from __future__ import annotations
+
+from .billing import AsyncBilling
+from .catalog import Catalog
+from .customers import Customers
+from .jobs import Jobs
+from .meters import Meters
+from .plans import Plans
+from .subscriptions import Subscriptions
+from .sync import Sync
+from .webhooks import Webhooks
+
+__all__ = ["AsyncBilling", "Catalog", "Customers", "Jobs", "Meters", "Plans", "Subscriptions", "Sync", "Webhooks"]

@@ -1,0 +1,15 @@
+"""`Billing`, a module for every noun of it. Generated from `_aio` by `make facade`: do not edit."""
+
+from __future__ import annotations
+
+from .billing import Billing
+from .catalog import Catalog
+from .customers import Customers
+from .jobs import Jobs
+from .meters import Meters
+from .plans import Plans
+from .subscriptions import Subscriptions
+from .sync import Sync
+from .webhooks import Webhooks
+
+__all__ = ["Billing", "Catalog", "Customers", "Jobs", "Meters", "Plans", "Subscriptions", "Sync", "Webhooks"]

@@ -1,0 +1,272 @@
+"""`Billing`: everything that an application asks of the library.
+
+Generated from `_aio/billing.py` by `make facade`: do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
+
+from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
+from .._drive import run_blocking
+from .._service import bound
+from ..compose import wire
+from ..config import BillingConfig, BillingOptions
+from ..domain.answers import AuditEntry, Balance, Checkout, Decision, Mode, Page, Portal, Property, Usage, UsageEvent
+from ..domain.references import Ref
+from ..domain.reports import Diagnosis, Reconciliation
+from .catalog import Catalog
+from .customers import Customers
+from .jobs import Jobs
+from .meters import Meters
+from .plans import Plans
+from .subscriptions import Subscriptions
+from .sync import Sync
+from .webhooks import Webhooks
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Billing:
+    """Billing for applications that do not run on asyncio. `AsyncBilling` has the same names for those that do.
+
+    Takes a `BillingConfig`, or its options directly; options override the configuration.
+
+    Raises:
+        ConfigError: the configuration is wrong; every mistake at once.
+    """
+
+    subscriptions: Subscriptions
+    customers: Customers
+    plans: Plans
+    catalog: Catalog
+    webhooks: Webhooks
+    meters: Meters
+    jobs: Jobs
+    sync: Sync
+
+    def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
+        wiring = wire(config, options, asynchronous=False, billing=self)
+        self._wiring = wiring
+        self._inner = _aio.AsyncBilling.over(wiring)
+        self.subscriptions = Subscriptions(self._inner.subscriptions)
+        self.customers = Customers(self._inner.customers)
+        self.plans = Plans(self._inner.plans)
+        self.catalog = Catalog(self._inner.catalog)
+        self.webhooks = Webhooks(self._inner.webhooks)
+        self.meters = Meters(self._inner.meters)
+        self.jobs = Jobs(self._inner.jobs)
+        self.sync = Sync(self._inner.sync)
+
+    @property
+    def config(self) -> BillingConfig:
+        """What this object was configured with."""
+        return self._inner.config
+
+    def check(
+        self, reference: Ref, feature: str, required: int = 1, *, entity: str | None = None, preview: bool = False
+    ) -> Decision:
+        """May the reference use `required` (0 to 10^9) more of a feature? Writes nothing, asks nobody but the database.
+
+        The answer tells why, how much is left and when it resets; `if billing.check(...)` reads as it should.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.check(reference, feature, required, entity=entity, preview=preview))
+
+    def track(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        mode: Mode = "record",
+        occurred_at: datetime | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Count `quantity` (1 to 10^9) of a feature as used, once for every idempotency key.
+
+        `record` stores the whole quantity, because it happened, and draws what balances cover; `require` takes all or
+        nothing; `cap` takes what fits. With `transaction` (a SQLAlchemy Connection or Session of the same database) it
+        is counted if and only if that transaction commits: do it last, because it locks the customer until then.
+
+        Raises:
+            FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
+            IdempotencyMismatch: the key was used for another request.
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(
+            self._inner.track(
+                reference,
+                feature,
+                quantity,
+                entity=entity,
+                mode=mode,
+                occurred_at=occurred_at,
+                properties=properties,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def consume(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        properties: Mapping[str, Property] | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """`track` in mode `require`: check and count in one step, all of it or `FeatureDenied`.
+
+        Never beyond the limit, with any number of threads, processes and hosts. Raises what `track` raises.
+        """
+        return run_blocking(
+            self._inner.consume(
+                reference,
+                feature,
+                quantity,
+                entity=entity,
+                properties=properties,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def give_back(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Return what no longer exists, such as a deleted project. Never more than is used: `funded` was restored.
+
+        Raises what `track` raises, but for the refusals.
+        """
+        return run_blocking(
+            self._inner.give_back(
+                reference, feature, quantity, entity=entity, idempotency_key=idempotency_key, transaction=transaction
+            )
+        )
+
+    def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
+        """The balance of every feature that the reference has now, by key. One read."""
+        return run_blocking(self._inner.balances(reference, entity=entity))
+
+    def usage(
+        self,
+        reference: Ref,
+        feature: str | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[UsageEvent]:
+        """One page of the recorded uses with start ≤ occurred_at < end, newest first. `limit` is 1 to 200."""
+        return run_blocking(self._inner.usage(reference, feature, start=start, end=end, limit=limit, cursor=cursor))
+
+    def sync_checkout(self, session_id: str) -> Checkout:
+        """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.
+
+        Raises:
+            NotFound: not a session of ours (CHECKOUT_NOT_FOUND).
+            Unavailable: Stripe or the database does not answer.
+        """
+        return run_blocking(self._inner.sync_checkout(session_id))
+
+    def portal(
+        self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None
+    ) -> Portal:
+        """Open Stripe's billing portal for the reference's own customer: send the browser to `.url`.
+
+        Raises:
+            NotFound: the reference has no Stripe customer (CUSTOMER_NOT_FOUND), or nothing that the flow could change.
+            Unavailable: Stripe does not answer.
+        """
+        return run_blocking(self._inner.portal(reference, return_url=return_url, flow=flow))
+
+    def audit(self, reference: Ref | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+        """One page of what was changed and by whom, newest first: for one reference, or for all. `limit` is 1 to 200.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+        """
+        return run_blocking(self._inner.audit(reference, limit=limit, cursor=cursor))
+
+    def reconcile(self, *, dry_run: bool = False) -> Reconciliation:
+        """Find what no webhook told of, and bring it up to date: missed events, overdue renewals, lost answers.
+
+        Safe on every replica at once: one of them does the work. With `dry_run` nothing is written: the report says
+        what differs between Stripe and here.
+
+        Raises:
+            Unavailable: Stripe or the database does not answer; the next run begins where this one stood.
+        """
+        return run_blocking(self._inner.reconcile(dry_run=dry_run))
+
+    def doctor(self, *, with_stripe: bool = False) -> Diagnosis:
+        """Look for rows that contradict each other, and for a configuration that cannot work. Changes nothing.
+
+        With `with_stripe` every copy is compared with Stripe's object, and the webhook endpoint is looked at.
+
+        Raises:
+            Unavailable: the database, or Stripe, does not answer.
+        """
+        return run_blocking(self._inner.doctor(with_stripe=with_stripe))
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Name who acts in a `with` block, for the audit log: `with billing.acting_as("user:42"): ...`.
+
+        `actor` is a kind and an id, without spaces; an id and no e-mail address. It counts for this thread or task.
+
+        Raises:
+            InvalidInput: it is no such text; raised where the block is entered.
+        """
+        return self._inner.acting_as(actor)
+
+    def on(self, *types: str) -> Callable[[Function], Function]:
+        """Register a function for events of these types (none: all), called after commit, at least once.
+
+        `@billing.on("subscription.activated")`. The function takes one `Event`; its `id` stays the same when it is
+        handed over again.
+        """
+        return self._inner.on(*types)
+
+    @contextmanager
+    def bind(self, reference: Ref) -> Generator[None]:
+        """Make a reference the current one for `@requires_feature`, in jobs and tests."""
+        with bound(self._wiring, reference):
+            yield
+
+    def close(self) -> None:
+        """Close the connections that this object opened. The next call opens new ones."""
+        run_blocking(self._inner.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
