@@ -78,6 +78,7 @@ class BillingService:
             require_email_verification=config.require_email_verification,
             organizations_enabled=config.subscription_for == "organization" or config.authorize_reference is not None,
             has_webhook=core.verifier is not None,
+            webhook_path=config.webhook_path,
             telemetry=core.telemetry,
         )
 

@@ -67,6 +67,7 @@ class BillingOptions(_OtherSpellings, total=False):
     telemetry: Telemetry | str | None  # "auto", "logging", "opentelemetry", "off"
     base_url: str | None
     base_path: str | None
+    webhook_path: str | None
     trusted_origins: Sequence[str] | None
     subscription_for: CustomerType | None
     plans: PlansOption | None

@@ -111,8 +111,7 @@ class Webhooks:
             StripeRefused: Stripe takes no such URL.
             Unavailable: Stripe does not answer; the next call finds what this one made.
         """
-        config = self._wiring.config
-        target = f"{config.base_url}{config.base_path}/stripe/webhook" if url is None else url
+        target = self._wiring.config.webhook_url if url is None else url
         return await endpoint_making.make(self._wiring.core, target, STRIPE_API_VERSION)
 
     async def check_endpoint(self) -> Sequence[Finding]:

@@ -37,8 +37,7 @@ def create(session: Session, url: str | None, *, yes: bool) -> None:
 
     Where Stripe sends to this URL already, nothing is made.
     """
-    config = session.app.config
-    target = url or f"{config.base_url}{config.base_path}/stripe/webhook"
+    target = url or session.app.config.webhook_url
     session.out.say(f"Stripe will send events to {target}.")
     session.confirm("Make this endpoint?", yes=yes)
     made = session.app.call(lambda billing: billing.webhooks.create_endpoint(url))

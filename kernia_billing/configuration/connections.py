@@ -148,6 +148,14 @@ def base_path(value: object) -> str:
     return path
 
 
+def webhook_path(value: object) -> str:
+    """The same of a path that is not the root."""
+    path = base_path(value)
+    if path == "":
+        raise Wrong("must be an absolute path such as /webhooks")
+    return path
+
+
 def trusted_origins(value: object, where: str, problems: Problems) -> tuple[str, ...]:
     """Origins, with `*` for whole labels in front, in their order and each once."""
     values: Sequence[object] = [value] if isinstance(value, str) else problems.read(where, as_list, value, ())

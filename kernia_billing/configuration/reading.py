@@ -111,6 +111,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         telemetry=read("telemetry", values.telemetry, "auto"),
         base_url=read("base_url", connections.base_url, BASE_URL),
         base_path=read("base_path", connections.base_path, "/api/auth"),
+        webhook_path=read("webhook_path", connections.webhook_path, None),
         trusted_origins=read.many("trusted_origins", connections.trusted_origins, ()),
         subscription_for=cast("CustomerType", read("subscription_for", values.one_of("user", "organization"), "user")),
         plans=_values(plan_set.plans),

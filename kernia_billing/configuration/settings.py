@@ -79,6 +79,8 @@ class Settings:
     """The application's own origin, without a trailing slash: relative URLs resolve against it."""
     base_path: str = "/api/auth"
     """Where the HTTP surface is mounted; "" means at the root."""
+    webhook_path: str | None = None
+    """A further path, below `base_path`, at which webhooks are taken; it is the one that is told to Stripe."""
     trusted_origins: tuple[str, ...] = ()
     """Further origins that may call and be redirected to; `*` stands for one whole label."""
     subscription_for: CustomerType = "user"
@@ -120,3 +122,8 @@ class Settings:
     on_subscription_cancel: Callable[[SubscriptionEvent], Any] | None = None
     on_subscription_deleted: Callable[[SubscriptionEvent], Any] | None = None
     _given: Mapping[str, Given] = field(alias="given", factory=_nothing_given, repr=False, eq=False)
+
+    @property
+    def webhook_url(self) -> str:
+        """Where Stripe is to send webhooks."""
+        return f"{self.base_url}{self.base_path}{self.webhook_path or '/stripe/webhook'}"

@@ -292,6 +292,9 @@ class WebhookHealth:
     `counts` says how many events there are in each status, `waiting` how many are to be worked on, `lag_seconds` how
     long the oldest of them waits, 0 where none does. `dead` ones failed for good and `unmatched` ones are of customers
     that nobody linked; `failures_last_day` are those of the last 24 hours that are failed or dead now.
+
+    `hooks_waiting` says how many events of ours hooks were not handed yet, and `hooks_lag_seconds` how long the oldest
+    of them waits: a hook that raises holds up all later events of its customer.
     """
 
     last_received_at: datetime | None
@@ -302,3 +305,5 @@ class WebhookHealth:
     unmatched: int
     failures_last_day: int
     counts: Mapping[str, int]
+    hooks_waiting: int
+    hooks_lag_seconds: int

@@ -18,6 +18,10 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+FARTHEST_WAIT = DAY
+"""Nothing that is worked on, or tried again, waits longer than this: a later time was noted by a clock that went wrong,
+and counts as come."""
+
 FOREVER: Instant = 2**53 - 1
 """Never: later than every real instant. The largest integer that a JSON number holds exactly (the year 2255)."""
 

@@ -21,10 +21,14 @@ from .shapes import (
     quantity_of,
 )
 
-LIVE = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
-"""Statuses in which Stripe may still change or charge the subscription."""
 TERMINAL = frozenset({"canceled", "incomplete_expired"})
 """Statuses that a subscription never leaves (Stripe, "How subscriptions work")."""
+_BEST_FIRST = ("active", "trialing", "past_due", "paused", "unpaid", "incomplete")
+
+
+def is_live(status: str) -> bool:
+    """Whether Stripe may still change or charge a subscription in this status: in one that is not known yet, too."""
+    return status not in TERMINAL
 
 
 @frozen
@@ -198,10 +202,11 @@ def display_state(row: SubscriptionRow, now: Instant) -> str:
 
 def first_live(rows: Sequence[SubscriptionRow], group: str | None = None) -> SubscriptionRow | None:
     """The subscription that counts: of a plan before of none, by its status, no duplicate before one, the oldest."""
-    candidates = [row for row in rows if row.status in LIVE and (group is None or row.group == group)]
+    candidates = [row for row in rows if is_live(row.status) and (group is None or row.group == group)]
     candidates.sort(key=lambda row: (row.plan is None, _rank(row.status), row.duplicate, row.created_at, row.id))
     return candidates[0] if candidates else None
 
 
 def _rank(status: str) -> int:
-    return ("active", "trialing", "past_due", "paused", "unpaid", "incomplete").index(status)
+    """How good a status is, 0 the best; one that is not known yet comes last."""
+    return _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)

@@ -242,7 +242,10 @@ class ReceivedView(Struct, rename="camel", frozen=True):
 
 
 class WebhookHealthView(Struct, rename="camel", frozen=True):
-    """How webhooks are doing. `counts` are by status; `lagSeconds` is how long the oldest that waits has waited."""
+    """How webhooks are doing. `counts` are by status; `lagSeconds` is how long the oldest that waits has waited.
+
+    `hooksWaiting` and `hooksLagSeconds` say the same of the events for the application's own hooks.
+    """
 
     last_received_at: Date | None
     last_processed_at: Date | None
@@ -252,6 +255,8 @@ class WebhookHealthView(Struct, rename="camel", frozen=True):
     unmatched: int
     failures_last_day: int
     counts: dict[str, int]
+    hooks_waiting: int
+    hooks_lag_seconds: int
 
 
 class ProblemView(Struct, rename="camel", frozen=True):

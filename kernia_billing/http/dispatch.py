@@ -57,7 +57,8 @@ def _check_limits(request: Request) -> None:
 
 
 def _route(service: Service, request: Request) -> Route:
-    methods = table(has_webhook=service.settings.has_webhook).get(request.path)
+    settings = service.settings
+    methods = table(has_webhook=settings.has_webhook, webhook_path=settings.webhook_path).get(request.path)
     if methods is None:
         raise NotFound("There is nothing at this path")
     declared = request.headers.get("content-length", "")

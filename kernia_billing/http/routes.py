@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Literal, cast, get_args
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..domain.references import Action
 from . import answers, wire
@@ -19,6 +19,9 @@ Access = Literal["public", "session", "admin", "signed"]
 """Who may call a route that is not about a reference: anybody, anybody signed in, administrators, and Stripe."""
 
 Handler = Callable[[Call[Any]], Awaitable[object]]
+
+WEBHOOK_ALIASES = ("/auth/stripe/webhook", "/billing/webhooks/callback/stripe")
+"""Where other libraries take webhooks, for who moves from one and leaves the endpoint at Stripe as it is."""
 
 _ACTIONS = frozenset(get_args(Action))
 
@@ -243,13 +246,21 @@ ROUTES: tuple[Route, ...] = (
 
 
 @cache
-def table(*, has_webhook: bool) -> Mapping[str, Mapping[str, Route]]:
-    """The routes by path and method. Without webhook secrets there is no webhook route."""
+def table(*, has_webhook: bool, webhook_path: str | None = None) -> Mapping[str, Mapping[str, Route]]:
+    """The routes by path and method. Webhooks are taken at several paths, and at none without webhook secrets."""
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
-        if has_webhook or route.action != "signed":
+        if route.action != "signed":
             paths.setdefault(route.path, {})[route.method] = route
+        elif has_webhook:
+            for path in (route.path, *WEBHOOK_ALIASES, webhook_path or route.path):
+                paths.setdefault(path, {})[route.method] = evolve(route, path=path)
     return paths
+
+
+def is_taken(path: str) -> bool:
+    """Whether a path is that of another route than the webhook's."""
+    return any(route.path == path and route.action != "signed" for route in ROUTES)
 
 
 def allow(methods: Mapping[str, Route]) -> str:

@@ -49,7 +49,8 @@ class HttpSettings:
     """What the HTTP surface is configured with.
 
     `base_path` is where the application is mounted on the origin `trusted.base_url`: "" or a path that starts with a
-    slash and does not end with one. `on_unexpected(error, request_id)` gets what a client only gets a request id for.
+    slash and does not end with one. `webhook_path` is a further path below it for webhooks.
+    `on_unexpected(error, request_id)` gets what a client only gets a request id for.
     """
 
     trusted: TrustedOrigins
@@ -60,6 +61,7 @@ class HttpSettings:
     require_email_verification: bool = False
     organizations_enabled: bool = False
     has_webhook: bool = False
+    webhook_path: str | None = None
     on_unexpected: Callable[[BaseException, str], None] = field(default=log_unexpected)
     telemetry: Telemetry = SILENT
 

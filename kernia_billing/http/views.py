@@ -266,6 +266,8 @@ def webhook_health_view(health: WebhookHealth) -> WebhookHealthView:
         unmatched=health.unmatched,
         failures_last_day=health.failures_last_day,
         counts=dict(health.counts),
+        hooks_waiting=health.hooks_waiting,
+        hooks_lag_seconds=health.hooks_lag_seconds,
     )
 
 

@@ -9,8 +9,7 @@ from attrs import asdict, define, evolve, field
 
 from ..domain.instants import Instant
 from ..domain.reading import own_id
-from ..domain.reports import Count, Failure, Outcome, Progress, SyncReport
-from ..domain.subscriptions import TERMINAL
+from ..domain.reports import Count, Failure, Progress, SyncReport
 from ..domain.upkeep import SyncState
 from ..errors import BillingError, NotFound, ProviderNotConfigured, Unavailable
 from ..ports.store import Transaction
@@ -19,8 +18,7 @@ from .checkout import sync_session
 from .core import Core
 from .fencing import LeaseLost
 from .listing import read_batch, store_page
-from .outbox import event
-from .projections import Fetched, Kind, ProjectionKind, sync_object
+from .projections import Kind, ProjectionKind, sync_object
 
 _BATCH = 100
 _RESTARTS = 3
@@ -157,12 +155,10 @@ class Walk:
     async def bring(self, kind: Kind, stripe_id: str, *, known: bool) -> None:
         """Fetch one object under a ticket and count what became of it; what fails is noted, and nothing more."""
         try:
-            lost = await self.core.store.read(lambda tx: _is_live(tx, kind, stripe_id))
-            also = self._alarm if lost else None
             if kind == "checkout.session":
                 outcome = await sync_session(self.core, stripe_id)
             else:
-                outcome = await sync_object(self.core, kind, stripe_id, also=also)
+                outcome = await sync_object(self.core, kind, stripe_id)
         except (LeaseLost, ProviderNotConfigured):
             raise
         except BillingError as failure:
@@ -183,19 +179,6 @@ class Walk:
             case _:
                 self._count(kind, unchanged=1)
 
-    def _alarm(self, tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
-        """Tell that a live subscription is not at Stripe any more. Stripe deletes none, but with all test data."""
-        if outcome != "gone":
-            return
-        row = tx.subscriptions.by_stripe_id(fetched.id)
-        customer = None if row is None else tx.customers.by_id(row.customer_id)
-        self.core.telemetry.log(
-            "error" if self.core.livemode else "warning", "subscription.missing", {"id": fetched.id}
-        )
-        if self.core.livemode:
-            data = {"kind": "subscription", "id": fetched.id}
-            tx.outbox.add([event(self.core, customer, "subscription.missing", self.core.now(), data=data)])
-
     def _count(self, kind: Kind, **more: int) -> None:
         known = asdict(self.counts.get(kind, Count()))
         self.counts[kind] = Count(**{name: number + more.get(name, 0) for name, number in known.items()})
@@ -211,8 +194,3 @@ def _customers_never_fetched(tx: Transaction, after: str | None) -> tuple[Sequen
 
 def _unfinished(tx: Transaction, after: str | None) -> Sequence[str]:
     return tx.checkouts.unfinished(_BATCH, after)
-
-
-def _is_live(tx: Transaction, kind: Kind, stripe_id: str) -> bool:
-    row = tx.subscriptions.by_stripe_id(stripe_id) if kind == "subscription" else None
-    return row is not None and row.status not in TERMINAL

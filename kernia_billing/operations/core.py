@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import evolve, frozen
 
-from ..domain.instants import Instant
+from ..domain.instants import DAY, Instant
 from ..domain.offer import Offer
 from ..domain.references import CustomerType, Ref, Reference, as_reference
 from ..domain.webhooks import WebhookMode
@@ -18,11 +20,17 @@ from ..ports.telemetry import SILENT, Telemetry
 from .hooks import Hooks
 
 
+def _never() -> bool:
+    return False
+
+
 @frozen
 class Core:
     """The ports and the settings that every operation takes as its first argument.
 
-    `grace` is in microseconds. `livemode` is the mode of the Stripe key, None when the library is offline.
+    `grace` and `refresh_interval` are in microseconds, and so are the retentions: how long what is done with is kept,
+    None for ever. `livemode` is the mode of the Stripe key, None when the library is offline. Long work asks `stopping`
+    between two items: where it says yes, the rest is left to the next run.
     """
 
     store: Store
@@ -38,6 +46,10 @@ class Core:
     livemode: bool | None
     telemetry: Telemetry = SILENT
     webhook_mode: WebhookMode = "inline"
+    refresh_interval: int = 7 * DAY
+    event_retention: int = 30 * DAY
+    audit_retention: int | None = None
+    stopping: Callable[[], bool] = _never
 
     def now(self) -> Instant:
         """The current instant."""

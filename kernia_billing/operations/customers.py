@@ -182,12 +182,17 @@ async def _link(
             record(tx, core, "customer.linked", row.id, row.id, None, {"stripe_customer_id": stripe_customer_id})
         tx.customers.describe(row.id, email=email, name=name)
         requeue_unmatched(tx, stripe_customer_id, now)
+        tx.meter_events.link(row.id, stripe_customer_id, now)
         return evolve(row, stripe_customer_id=stripe_customer_id)
 
     try:
-        return await core.store.transaction(unit)
+        linked = await core.store.transaction(unit)
     except DuplicateKey as taken:
         raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED") from taken
+    # Whoever ended an event before the commit saw nobody, and the unit did not see his event.
+    if await core.store.read(lambda tx: tx.inbox.unmatched_of(stripe_customer_id, 1)):
+        await core.store.transaction(lambda tx: requeue_unmatched(tx, stripe_customer_id, now))
+    return linked
 
 
 def requeue_unmatched(tx: Transaction, stripe_customer_id: str, now: Instant) -> int:

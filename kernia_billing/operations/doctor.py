@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from ..domain.catalog import PriceRow
 from ..domain.plans import BillingInterval
 from ..domain.reports import Diagnosis, Finding, Severity
 from ..errors import BillingError
 from ..ports.store import Transaction
-from . import drift, traces
+from . import drift, meter_check, traces
 from .core import Core
 from .endpoint import Wanted, look_at
 from .plans import mapped_prices, price_of
@@ -21,7 +21,7 @@ _WARNINGS = frozenset(
 )
 """What may be so for a while, or is for somebody to decide; everything else is an error."""
 _INTERVALS: tuple[BillingInterval, ...] = ("month", "year")
-_AT_STRIPE = ("I15", "webhooks.endpoint")
+_AT_STRIPE = ("I15", meter_check.CHECK, "webhooks.endpoint")
 
 
 async def examine(
@@ -33,8 +33,8 @@ async def examine(
 ) -> Diagnosis:
     """Look for everything that is wrong. Nothing is written, and nothing is repaired.
 
-    With `with_stripe` every copy is compared with Stripe's object too, which reads all of Stripe's lists, and so is the
-    webhook endpoint, where it is said what is `wanted` of it.
+    With `with_stripe` every copy is compared with Stripe's object too, which reads all of Stripe's lists. So are the
+    meters that plans name, and the webhook endpoint, where it is said what is `wanted` of it.
 
     Raises:
         Unavailable: the database, or with `with_stripe` Stripe, does not answer.
@@ -109,11 +109,16 @@ async def _at_stripe(core: Core, wanted: Wanted | None) -> Sequence[Finding]:
     if compared.events_missed:
         told = f"{compared.events_missed} never arrived: `reconcile()` takes them in"
         found.append(Finding("I15", "every event arrived", "warning", told, compared.events_missed))
-    if wanted is None:
-        return found
+    found += await _shown(meter_check.CHECK, "meters", meter_check.look_at(core))
+    if wanted is not None:
+        found += await _shown("webhooks.endpoint", "webhook endpoints", look_at(core, wanted))
+    return found
+
+
+async def _shown(check: str, what: str, looking: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+    """What looking at objects finds, which a restricted key may not be allowed to list."""
     try:
-        found += await look_at(core, wanted)
+        return await looking
     except BillingError as failure:
         told = f"Stripe does not show them to this key ({failure.code})"
-        found.append(Finding("webhooks.endpoint", "webhook endpoints can be listed", "warning", told, 1))
-    return found
+        return [Finding(check, f"{what} can be listed", "warning", told, 1)]

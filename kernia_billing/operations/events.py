@@ -23,9 +23,11 @@ def first_event_at(tx: Transaction, now: Instant) -> Instant:
     """From when on events are listed: since a while before the last listing, and not longer than Stripe keeps them.
 
     The first time it is since the first customer here: what happened before is for an import to bring in, and hooks
-    must not hear of it.
+    must not hear of it. A last time that is still to come was noted by a clock that went wrong, and says nothing.
     """
     last = tx.syncs.get(STATE)
+    if last is not None and last.started_at - _OVERLAP > now:
+        return now - KEPT
     if last is not None:
         return max(last.started_at - _OVERLAP, now - KEPT)
     first = next(iter(tx.customers.page(plan=None, limit=1, after=None)), None)

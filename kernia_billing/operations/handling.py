@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import define, field, frozen
@@ -9,16 +10,21 @@ from attrs import define, field, frozen
 from ..domain.envelopes import word
 from ..domain.instants import Instant
 from ..domain.shapes import owner_of
+from ..domain.upkeep import MeterEventRow
 from ..domain.webhooks import InboxRow, InboxStatus
 from ..ports.store import Rollback, Transaction
 from .checkout import sync_session
 from .core import Core
 from .event_types import TREATMENTS, Target, Treatment, find, is_about_nothing
+from .haste import OutOfTime
+from .meter_sender import tell_log
+from .meters import note_errors
 from .notices import Facts
 from .outbox import event
 from .projections import PROJECTIONS, Also, Fetched, Outcome, sync_object
+from .projections.owners import customer_of
 
-Ending = Literal["applied", "skipped", "unmatched", "ignored"]
+Ending = Literal["applied", "skipped", "unmatched", "ignored", "queued"]
 
 
 @frozen
@@ -72,6 +78,7 @@ async def work(core: Core, taken: Claimed) -> Ending:
     """Do what there is to do, and note what became of it; says so.
 
     `skipped` where the lease ran out meanwhile and another worker has the event: nothing of the last write is left.
+    `queued` where it took too long for whoever waits: the event is to be worked on from the beginning.
 
     Raises:
         Whatever Stripe, the database or an object that cannot be read raises; the event is still claimed then.
@@ -79,10 +86,13 @@ async def work(core: Core, taken: Claimed) -> Ending:
     run = _Run(core, taken.row)
     treatment = _treatment(core, taken.row)
     facts = None
-    if treatment is not None and treatment.reader is not None:
-        facts = await treatment.reader(core, taken.row)
-    for step in taken.steps:
-        await run.take(step, is_last=step is taken.steps[-1])
+    try:
+        if treatment is not None and treatment.reader is not None:
+            facts = await treatment.reader(core, taken.row)
+        for step in taken.steps:
+            await run.take(step, is_last=step is taken.steps[-1])
+    except OutOfTime:
+        return await run.give_back()
     return await run.end(facts)
 
 
@@ -102,14 +112,21 @@ def finish(
     )
 
 
+def _put_back(tx: Transaction, row: InboxRow, now: Instant) -> None:
+    stored = tx.inbox.get(row.account, row.event_id)
+    if stored is not None and stored.status == "unmatched":
+        tx.inbox.requeue(row.account, row.event_id, now)
+
+
 @define
 class _Run:
-    """One run of the work on one event."""
+    """One run of the work on one event; `strangers` are the Stripe customers of what was found to be nobody's."""
 
     core: Core
     row: InboxRow
     outcomes: list[Outcome] = field(factory=list[Outcome])
     owner: str = ""
+    strangers: set[str] = field(factory=set[str])
     ending: Ending | None = None
 
     async def take(self, step: Step, *, is_last: bool) -> None:
@@ -127,23 +144,50 @@ class _Run:
             outcome = await sync_object(self.core, kind, stripe_id, ticket=step.ticket, also=also)
         self.outcomes.append(outcome)
 
+    async def give_back(self) -> Ending:
+        """Leave the event to the next run of the jobs, unless it is done with or another worker has it by now."""
+        if self.ending is not None:
+            return self.ending
+        row, now = self.row, self.core.now()
+        is_ours = await self.core.store.transaction(lambda tx: finish(tx, row, "received", None, again_at=now))
+        return "queued" if is_ours else "skipped"
+
     async def end(self, facts: Facts | None) -> Ending:
         """Be done with the event, unless the last write was already."""
         if self.ending is None:
-            await self.core.store.transaction(lambda tx: self._end(tx, facts))
+            for row in await self.core.store.transaction(lambda tx: self._end(tx, facts)):
+                tell_log(self.core, row)
+        if self.ending == "unmatched":
+            await self._look_again()
         return self.ending or "skipped"
 
-    def _end(self, tx: Transaction, facts: Facts | None) -> None:
+    async def _look_again(self) -> None:
+        """Let the event be worked on again where its customer was linked meanwhile.
+
+        Whoever links brings back the unmatched events that he sees, and this one was not among them before the commit.
+        """
+        row, strangers = self.row, sorted(self.strangers)
+        if await self.core.store.read(lambda tx: any(customer_of(tx, each) for each in strangers)):
+            now = self.core.now()
+            await self.core.store.transaction(lambda tx: _put_back(tx, row, now))
+
+    def _end(self, tx: Transaction, facts: Facts | None) -> Sequence[MeterEventRow]:
+        rejected: Sequence[MeterEventRow] = ()
         if facts is not None:
             row = self.row
             data = {"id": row.event_id, "object": row.object_kind, "object_id": row.object_id, **facts}
             tx.outbox.add([event(self.core, None, row.type, row.received_at, data=data)])
+            rejected = note_errors(self.core, tx, facts)
         self._note(tx, self.outcomes)
+        return rejected
 
-    def _see(self, _tx: Transaction, fetched: Fetched, _outcome: Outcome) -> None:
+    def _see(self, _tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
         """Remember whose the object is, for an event that names no customer."""
-        if fetched.body is not None:
-            self.owner = word(owner_of(fetched.body))
+        if fetched.body is None:
+            return
+        self.owner = word(owner_of(fetched.body))
+        if outcome == "unmatched":
+            self.strangers.add(fetched.id if fetched.kind == "customer" else self.owner)
 
     def _finish(self, tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
         self._see(tx, fetched, outcome)

@@ -19,6 +19,7 @@ from . import traces
 from .core import Core
 from .event_types import RECORD, TREATMENTS, invoice_paid_by, is_about_nothing
 from .handling import Claimed, claimed, finish, foreign, work
+from .haste import hasty
 from .outbox import dispatch, event
 from .projections.owners import customer_of
 
@@ -46,7 +47,8 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
 
     It is stored before anything else happens, so that a crash loses nothing. An event that was taken in before is
     `skipped`. A failing handler leaves the event stored, to be worked on again when Stripe repeats it or by `jobs.run`.
-    In the mode "worker" it is stored and `queued`: `jobs.run` does the rest.
+    In the mode "worker" it is stored and `queued`: `jobs.run` does the rest, as it does where the work takes too long
+    for whoever waits for the answer.
 
     Raises:
         InvalidSignature: none of the secrets signed these bytes recently, or they are not an event. Nothing is stored.
@@ -62,7 +64,7 @@ async def receive(core: Core, body: bytes, signature: str) -> Receipt:
             envelope = read_envelope(told, now)
         except (ValueError, RecursionError, InvalidInput) as broken:
             raise InvalidSignature from broken
-    return await _take_in(core, envelope)
+    return await _take_in(hasty(core, now), envelope)
 
 
 async def take_listed(core: Core, event: StripeObject) -> Receipt:
@@ -77,13 +79,15 @@ async def take_listed(core: Core, event: StripeObject) -> Receipt:
 
 async def _take_in(core: Core, envelope: Envelope) -> Receipt:
     taken = await core.store.transaction(lambda tx: _store(core, tx, envelope))
-    row = taken.row
+    row, reason = taken.row, foreign(core, taken.row)
+    if taken.new and reason is not None:
+        core.telemetry.log("warning", "webhook.ignored", {"event": row.event_id, "type": row.type, "reason": reason})
     if taken.work is not None:
         receipt = await _work(core, taken.work)
     elif taken.new:
         if row.status == "received":
             return Receipt(row.event_id, "queued")
-        if foreign(core, row) is not None:
+        if reason is not None:
             return Receipt(row.event_id, "ignored")
         receipt = Receipt(row.event_id, "ignored" if row.status == "ignored" else "applied")
     elif row.status in _OPEN and core.webhook_mode == "inline":
@@ -185,7 +189,9 @@ async def retry_due(core: Core, limit: int = 100) -> int:
     Says how many it looked at, `limit` at most, oldest first.
     """
     due = await core.store.read(lambda tx: tx.inbox.due(core.now(), limit))
-    for row in due:
+    for number, row in enumerate(due):
+        if core.stopping():
+            return number
         # Whatever it is, it stands with the event now, and must not keep the others waiting.
         with suppress(Exception):
             await process(core, row.account, row.event_id)

@@ -8,18 +8,22 @@ the `kernia_intent` in their metadata, and never sent under a fresh key.
 
 Nothing is sent by itself. `recover` looks for the objects of intents that nobody finished: one that is found is done,
 one that is not is parked, and told of. Whoever repeats the operation of a parked intent has it looked for once more,
-and sent under its own key only where Stripe has no such object.
+and sent under its own key only where Stripe has no such object. After a day Stripe has forgotten the key, so that what
+is not there then was not made: such an intent is thrown away, and with it what it says of a person.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, Literal
+
+from attrs import evolve
 
 from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant
-from ..domain.outbound import IntentRow, IntentState
+from ..domain.outbound import IntentRow
 from ..errors import BillingError, Conflict, NotFound, PaymentFailed, StripeRefused, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
@@ -55,7 +59,7 @@ async def create(
     """Create a Stripe object once for `key`, and give it.
 
     `params` must carry the key under `metadata.kernia_intent`. Where the intent exists already, the stored parameters
-    are sent, not these.
+    are sent, not these; but for one that Stripe refused or that was parked for long, whose parameters are forgotten.
 
     Raises:
         Unavailable: Stripe does not answer; the next call with this key goes on where this one ended.
@@ -64,11 +68,16 @@ async def create(
     """
     row = IntentRow(key, operation, customer_id, path, params, "pending", None, core.now())
     intent = await core.store.transaction(lambda tx: tx.intents.add(row))
-    stripe = core.provider()
+    made: StripeObject | None = None
+    if intent.stripe_id is None and _is_forgotten(intent, core.now()):
+        known = evolve(intent, params=intent.params or params)
+        made = await find(core, known, pages=_PAGES)
+        if made is None:
+            intent = await _begun_anew(core, intent, known.params)
     if intent.stripe_id is not None:
-        return await stripe.request("GET", f"{intent.path}/{intent.stripe_id}")
-    made = await find(core, intent) if _is_forgotten(intent, core.now()) else None
+        return await core.provider().request("GET", f"{intent.path}/{intent.stripe_id}")
     if made is None:
+        intent = evolve(intent, params=intent.params or params)
         try:
             made = await _send(core, intent)
         except (StripeRefused, NotFound, PaymentFailed):
@@ -87,42 +96,75 @@ def _is_forgotten(intent: IntentRow, now: Instant) -> bool:
     return intent.state == "parked" or not 0 <= now - intent.created_at <= KEY_LIFE
 
 
-async def recover(core: Core, limit: int = 100) -> Mapping[str, int]:
-    """Find out what became of intents that nobody finished: says how many are `done`, `parked` and still `waiting`.
+async def _begun_anew(core: Core, intent: IntentRow, params: Mapping[str, Any]) -> IntentRow:
+    """An intent that has made nothing, as one of now: the key lives for a day from when it is first carried out.
 
-    Only what is older than a minute is looked at, oldest first, at most `limit` of them. Nothing is sent to Stripe but
-    lists. While Stripe does not answer, intents wait for the next run.
+    Of two callers the second goes on with what the first one wrote.
     """
-    before = core.now() - UNDER_WAY
-    intents = await core.store.read(lambda tx: tx.intents.unfinished(before, limit))
-    counts = {"done": 0, "parked": 0, "waiting": 0}
+
+    def unit(tx: Transaction) -> IntentRow:
+        if tx.intents.get(intent.key) == intent:
+            tx.intents.remove(intent.key)
+        return tx.intents.add(evolve(intent, params=params, state="pending", created_at=core.now()))
+
+    return await core.store.transaction(unit)
+
+
+_Fate = Literal["done", "parked", "not_made"]
+
+
+async def recover(core: Core, limit: int = 100) -> Mapping[str, int]:
+    """Find out what became of intents that nobody finished, oldest first, at most `limit` of them.
+
+    Says how many are `done`, `parked`, `not_made` and still `waiting`. Looked at is what is older than a minute, and
+    what was parked once more after a day, from when on Stripe makes nothing of it any more. Nothing is sent to Stripe
+    but lists. While Stripe does not answer, intents wait for the next run.
+    """
+    now = core.now()
+
+    def unfinished(tx: Transaction) -> list[IntentRow]:
+        pending = list(tx.intents.unfinished(now - UNDER_WAY, limit))
+        left = limit - len(pending)
+        return [*pending, *(tx.intents.parked(now - DAY, left) if left else ())]
+
+    intents = await core.store.read(unfinished)
+    counts = {"done": 0, "parked": 0, "not_made": 0, "waiting": 0}
     for number, intent in enumerate(intents):
+        old = core.now() - intent.created_at > DAY
         try:
             found = await find(core, intent)
-        except (TooMany, NotFound, StripeRefused) as failure:
+        except (NotFound, StripeRefused) as failure:
             await _settle(core, intent, "parked", None, failure)
-            counts["parked"] += 1
+            counts["parked"] += intent.state == "pending"
         except BillingError:
             counts["waiting"] = len(intents) - number
             break
         else:
-            state: IntentState = "parked" if found is None else "done"
-            await _settle(core, intent, state, None if found is None else str(found["id"]), None)
-            counts[state] += 1
+            fate: _Fate = "done" if found is not None else "not_made" if old else "parked"
+            await _settle(core, intent, fate, None if found is None else str(found["id"]), None)
+            counts[fate] += 1
     return counts
 
 
 async def _settle(
-    core: Core, intent: IntentRow, state: IntentState, stripe_id: str | None, failure: BillingError | None
+    core: Core, intent: IntentRow, fate: _Fate, stripe_id: str | None, failure: BillingError | None
 ) -> None:
-    """Note what was found out about an intent, unless somebody finished it meanwhile."""
+    """Note what was found out about an intent, unless somebody finished it or began it anew meanwhile."""
 
     def unit(tx: Transaction) -> bool:
-        known = tx.intents.get(intent.key)
-        if known is None or known.state != "pending":
+        if tx.intents.get(intent.key) != intent:
             return False
-        tx.intents.finish(intent.key, state, stripe_id)
-        if state == "parked":
+        if fate == "not_made":
+            tx.intents.remove(intent.key)
+        elif fate == "done":
+            tx.intents.finish(intent.key, "done", stripe_id)
+        elif intent.state == "parked":
+            if failure is None:
+                return False
+            # Refused once more, as the next look would be: nobody looks by itself any more.
+            tx.intents.forget(intent.key)
+        else:
+            tx.intents.finish(intent.key, "parked", None)
             facts: Facts = {"operation": intent.operation, "created_at": intent.created_at}
             record(tx, core, "intent.parked", intent.customer_id, intent.key, None, facts)
         return True
@@ -135,7 +177,7 @@ async def _settle(
             "stripe_id": stripe_id,
             "reason": None if failure is None else failure.code,
         }
-        core.telemetry.log("warning" if state == "parked" else "info", f"intent.{state}", told)
+        core.telemetry.log("warning" if fate == "parked" else "info", f"intent.{fate}", told)
 
 
 async def fresh_key(core: Core, *parts: str) -> str:
@@ -156,7 +198,11 @@ async def _send(core: Core, intent: IntentRow) -> StripeObject:
     try:
         return await core.provider().request("POST", intent.path, intent.params, idempotency_key=intent.key)
     except (Unavailable, Conflict) as failure:
-        found = await find(core, intent) if _is_unknown(failure) else None
+        found: StripeObject | None = None
+        if _is_unknown(failure):
+            # What the caller is to hear of is the call, not the look for what became of it.
+            with suppress(Unavailable):
+                found = await find(core, intent, pages=_PAGES)
         if found is None:
             raise
         return found
@@ -167,22 +213,30 @@ def _is_unknown(failure: Unavailable | Conflict) -> bool:
     return failure.outcome_unknown if isinstance(failure, Unavailable) else failure.code == "STRIPE_IDEMPOTENCY"
 
 
-async def find(core: Core, intent: IntentRow) -> StripeObject | None:
-    """The object that an intent made, looked for among Stripe's objects created since shortly before the intent.
+async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> StripeObject | None:
+    """The object that an intent made, looked for among Stripe's objects created since a day before the intent.
+
+    The day is for hosts whose clocks differ. With `pages` no more of them, of a hundred objects, are read.
 
     Raises:
-        TooMany: it is not among the newest thousand.
-        Unavailable: Stripe does not answer.
+        TooMany: it is not among those that were looked at.
+        Unavailable: Stripe does not answer, or this process is to stop.
     """
     now = core.now()
     # Where our clock went back since, the intent's time says nothing.
-    since = intent.created_at - HOUR if intent.created_at <= now else now - _FURTHEST_BACK
+    since = intent.created_at - DAY if intent.created_at <= now else now - _FURTHEST_BACK
     params: dict[str, Any] = {"created": {"gte": since // SECOND}}
     customer = intent.params.get("customer")
     if customer is not None:
         params["customer"] = customer
     after: str | None = None
-    for _ in range(_PAGES):
+    for number in count():
+        if number == pages:
+            raise TooMany
+        if core.stopping():
+            raise Unavailable("This process is to stop", outcome_unknown=True)
+        if pages is None and number % _PAGES == _PAGES - 1:
+            await core.store.transaction(lambda _tx: None)  # so that a lease under which this is done lasts
         page = await core.provider().page(intent.path, params, after=after)
         for each in page.data:
             metadata: Mapping[str, Any] = each.get("metadata") or {}
@@ -191,4 +245,4 @@ async def find(core: Core, intent: IntentRow) -> StripeObject | None:
         if not page.has_more:
             return None
         after = str(page.data[-1]["id"])
-    raise TooMany
+    raise AssertionError("unreachable")  # pragma: no cover

@@ -117,7 +117,8 @@ def take_page(
     tickets = tx.objects.tickets(kind, list(ours))
     found.known = {each for each, (_, applied, _) in tickets.items() if applied}
     for stripe_id, body in ours.items():
-        if stripe_id in found.known and _is_same(core, tx, projection, body):
+        is_tomb = stripe_id in tickets and tickets[stripe_id][2]
+        if stripe_id in found.known and not is_tomb and _is_same(core, tx, projection, body):
             found.unchanged.append(stripe_id)
         else:
             others[stripe_id] = body

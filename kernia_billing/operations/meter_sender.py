@@ -1,10 +1,11 @@
 """Sending what was written down for Stripe's meters: every use is counted once, whatever happens on the way.
 
 An event is safe to send again for as long as Stripe remembers its identifier, 24 hours at least (Stripe, "Meter
-events"): a second one is refused, which tells that the first arrived. Each attempt has an idempotency key of its own,
-because under one and the same Stripe would repeat a failure of its own for a day. An event of which nobody knows
-whether it arrived is not sent after 23 hours, and none that is older than 35 days, which Stripe would not count. These
-are quarantined, and told of.
+events"): a second one does not count. Whether it is refused, and in which words, Stripe does not promise; where an
+event may have arrived before, any refusal of its identifier tells that it did. Each attempt has an idempotency key of
+its own, because under one and the same Stripe would repeat a failure of its own for a day. An event of which nobody
+knows whether it arrived is not sent after 23 hours, and none that is older than 35 days, which Stripe would not count.
+These are quarantined, and told of.
 
 Every use is sent for itself. Sums would need fewer requests, but neither corrections nor Stripe's error reports could
 then name the use that they are about.
@@ -164,6 +165,8 @@ def _failed(
         code = (failure.stripe_code if isinstance(failure, StripeRefused) else None) or failure.code
         if not doubt:
             return _Outcome(row, "rejected", code)
+        if original is None and isinstance(failure, StripeRefused) and failure.param == "identifier":
+            return _Outcome(row, "sent")
         # Stripe takes an event back once. It has what is to be taken back, so it took it back before.
         if original is not None and now - (original.first_sent_at or 0) <= CANCELABLE:
             return _Outcome(row, "sent")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import attrs
+from attrs import define, field
 
 from ..domain.answers import Event, Subscription, SubscriptionEvent
 from ..domain.customers import CustomerRow
@@ -122,34 +123,55 @@ def read_event(row: OutboxRow) -> Event:
     )
 
 
+@define
+class _Round:
+    """What became of the events that were claimed at an instant; `left` ones nobody was asked about."""
+
+    now: Instant
+    sent: list[OutboxRow] = field(factory=list[OutboxRow])
+    failed: list[OutboxRow] = field(factory=list[OutboxRow])
+    left: list[OutboxRow] = field(factory=list[OutboxRow])
+
+    async def hand_over(self, core: Core, rows: Sequence[OutboxRow]) -> None:
+        """Hand over what there is, as long as it is ours."""
+        stopped: set[str] = set()
+        for row in rows:
+            if core.stopping() or not self.now <= core.now() < self.now + _LEASE:
+                self.left.append(row)
+            elif row.customer_id not in stopped and await _hand_over(core, row):
+                self.sent.append(row)
+            else:
+                self.failed.append(row)
+                if row.customer_id:
+                    stopped.add(row.customer_id)
+
+    def note(self, tx: Transaction) -> None:
+        """Note it for those that no other worker took over meanwhile."""
+        for row in self.sent:
+            tx.outbox.sent(row.id, self.now, attempts=row.attempts)
+        for row in self.failed:
+            wait = min(SECOND << min(row.attempts, 12), _LONGEST_WAIT)
+            tx.outbox.failed(row.id, self.now + wait, attempts=row.attempts)
+        for row in self.left:
+            tx.outbox.failed(row.id, self.now, attempts=row.attempts)
+
+
 async def dispatch(core: Core) -> int:
     """Hand over the events that wait, in order per customer; says how many were handed over.
 
-    A hook that raises keeps its event, and what follows for the same customer, for a later run. What was handed over
-    is noted once at the end: a crash before that hands it over again.
+    A hook that raises keeps its event, and what follows for the same customer, for a later run. What is left when the
+    worker is to stop, or was too slow to have the rest to itself, is given back. What was handed over is noted once at
+    the end: a crash before that hands it over again.
     """
+    if core.stopping():
+        return 0
     now = core.now()
     rows = await core.store.transaction(lambda tx: tx.outbox.claim(now, now + _LEASE, _BATCH))
-    stopped: set[str] = set()
-    sent: list[str] = []
-    failed: list[OutboxRow] = []
-    for row in rows:
-        if row.customer_id not in stopped and await _hand_over(core, row):
-            sent.append(row.id)
-        else:
-            failed.append(row)
-            if row.customer_id:
-                stopped.add(row.customer_id)
-
-    def note(tx: Transaction) -> None:
-        for outbox_id in sent:
-            tx.outbox.sent(outbox_id, now)
-        for row in failed:
-            tx.outbox.failed(row.id, now + min(SECOND << min(row.attempts, 12), _LONGEST_WAIT))
-
+    done = _Round(now)
     if rows:
-        await core.store.transaction(note)
-    return len(sent)
+        await done.hand_over(core, rows)
+        await core.store.transaction(done.note)
+    return len(done.sent)
 
 
 async def _hand_over(core: Core, row: OutboxRow) -> bool:

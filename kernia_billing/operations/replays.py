@@ -163,16 +163,18 @@ async def page(
 async def health(core: Core) -> WebhookHealth:
     """How webhooks are doing: what waits and for how long, and what failed. One look at the database."""
     now = core.now()
-    told = await core.store.read(lambda tx: tx.inbox.health(now))
+    told, (unheard, oldest) = await core.store.read(lambda tx: (tx.inbox.health(now), tx.outbox.lag(now)))
     return WebhookHealth(
         last_received_at=_when(told.last_received_at),
         last_processed_at=_when(told.last_processed_at),
         waiting=sum(told.counts.get(each, 0) for each in _WAITING),
-        lag_seconds=0 if told.oldest_waiting_at is None else max(now - told.oldest_waiting_at, 0) // SECOND,
+        lag_seconds=_seconds_since(told.oldest_waiting_at, now),
         dead=told.counts.get("dead", 0),
         unmatched=told.counts.get("unmatched", 0),
         failures_last_day=told.failures_last_day,
         counts=told.counts,
+        hooks_waiting=unheard,
+        hooks_lag_seconds=_seconds_since(oldest, now),
     )
 
 
@@ -194,6 +196,10 @@ def _event(row: InboxRow) -> WebhookEvent:
 
 def _when(instant: Instant | None) -> datetime | None:
     return None if instant is None else to_datetime(instant)
+
+
+def _seconds_since(instant: Instant | None, now: Instant) -> int:
+    return 0 if instant is None else max(now - instant, 0) // SECOND
 
 
 def _window(since: datetime | None, until: datetime | None) -> tuple[Instant | None, Instant | None]:

@@ -43,13 +43,14 @@ KINDS: Mapping[Name, tuple[ProjectionKind, ...]] = {
 _WITH_CHECKOUTS = ("all", "subscriptions")
 RESUMED_WITHIN: Mapping[Name, int] = {"all": DAY, "catalog": DAY, "customers": DAY, "subscriptions": DAY}
 """A run that was cut short longer ago is begun anew: what it compared first says too little by now."""
-_PREFIXES: Mapping[Kind, str] = {
-    "subscription": "sub",
-    "customer": "cus",
-    "invoice": "in",
-    "schedule": "sub_sched",
-    "payment_method": "pm",
-    "checkout.session": "cs",
+_PREFIXES: Mapping[Kind, Sequence[str]] = {
+    "subscription": ("sub",),
+    "customer": ("cus",),
+    "invoice": ("in",),
+    "schedule": ("sub_sched",),
+    # Cards, sources and bank accounts of older integrations are payment methods too, under the ids that they had.
+    "payment_method": ("pm", "card", "src", "ba"),
+    "checkout.session": ("cs",),
 }
 _OWN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}")
 _KINDS: tuple[Kind, ...] = (*PROJECTIONS, "checkout.session")
@@ -87,9 +88,10 @@ def _kind(kind: str) -> Kind:
 
 
 def _check_id(kind: Kind, stripe_id: str) -> None:
-    prefix = _PREFIXES.get(kind)
-    if prefix is not None:
-        checked_id(stripe_id, prefix, field="stripe_id")
+    prefixes = _PREFIXES.get(kind)
+    if prefixes is not None:
+        given = str(stripe_id).partition("_")[0]
+        checked_id(stripe_id, given if given in prefixes else prefixes[0], field="stripe_id")
     elif not isinstance(stripe_id, str) or not _OWN_ID.fullmatch(stripe_id):
         raise InvalidInput("must be a Stripe id", field="stripe_id")
 
@@ -134,12 +136,12 @@ async def continue_run(
 
 
 async def _begin(core: Core, name: Name, within: int) -> bool:
-    """Begin a run, unless one of this name was cut short lately; says whether it was."""
+    """Begin a run, unless one of this name was cut short lately, by the clock of any host; says whether it was."""
     now = core.now()
 
     def unit(tx: Transaction) -> bool:
         state = tx.syncs.get(run_key(name))
-        if state is not None and state.finished_at is None and 0 <= now - state.started_at < within:
+        if state is not None and state.finished_at is None and abs(now - state.started_at) < within:
             return True
         # Later than every other run, though no time may have passed: what they saw is not what this one sees.
         others = (tx.syncs.get(run_key(each)) for each in KINDS)

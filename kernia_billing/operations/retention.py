@@ -1,5 +1,4 @@
-"""What is thrown away after a while: webhooks that were worked on, events that were handed over, old audit rows, and
-usage that was reported.
+"""What is thrown away after a while: webhooks, events and reported usage that are done with, and old audit rows.
 
 Never what still has to be done: events that wait, failed, are dead or of a customer that nobody linked stay. A parked
 call to Stripe stays too, without its parameters.

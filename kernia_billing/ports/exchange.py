@@ -81,6 +81,10 @@ class Inbox(Protocol):
         """Those of these events of our own account that are stored, in one statement."""
         ...
 
+    def waiting(self) -> int:
+        """How many still have to be worked on."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """How many there are in each status."""
         ...

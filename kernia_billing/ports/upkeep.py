@@ -146,3 +146,10 @@ class MeterEvents(Protocol):
     def lag(self) -> tuple[int, Instant | None]:
         """How many events are not at Stripe yet, and when the oldest of them was written down."""
         ...
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Delete sent and canceled events of before an instant, so many at most; how many.
+
+        Those of a period that was not over then stay: what was reported in it bounds what is taken back.
+        """
+        ...

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import case, delete, func, or_, select, update
 
-from ..domain.instants import DAY, FOREVER, Instant
+from ..domain.instants import DAY, FARTHEST_WAIT, FOREVER, Instant
 from ..domain.webhooks import InboxHealth, InboxRow, InboxStatus
 from ..ports.mirror import Position
 from .db import Noun, Shape
@@ -21,6 +21,7 @@ from .types import number_param, text_param, texts_param
 _SHAPE = Shape(InboxRow, t, flags=("livemode",), type="event_type")
 _IS_IT = (t.c.account == text_param("acc")) & (t.c.event_id == text_param("event"))
 _NOW = number_param("now")
+_HAS_COME = (t.c.lease_until <= _NOW) | (t.c.lease_until > _NOW + FARTHEST_WAIT)
 _ANY = -1
 _WAITING = ("received", "failed")
 _UNFINISHED = (*_WAITING, "processing")
@@ -35,7 +36,7 @@ _GET = _SHAPE.select().where(_IS_IT)
 _CLAIM = change(
     update(t)
     .values(status="processing", attempts=t.c.attempts + 1, lease_until=number_param("until"))
-    .where(_IS_IT, t.c.status.in_(_WAITING) | ((t.c.status == "processing") & (t.c.lease_until <= _NOW))),
+    .where(_IS_IT, t.c.status.in_(_WAITING) | ((t.c.status == "processing") & _HAS_COME)),
     _GET,
 )
 _FINISH = (
@@ -53,12 +54,7 @@ _FINISH = (
         or_(t.c.lease_until == number_param("held"), number_param("held") == _ANY),
     )
 )
-_DUE = (
-    _SHAPE.select()
-    .where(t.c.status.in_(_UNFINISHED), t.c.lease_until <= _NOW)
-    .order_by(*_OLDEST)
-    .limit(number_param("limit"))
-)
+_DUE = _SHAPE.select().where(t.c.status.in_(_UNFINISHED), _HAS_COME).order_by(*_OLDEST).limit(number_param("limit"))
 _LIST = Pages(
     _SHAPE.select()
     .where(
@@ -81,6 +77,7 @@ _REQUEUE = (
     update(t).values(status="received", attempts=0, lease_until=_NOW, note=None).where(_IS_IT, t.c.status.in_(_OVER))
 )
 _KNOWN = select(t.c.event_id).where(t.c.account == "", t.c.event_id.in_(texts_param("events")))
+_WAIT = select(func.count()).where(t.c.status.in_(_UNFINISHED))
 _COUNTS = select(t.c.status, func.count()).group_by(t.c.status)
 _HEALTH = select(
     select(func.max(t.c.received_at)).scalar_subquery(),
@@ -196,6 +193,11 @@ class Inbox(Noun):
         """Those of these events of our own account that are stored, in one statement."""
         rows = self._db.all(_KNOWN, {"events": [*event_ids]}) if event_ids else ()
         return {str(event_id) for (event_id,) in rows}
+
+    def waiting(self) -> int:
+        """How many still have to be worked on."""
+        row = self._db.one(_WAIT, {})
+        return 0 if row is None else int(row[0])
 
     def counts(self) -> Mapping[str, int]:
         """How many there are in each status."""

@@ -21,14 +21,18 @@ _PARK = update(t).values(state=text_param("becomes"), stripe_id=text_param("stri
 _FINISH = _PARK.values(params={})
 _FORGET = update(t).values(params={}).where(_IS_IT)
 _REMOVE = delete(t).where(_IS_IT)
-_OLD = (
+_UNFINISHED = (
     _SHAPE.select()
-    .where(t.c.created_at < number_param("old"))
+    .where(t.c.state == "pending", t.c.created_at < number_param("old"))
     .order_by(t.c.created_at, t.c.idempotency_key)
     .limit(number_param("limit"))
 )
-_UNFINISHED = _OLD.where(t.c.state == "pending")
-_PARKED = _OLD.where(t.c.state == "parked", t.c.params != {})
+_PARKED = (
+    _SHAPE.select()
+    .where(t.c.state == "parked", t.c.created_at < number_param("old"), t.c.params != {})
+    .order_by(t.c.created_at, t.c.idempotency_key)
+    .limit(number_param("limit"))
+)
 
 
 class Intents(Noun):

@@ -14,8 +14,8 @@ from sqlalchemy.sql.selectable import Subquery
 
 from ..domain.ids import MAX_INTEGER
 from ..domain.instants import DAY, FOREVER
-from ..domain.subscriptions import LIVE
 from .dialects import AnySelect
+from .overdue import is_live
 from .tables import (
     audit,
     bucket,
@@ -151,6 +151,23 @@ def _out_of_order() -> AnySelect:
     )
 
 
+def _missing() -> AnySelect:
+    its = and_(
+        stripe_object.c.kind == "subscription", stripe_object.c.stripe_id == subscription.c.stripe_subscription_id
+    )
+    return (
+        select(subscription.c.stripe_subscription_id)
+        .select_from(subscription.join(stripe_object, its))
+        .where(stripe_object.c.deleted == 1, is_live(subscription.c.status))
+    )
+
+
+def _unheard() -> AnySelect:
+    """The topic of each with its id: the topic tells which hook it is that fails."""
+    waits = and_(outbox.c.sent_at == FOREVER, outbox.c.created_at < _NOW - DAY)
+    return select(outbox.c.topic.concat(" ").concat(outbox.c.id)).where(waits)
+
+
 def _first_key(table: Table) -> Any:
     return next(iter(table.primary_key)).label("id")
 
@@ -221,7 +238,11 @@ RULES: tuple[tuple[str, str, AnySelect], ...] = (
         "I4",
         "a customer has one live subscription in a plan group, or a flag says otherwise",
         _repeated(
-            subscription, _s.id, _s.customer_id, _s.plan_group, where=and_(_s.status.in_(_GIVING), _s.duplicate == 0)
+            subscription,
+            _s.id,
+            _s.customer_id,
+            _s.plan_group,
+            where=and_(is_live(_s.status), _s.plan.is_not(None), _s.duplicate == 0),
         ),
     ),
     ("I4", "a customer's plan comes from a subscription", _plan_of_nothing()),
@@ -280,6 +301,11 @@ RULES: tuple[tuple[str, str, AnySelect], ...] = (
         select(_w.event_id).where(_w.status.in_(_WAITING), _w.received_at < _NOW - DAY),
     ),
     (
+        "hooks.waiting",
+        "events that hooks did not take for more than a day, and with them every later one of their customer",
+        _unheard(),
+    ),
+    (
         "intents.parked",
         "calls to Stripe whose outcome nobody knows",
         select(_i.idempotency_key).where(_i.state == "parked"),
@@ -287,7 +313,12 @@ RULES: tuple[tuple[str, str, AnySelect], ...] = (
     (
         "subscriptions.duplicate",
         "second live subscriptions of a plan group, which a customer pays for and which give nothing",
-        select(_s.stripe_subscription_id).where(_s.duplicate == 1, _s.status.in_(sorted(LIVE))),
+        select(_s.stripe_subscription_id).where(_s.duplicate == 1, is_live(_s.status)),
+    ),
+    (
+        "subscriptions.missing",
+        "live subscriptions that Stripe does not know: is the key one of their account?",
+        _missing(),
     ),
     (
         "subscriptions.unmapped",

@@ -14,6 +14,7 @@ from .types import number_param, text_param
 _SHAPE = Shape(Lease, t, until="held_until")
 _IS_IT = t.c.name == text_param("this")
 _NOW, _UNTIL, _WHO = number_param("now"), number_param("until_"), text_param("who")
+_HAS_ENDED = (t.c.held_until <= _NOW) | (t.c.held_until > number_param("beyond"))
 _STILL_OWN = (t.c.holder == _WHO) & (t.c.held_until > _NOW)
 _IS_HELD = (t.c.token == number_param("token_")) & (t.c.holder != "") & (t.c.held_until > _NOW)
 
@@ -21,7 +22,7 @@ _GET = _SHAPE.select().where(_IS_IT)
 _ADD = insert_new(t, "name")
 _TAKE = change(
     update(t)
-    .where(_IS_IT, (t.c.held_until <= _NOW) | (t.c.holder == _WHO))
+    .where(_IS_IT, _HAS_ENDED | (t.c.holder == _WHO))
     # MySQL assigns from left to right: the token is judged by the holder before.
     .ordered_values(
         (t.c.token, t.c.token + case((_STILL_OWN, 0), else_=1)),
@@ -45,10 +46,12 @@ class Leases(Noun):
     def acquire(self, name: str, holder: str, now: Instant, until: Instant) -> Lease | None:
         """Take a lease that is free, has ended, or is the holder's own already; None where another has it.
 
-        The token rises by one, except where the holder still has it: then only its end moves. `holder` names one
-        running worker and no other, in this process or elsewhere.
+        One that ends more than two of the holder's own terms from now was taken by a clock that went wrong, and counts
+        as ended. The token rises by one, except where the holder still has it: then only its end moves. `holder` names
+        one running worker and no other, in this process or elsewhere.
         """
-        row = self._db.change(_TAKE, {"this": name, "who": holder, "now": now, "until_": until})
+        beyond = until + (until - now)
+        row = self._db.change(_TAKE, {"this": name, "who": holder, "now": now, "until_": until, "beyond": beyond})
         if row is not None:
             return _SHAPE.read(row)
         first = Lease(name, holder, 1, until)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve
-from sqlalchemy import and_, case, func, null, or_, select, update
+from sqlalchemy import and_, case, delete, exists, func, null, or_, select, update
 
 from ..domain.instants import FARTHEST_WAIT, FOREVER, Instant
 from ..domain.upkeep import MeterEventRow, MeterEventState
 from .db import Noun, Shape
 from .dialects import insert_new, locking
 from .pages import Pages
+from .tables import bucket, entitlement
 from .tables import meter_event as t
 from .types import number_param, text_param, texts_param
 
@@ -90,6 +91,23 @@ _LIST = Pages(
 )
 _LAG = select(func.count(), func.min(t.c.created_at)).where(t.c.state.in_(("waiting", "sending")))
 _COUNTS = select(t.c.state, func.count()).group_by(t.c.state)
+_BEFORE = number_param("old")
+_OVER = t.c.state.in_(("sent", "canceled"))
+_CORRECTABLE = exists().where(
+    entitlement.c.customer_id == t.c.customer_id,
+    entitlement.c.feature_key == t.c.feature_key,
+    bucket.c.entitlement_id == entitlement.c.id,
+    bucket.c.period_start <= t.c.created_at,
+    bucket.c.period_end > _BEFORE,
+)
+"""The event is of a period that reached to after the instant: `reported` is asked for the whole of a period."""
+_OLD = (
+    select(t.c.identifier)
+    .where(_OVER, t.c.created_at < _BEFORE, ~_CORRECTABLE)
+    .order_by(t.c.state, t.c.created_at)
+    .limit(number_param("limit"))
+)
+_PRUNE = delete(t).where(t.c.identifier.in_(texts_param("ids")), _OVER)
 
 
 class MeterEvents(Noun):
@@ -198,3 +216,11 @@ class MeterEvents(Noun):
         """How many events are not at Stripe yet, and when the oldest of them was written down."""
         ((number, oldest),) = self._db.all(_LAG, {})
         return int(number), None if oldest is None else int(oldest)
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Delete sent and canceled events of before an instant, so many at most; how many.
+
+        Those of a period that was not over then stay: what was reported in it bounds what is taken back.
+        """
+        ids = [str(identifier) for (identifier,) in self._db.all(_OLD, {"old": before, "limit": limit})]
+        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0

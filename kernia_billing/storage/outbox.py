@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import and_, delete, exists, func, select, update
 
-from ..domain.instants import FOREVER, Instant
+from ..domain.instants import FARTHEST_WAIT, FOREVER, Instant
 from ..domain.outbound import OutboxRow
 from .db import Noun, Shape
 from .dialects import locking, plain_insert
@@ -17,6 +17,7 @@ from .types import number_param, text_param, texts_param
 
 _SHAPE = Shape(OutboxRow, t)
 _earlier = t.alias("earlier")
+_NOW = number_param("now")
 _HAS_ID = t.c.id == text_param("this")
 _UNSENT = t.c.sent_at == FOREVER
 _HELD_UP = exists().where(
@@ -24,7 +25,7 @@ _HELD_UP = exists().where(
         _earlier.c.customer_id == t.c.customer_id,
         _earlier.c.sent_at == FOREVER,
         _earlier.c.position < t.c.position,
-        _earlier.c.lease_until > number_param("now"),
+        _earlier.c.lease_until.between(_NOW + 1, _NOW + FARTHEST_WAIT),
     )
 )
 """An earlier event of the same customer is under way, or waits to be repeated."""
@@ -34,16 +35,21 @@ _TAKE_TURN = locking(select(setting.c.value).where(setting.c.name == text_param(
 _ADD = plain_insert(t)
 _WAITING = (
     _SHAPE.select()
-    .where(_UNSENT, t.c.lease_until <= number_param("now"), (t.c.customer_id == "") | ~_HELD_UP)
+    .where(
+        _UNSENT,
+        ~t.c.lease_until.between(_NOW + 1, _NOW + FARTHEST_WAIT),
+        (t.c.customer_id == "") | ~_HELD_UP,
+    )
     .order_by(t.c.position)
     .limit(number_param("limit"))
 )
 _CLAIM = (
     update(t).values(attempts=t.c.attempts + 1, lease_until=number_param("until")).where(t.c.id.in_(texts_param("ids")))
 )
-_SENT = update(t).values(sent_at=number_param("now")).where(_HAS_ID)
-_FAILED = update(t).values(lease_until=number_param("until")).where(_HAS_ID, _UNSENT)
-_LAG = select(func.count(), func.min(t.c.created_at)).where(_UNSENT, t.c.created_at <= number_param("now"))
+_IS_OURS = _HAS_ID & _UNSENT & (t.c.attempts == number_param("made"))
+_SENT = update(t).values(sent_at=_NOW).where(_IS_OURS)
+_FAILED = update(t).values(lease_until=number_param("until")).where(_IS_OURS)
+_LAG = select(func.count(), func.min(t.c.created_at)).where(_UNSENT, t.c.created_at <= _NOW)
 _OLD = (
     select(t.c.id)
     .where(t.c.sent_at < number_param("old"))
@@ -80,13 +86,16 @@ class Outbox(Noun):
             OutboxRow(row.id, row.topic, row.customer_id, row.payload, row.created_at, row.attempts + 1) for row in rows
         ]
 
-    def sent(self, outbox_id: str, now: Instant) -> None:
-        """Note that everybody has received it."""
-        self._db.run(_SENT, {"this": outbox_id, "now": now})
+    def sent(self, outbox_id: str, now: Instant, *, attempts: int) -> bool:
+        """Note that everybody has received an event that was claimed with so many attempts.
 
-    def failed(self, outbox_id: str, retry_at: Instant) -> None:
-        """Note that it has to be sent again."""
-        self._db.run(_FAILED, {"this": outbox_id, "until": retry_at})
+        False, and nothing changes, where another worker took it over.
+        """
+        return self._db.run(_SENT, {"this": outbox_id, "now": now, "made": attempts}) == 1
+
+    def failed(self, outbox_id: str, retry_at: Instant, *, attempts: int) -> bool:
+        """Note that it has to be sent again; the same."""
+        return self._db.run(_FAILED, {"this": outbox_id, "until": retry_at, "made": attempts}) == 1
 
     def lag(self, now: Instant) -> tuple[int, Instant | None]:
         """How many events written up to `now` are not sent yet, and when the oldest of them was written."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from ..domain.instants import DAY
+from ..domain.instants import DAY, FOREVER
+from ..domain.subscriptions import TERMINAL
 from .dialects import AnySelect
 from .tables import checkout, stripe_object, subscription
 from .types import number_param
@@ -18,17 +19,27 @@ _CHECKED = stripe_object.c.checked_at
 def _is_due(column: ColumnElement[int]) -> ColumnElement[bool]:
     """Whether the instant passed, and it is time to look again.
 
-    The wait doubles: after a look it is as long again as it was from the instant to the look, and a day at most.
+    The wait doubles: after a look it is as long again as it was from the instant to the look, and a day at most. A look
+    that is still to come was noted by a clock that went wrong, and counts for none.
     """
-    again = or_(_CHECKED.is_(None), _CHECKED <= _NOW + column - _CHECKED, _CHECKED < _NOW - DAY)
+    to_come = and_(_CHECKED > _NOW + DAY, _CHECKED < FOREVER)
+    again = or_(_CHECKED.is_(None), _CHECKED <= _NOW + column - _CHECKED, _CHECKED < _NOW - DAY, to_come)
     return and_(column < _BEFORE, again)
 
 
-def overdue_subscriptions(live: list[str]) -> AnySelect:
-    """The Stripe ids of subscriptions in one of these statuses; the parameters are `old`, `now` and `limit`."""
+def is_live(status: ColumnElement[str]) -> ColumnElement[bool]:
+    """`domain.subscriptions.is_live` for a column.
+
+    No index helps where most rows are meant: databases that have one by status find the live ones one by one.
+    """
+    return status.not_in(sorted(TERMINAL))
+
+
+def overdue_subscriptions() -> AnySelect:
+    """The Stripe ids of live subscriptions; the parameters are `old`, `now` and `limit`."""
     t = subscription.c
     ends = or_(_is_due(t.period_end), _is_due(t.cancel_at), and_(t.status == "trialing", _is_due(t.trial_end)))
-    return _of("subscription", subscription, t.stripe_subscription_id, and_(t.status.in_(live), ends), t.period_end)
+    return _of("subscription", subscription, t.stripe_subscription_id, and_(is_live(t.status), ends), t.period_end)
 
 
 def overdue_checkouts() -> AnySelect:

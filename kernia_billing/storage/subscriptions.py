@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import update
 
 from ..domain.instants import Instant
-from ..domain.subscriptions import LIVE, SubscriptionRow
+from ..domain.subscriptions import SubscriptionRow
 from .db import Noun, Shape
 from .dialects import plain_insert
-from .overdue import overdue_subscriptions
+from .overdue import is_live, overdue_subscriptions
 from .tables import subscription as t
 from .types import number_param, text_param, texts_param
 
@@ -26,11 +26,11 @@ _OF_CUSTOMER = _SHAPE.select().where(t.c.customer_id == text_param("customer")).
 _BY_STRIPE_IDS = _SHAPE.select().where(t.c.stripe_subscription_id.in_(texts_param("stripes")))
 _OVERDUE = (
     _SHAPE.select()
-    .where(t.c.status.in_(sorted(LIVE)), t.c.period_end < number_param("old"))
+    .where(is_live(t.c.status), t.c.period_end < number_param("old"))
     .order_by(t.c.period_end, t.c.id)
     .limit(number_param("limit"))
 )
-_OVERDUE_NOW = overdue_subscriptions(sorted(LIVE))
+_OVERDUE_NOW = overdue_subscriptions()
 _PAGE = _SHAPE.select().where(t.c.id > text_param("after")).order_by(t.c.id).limit(number_param("limit"))
 _OVERWRITE = update(t).where(t.c.id == text_param("this"))
 _ADD = plain_insert(t)

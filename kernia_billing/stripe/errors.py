@@ -1,13 +1,16 @@
 """Stripe's failures as ours.
 
     402, or a card error                     CardDeclined (PaymentFailed)
-    404, or code resource_missing            MissingResource (NotFound, RESOURCE_MISSING)
+    code resource_missing                    MissingResource (NotFound, RESOURCE_MISSING)
     429, lock_timeout, key in use            Unavailable, STRIPE_BUSY
     409 otherwise                            StripeConflict (Conflict, STRIPE_CONFLICT)
     idempotency_error                        StripeConflict (Conflict, STRIPE_IDEMPOTENCY)
+    a meter event's identifier, used before  StripeConflict (Conflict, STRIPE_DUPLICATE)
     401, 403                                 StripeAuthentication (503, STRIPE_AUTHENTICATION)
     any other 4xx                            StripeRefused
     5xx, redirects, no answer, no JSON       Unavailable
+
+What has no type of error in it was not said by Stripe, whatever its status, but by something on the way: Unavailable.
 
 Every one has `request_id`. No text of Stripe's is kept: it may quote what must not reach a client.
 """
@@ -86,17 +89,19 @@ def error_of(outcome: Reply | NoReply, *, outcome_unknown: bool, retry_after: in
 
 def _refusal(reply: Reply) -> BillingError | None:
     """The error for a request that Stripe has judged, None if it has not."""
-    if not 400 <= reply.status < 500:
+    if not reply.judged:
         return None
     kind, code, request_id = reply.error("type"), reply.error("code"), reply.request_id
     if reply.status == 402 or kind == "card_error":
         return CardDeclined(stripe_code=code, decline_code=reply.error("decline_code"), request_id=request_id)
     if kind == "idempotency_error":
         return StripeConflict(stripe_code=code, request_id=request_id, code="STRIPE_IDEMPOTENCY")
-    if reply.status == 404 or code == "resource_missing":
+    if code == "resource_missing":
         return MissingResource(param=reply.param, request_id=request_id)
     if reply.status == 409:
         return StripeConflict(stripe_code=code, request_id=request_id)
+    if reply.repeats_identifier:
+        return StripeConflict(stripe_code=code, request_id=request_id, code="STRIPE_DUPLICATE")
     if reply.status in (401, 403):
         return StripeAuthentication(http_status=reply.status, request_id=request_id)
     return StripeRefused(stripe_code=code, param=reply.param, http_status=reply.status, request_id=request_id)

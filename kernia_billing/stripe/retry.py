@@ -69,14 +69,17 @@ def is_busy(reply: Reply) -> bool:
 def may_have_acted(method: Method, outcome: Reply | NoReply, *, before: bool) -> bool:
     """Whether the request may have been carried out, after this attempt and those `before` it.
 
-    A refusal (4xx) settles the question, because Stripe keeps the first result under the key. A 5xx does not: Stripe
-    documents its outcome as indeterminate, and it is what the key answers from then on.
+    A refusal of Stripe's (4xx) settles the question, because Stripe keeps the first result under the key. A 5xx does
+    not: Stripe documents its outcome as indeterminate, and it is what the key answers from then on. Nor does a 4xx that
+    Stripe did not say: whoever answered may have passed the request on, or stood in for an answer that was lost.
     """
     if method == "GET":
         return False
     if isinstance(outcome, NoReply):
         return before or outcome.sent
     if outcome.status >= 500 or outcome.torn:
+        return True
+    if 400 <= outcome.status < 500 and not outcome.judged and not is_busy(outcome):
         return True
     if outcome.status == 409 and is_busy(outcome):
         return True

@@ -9,7 +9,7 @@ import pytest
 from kernia_billing import InvalidInput, NotFound, StripeRefused, Unavailable
 from kernia_billing.operations.portal import Flow
 from kernia_billing.testing import Fault
-from kernia_billing.testing.simulator.portal_configurations import default_configuration
+from kernia_billing.testing.simulator.portal.portal_configurations import default_configuration
 from tests.webhooks.shop import ORIGIN, Shop
 
 PORTALS = "/v1/billing_portal/sessions"

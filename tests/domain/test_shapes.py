@@ -189,6 +189,14 @@ def test_an_invoice_line_of_any_version_reads_the_same(version: str) -> None:
     assert shapes.taxes_of(line) == 7
 
 
+@pytest.mark.parametrize("name", ["total_taxes", "taxes", "total_tax_amounts", "tax_amounts"])
+def test_taxes_under_each_of_their_names(name: str) -> None:
+    """Invoices had `total_tax_amounts` and lines `tax_amounts` before 2025-03-31; a list counts before the old sum."""
+    several = [{"amount": 5}, {"amount": 2}]
+    assert shapes.taxes_of({name: several}) == shapes.taxes_of({name: several, "tax": 1}) == 7
+    assert shapes.taxes_of({name: [], "tax": 1}) == shapes.taxes_of({name: None, "tax": 1}) == 1
+
+
 def test_an_invoice_item_on_a_line() -> None:
     """The type of the parent says which of its members counts."""
     parent = {"type": "invoice_item_details", "invoice_item_details": {"invoice_item": "ii_1", "proration": False}}

@@ -74,8 +74,10 @@ FAULTS = {
     "inbox.dead one": "UPDATE billing_webhook_event SET status = 'dead'",
     "inbox.unmatched one": "UPDATE billing_webhook_event SET status = 'unmatched'",
     "inbox.waiting one": "UPDATE billing_webhook_event SET status = 'received', lease_until = 0, received_at = 0",
+    "hooks.waiting one": "UPDATE billing_outbox SET sent_at = 9007199254740991, created_at = 0",
     "intents.parked one": "UPDATE billing_intent SET state = 'parked'",
     "subscriptions.duplicate one": "UPDATE billing_subscription SET duplicate = 1",
+    "subscriptions.missing one": "UPDATE billing_stripe_object SET deleted = 1 WHERE kind = 'subscription'",
     "subscriptions.unmapped one": "UPDATE billing_subscription SET plan = NULL",
 }
 
@@ -95,7 +97,7 @@ def test_each_planted_fault_is_found(busy: Shop, fault: str) -> None:
     found = [each for each in busy.billing.doctor().findings if each.check == wanted]
     assert found, fault
     assert all(each.count >= len(each.ids) > 0 for each in found)
-    severe = wanted == "inbox.dead" or wanted.startswith("I")
+    severe = wanted in ("inbox.dead", "hooks.waiting", "subscriptions.missing") or wanted.startswith("I")
     assert {each.severity for each in found} == {"error" if severe else "warning"}
 
 

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from kernia_billing import InvalidInput, NotFound, Unavailable
-from kernia_billing._drive import run_blocking
 from kernia_billing.domain.reports import Count
-from kernia_billing.operations import resync
 from kernia_billing.testing import Fault
 from tests.harness.counts import count
 from tests.healing.story import Cut, cut_at, differences, errors, execute, untold_story
@@ -206,22 +203,6 @@ def test_a_customer_that_was_never_seen_at_stripe_is_noticed(quiet_shop: Shop) -
     assert found.stripe_id is None
 
 
-def test_a_live_subscription_that_is_missing_raises_an_alarm(shop: Shop) -> None:
-    """Stripe deletes no live subscription: hooks hear that one is not there, besides that it ended."""
-    told: list[Any] = []
-    shop.billing.on("subscription.missing")(told.append)
-    sold = shop.buy()
-    assert sold.stripe_id is not None
-    shop.billing.sync.all()
-    _forget(shop, "subscription", sold.stripe_id)
-    live = evolve(shop.billing._wiring.core, livemode=True)
-    run_blocking(resync.run(live, "subscriptions"))
-    assert shop.subscription().status == "canceled"
-    (event,) = told
-    assert event.data == {"kind": "subscription", "id": sold.stripe_id}
-    assert event.reference.id == "ann"
-
-
 def test_one_failing_object_does_not_stop_the_others(quiet_shop: Shop) -> None:
     """Stripe fails on one of three changed subscriptions: the others come in, and the report names it."""
     shop = quiet_shop
@@ -340,6 +321,8 @@ def test_a_reference_that_was_never_billed_is_not_found(shop: Shop) -> None:
         ("coupon", "co_1", "kind"),
         ("subscription", "cus_1", "stripe_id"),
         ("subscription", "sub_1/../x", "stripe_id"),
+        ("payment_method", "cus_1", "stripe_id"),
+        ("payment_method", "card_1/../x", "stripe_id"),
         ("product", "../customers", "stripe_id"),
         ("product", "", "stripe_id"),
     ],
@@ -350,6 +333,17 @@ def test_one_object_is_named_properly(shop: Shop, kind: str, stripe_id: str, fie
         shop.billing.sync.object(kind, stripe_id)
     assert wrong.value.field == field
     assert len(shop.stripe.requests) == 0
+
+
+@pytest.mark.parametrize("prefix", ["pm", "card", "src", "ba"])
+def test_a_payment_method_of_an_older_integration_is_named(shop: Shop, prefix: str) -> None:
+    """Stripe shows old cards, sources and bank accounts as payment methods, under the ids that they had."""
+    shop.buy()
+    table = shop.stripe.state.world.table("payment_method").rows
+    method = dict(shop.objects("payment_method")[0], id=f"{prefix}_1Old")
+    table[method["id"]] = method
+    assert shop.billing.sync.object("payment_method", method["id"]) == "applied"
+    assert method["id"] in {row["id"] for row in shop.rows()["payment_method"]}
 
 
 def test_one_object_is_brought_up_to_date(quiet_shop: Shop) -> None:

@@ -229,9 +229,9 @@ class Recorder:
         return self.receipt
 
     async def webhook_health(self) -> WebhookHealth:
-        """One event that waits, and a dead one."""
+        """One event that waits, a dead one, and two that hooks did not hear of yet."""
         self._note("webhook_health")
-        return WebhookHealth(NOW, None, 1, 90, 1, 0, 1, {"received": 1, "dead": 1})
+        return WebhookHealth(NOW, None, 1, 90, 1, 0, 1, {"received": 1, "dead": 1}, 2, 60)
 
     async def sync_catalog(self) -> Mapping[str, int]:
         """Some counts."""

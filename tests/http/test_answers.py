@@ -474,6 +474,8 @@ def test_webhook_health() -> None:
         "unmatched": 0,
         "failuresLastDay": 1,
         "counts": {"received": 1, "dead": 1},
+        "hooksWaiting": 2,
+        "hooksLagSeconds": 60,
     }
 
 

@@ -15,7 +15,7 @@ from kernia_billing._drive import run_blocking
 from kernia_billing.domain.instants import HOUR, MINUTE, SECOND
 from kernia_billing.domain.outbound import IntentRow
 from kernia_billing.errors import PaymentFailed, StripeRefused, Unavailable
-from kernia_billing.operations import intents
+from kernia_billing.operations import fencing, intents, retention
 from kernia_billing.testing import Fault
 from tests.harness.counts import count
 from tests.webhooks.fixtures import Open
@@ -32,6 +32,8 @@ LOST: dict[str, dict[str, Any]] = {
     "half an answer": {"kind": "torn_after"},
     "a 500 that did it": {"kind": "status", "status": 500, "sticky": True, "apply": True},
     "a 500 that did nothing": {"kind": "status", "status": 500, "sticky": True},
+    "a proxy's page behind which it was done": {"kind": "html", "status": 404, "apply": True},
+    "a proxy's page": {"kind": "html", "status": 400},
 }
 HOURS = (0, 22, 23, 25, 36)
 
@@ -45,6 +47,11 @@ def lose(shop: Shop, how: str, path: str, times: int = 3) -> None:
 def recover(shop: Shop, limit: int = 100) -> dict[str, int]:
     """What the job says."""
     return dict(run_blocking(intents.recover(shop.billing._wiring.core, limit)))
+
+
+def later(shop: Shop, hours: int) -> None:
+    """Let time pass in which no job runs."""
+    shop.stripe.clock.move_to(shop.stripe.clock.seconds() + hours * 3_600)
 
 
 def only(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -87,7 +94,7 @@ def test_an_old_call_that_was_carried_out_is_not_sent_again(shop: Shop, how: str
     with pytest.raises(Unavailable):
         shop.billing.customers.ensure("ann")
     shop.stripe.faults.clear()
-    shop.stripe.advance(hours=hours)
+    later(shop, hours)
     sent = len(shop.called("POST", CUSTOMERS))
 
     shop.billing.customers.ensure("ann")
@@ -156,6 +163,25 @@ def test_a_refused_call_may_be_made_anew(shop: Shop, refusal: type[Exception]) -
     assert len(shop.objects("customer")) == 1
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+def test_a_page_of_a_proxy_is_no_verdict(shop: Shop, status: int) -> None:
+    """What was carried out unheard of is not made once more because something on the way says no."""
+    lose(shop, "lost on the way back", CUSTOMERS)
+    with pytest.raises(Unavailable):
+        shop.billing.customers.ensure("ann")
+    shop.stripe.faults.clear()
+    shop.stripe.faults.append(Fault("html", status, times=None))
+    with pytest.raises(Unavailable) as caught:
+        shop.billing.customers.ensure("ann")
+    assert caught.value.outcome_unknown
+    shop.stripe.faults.clear()
+
+    made = shop.billing.customers.ensure("ann")
+
+    assert made.stripe_id == only(shop.objects("customer"))["id"]
+    assert only(shop.rows()["intent"])["state"] == "done"
+
+
 # ── Recovering ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,11 +192,11 @@ def test_what_was_carried_out_is_finished(each_shop: Shop) -> None:
     with pytest.raises(Unavailable):
         shop.billing.customers.ensure("ann")
     shop.stripe.faults.clear()
-    shop.stripe.advance(hours=1)
+    later(shop, 1)
     sent = len(shop.called("POST", CUSTOMERS))
 
-    assert recover(shop) == {"done": 1, "parked": 0, "waiting": 0}
-    assert recover(shop) == {"done": 0, "parked": 0, "waiting": 0}
+    assert recover(shop) == {"done": 1, "parked": 0, "not_made": 0, "waiting": 0}
+    assert recover(shop) == {"done": 0, "parked": 0, "not_made": 0, "waiting": 0}
     intent = only(shop.rows()["intent"])
     assert (intent["state"], intent["stripe_id"]) == ("done", only(shop.objects("customer"))["id"])
     assert shop.billing.customers.ensure("ann").stripe_id == intent["stripe_id"]
@@ -184,12 +210,12 @@ def test_what_is_not_at_stripe_is_parked_and_told_of(each_shop: Shop, caplog: py
     with pytest.raises(Unavailable):
         shop.billing.customers.ensure("ann")
     shop.stripe.faults.clear()
-    shop.stripe.advance(hours=1)
+    later(shop, 1)
     sent = len(shop.called("POST", CUSTOMERS))
 
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="kernia_billing"):
-        assert recover(shop) == {"done": 0, "parked": 1, "waiting": 0}
+        assert recover(shop) == {"done": 0, "parked": 1, "not_made": 0, "waiting": 0}
 
     assert (recover(shop)["parked"], len(shop.called("POST", CUSTOMERS))) == (0, sent)
     assert [each.getMessage().split()[0] for each in caplog.records] == ["intent.parked"]
@@ -211,12 +237,12 @@ def test_recovering_before_the_call_is_repeated_changes_nothing_for_the_caller(s
     with pytest.raises(Unavailable):
         shop.upgrade()
     shop.stripe.faults.clear()
-    shop.stripe.advance(hours=1)
+    later(shop, 1)
     recover(shop)
     if how == "a 500 that did nothing":
         with pytest.raises(Unavailable):
             shop.upgrade()
-        shop.stripe.advance(hours=25)
+        later(shop, 25)
         recover(shop)
 
     opened = shop.upgrade()
@@ -233,7 +259,7 @@ def test_what_is_under_way_is_left_alone(shop: Shop) -> None:
         shop.billing.customers.ensure("ann")
     shop.stripe.faults.clear()
 
-    assert recover(shop) == {"done": 0, "parked": 0, "waiting": 0}
+    assert recover(shop) == {"done": 0, "parked": 0, "not_made": 0, "waiting": 0}
     assert only(shop.rows()["intent"])["state"] == "pending"
 
 
@@ -244,28 +270,204 @@ def test_while_stripe_is_down_everything_waits(shop: Shop) -> None:
         with pytest.raises(Unavailable):
             shop.billing.customers.ensure(reference)
         shop.stripe.faults.clear()
-    shop.stripe.advance(hours=1)
+    later(shop, 1)
     shop.stripe.faults.append(Fault("timeout_before", method="GET", path=CUSTOMERS, skip=1, times=3))
 
-    assert recover(shop) == {"done": 1, "parked": 0, "waiting": 2}
-    assert recover(shop, limit=1) == {"done": 1, "parked": 0, "waiting": 0}
-    assert recover(shop) == {"done": 1, "parked": 0, "waiting": 0}
+    assert recover(shop) == {"done": 1, "parked": 0, "not_made": 0, "waiting": 2}
+    assert recover(shop, limit=1) == {"done": 1, "parked": 0, "not_made": 0, "waiting": 0}
+    assert recover(shop) == {"done": 1, "parked": 0, "not_made": 0, "waiting": 0}
 
 
-def test_an_object_among_too_many_is_parked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the search has to end without an answer, the outcome stays unknown."""
+# ── Among many others ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page of a hundred objects is as much as a caller waits for."""
+    monkeypatch.setattr(intents, "_PAGES", 1)
+
+
+def crowd(shop: Shop) -> None:
+    """More new customers than a caller looks at."""
+    for number in range(101):
+        shop.account.post(CUSTOMERS, {"name": f"Somebody {number}"})
+
+
+def not_yet(shop: Shop, **who: Any) -> None:
+    """A call that goes on later."""
+    with pytest.raises(Unavailable):
+        shop.billing.customers.ensure("ann", **who)
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("hours", [1, 25])
+def test_an_object_among_many_is_found_by_the_job(shop: Shop, hours: int) -> None:
+    """The caller of a late call is not kept waiting for all of Stripe's lists, the job reads them to the end."""
     lose(shop, "lost on the way back", CUSTOMERS)
-    with pytest.raises(Unavailable):
-        shop.billing.customers.ensure("ann")
+    not_yet(shop)
     shop.stripe.faults.clear()
-    shop.stripe.advance(hours=1)
-    monkeypatch.setattr(intents, "_PAGES", 0)
+    later(shop, hours)
+    crowd(shop)
+    if hours > 23:
+        not_yet(shop)
 
+    assert recover(shop) == {"done": 1, "parked": 0, "not_made": 0, "waiting": 0}
+
+    made = shop.billing.customers.ensure("ann")
+    (ours,) = [each for each in shop.objects("customer") if each["metadata"]]
+    assert made.stripe_id == ours["id"]
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("parked", [True, False])
+def test_what_was_not_made_is_made_after_a_day(each_shop: Shop, parked: bool) -> None:
+    """However many customers are newer: what Stripe did not make while it knew the key is forgotten, and made anew."""
+    shop = each_shop
+    lose(shop, "never sent", CUSTOMERS)
+    not_yet(shop, email="jane.canary@example.com")
+    shop.stripe.faults.clear()
+    if parked:
+        later(shop, 1)
+        assert recover(shop)["parked"] == 1
+    later(shop, 25)
+    crowd(shop)
+    not_yet(shop)
+
+    assert recover(shop) == {"done": 0, "parked": 0, "not_made": 1, "waiting": 0}
+    assert "canary" not in str(shop.rows())
+
+    shop.billing.customers.ensure("ann", email="ann@example.com")
+    (ours,) = [each for each in shop.objects("customer") if each["metadata"]]
+    assert (ours["email"], only(shop.rows()["intent"])["state"]) == ("ann@example.com", "done")
+
+
+def test_a_late_call_that_is_lost_again_is_known_for_a_day_again(shop: Shop) -> None:
+    """The key counts from when it is sent again: what was made then is neither looked for nor made once more."""
+    lose(shop, "never sent", CUSTOMERS)
+    not_yet(shop)
+    shop.stripe.faults.clear()
+    later(shop, 30)
+    shop.stripe.faults.append(Fault("timeout_after", method="POST", path=CUSTOMERS, times=3))
+    shop.stripe.faults.append(Fault("timeout_before", method="GET", path=CUSTOMERS, skip=1, times=3))
+    not_yet(shop)
+    shop.stripe.faults.clear()
+    later(shop, 1)
+    looked = len(shop.called("GET", CUSTOMERS))
+
+    made = shop.billing.customers.ensure("ann")
+
+    assert made.stripe_id == only(shop.objects("customer"))["id"]
+    assert len(shop.called("GET", CUSTOMERS)) == looked
+
+
+def test_of_two_late_callers_the_second_goes_on_with_the_first(shop: Shop) -> None:
+    """What another call began anew meanwhile is sent as that one wrote it."""
+    core = shop.billing._wiring.core
+    old = IntentRow("kernia-1", "customer", "cust_1", CUSTOMERS, {}, "parked", None, core.now() - 30 * HOUR)
+    run_blocking(core.store.transaction(lambda tx: tx.intents.add(old)))
+
+    first = run_blocking(intents._begun_anew(core, old, {"name": "first"}))
+    second = run_blocking(intents._begun_anew(core, old, {"name": "second"}))
+
+    assert first == second == evolve(old, params={"name": "first"}, state="pending", created_at=core.now())
+
+
+def test_an_interrupted_look_parks_nothing(shop: Shop) -> None:
+    """A worker that is to stop ends between two pages, and the next one goes on."""
+    lose(shop, "lost on the way back", CUSTOMERS)
+    not_yet(shop)
+    shop.stripe.faults.clear()
+    later(shop, 1)
+    core = evolve(shop.billing._wiring.core, stopping=lambda: True)
+
+    assert run_blocking(intents.recover(core))["waiting"] == 1
+    assert recover(shop)["done"] == 1
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_long_look_keeps_its_lease(shop: Shop) -> None:
+    """However long the list, nobody else begins to read it while it is read."""
+    lose(shop, "lost on the way back", CUSTOMERS)
+    not_yet(shop)
+    shop.stripe.faults.clear()
+    later(shop, 1)
+    crowd(shop)
+    core = shop.billing._wiring.core
+    stripe: Any = core.stripe
+    exchange = stripe._exchange
+    taken: list[Any] = []
+
+    async def slow(call: Any, deadline: float) -> Any:
+        reply = await exchange(call, deadline)
+        shop.stripe.clock.move_to(shop.stripe.clock.seconds() + 240)
+        now = core.now()
+        taken.append(await core.store.transaction(lambda tx: tx.leases.acquire("look", "other", now, now + MINUTE)))
+        return reply
+
+    stripe._exchange = slow
+
+    found = run_blocking(fencing.alone(core, "look", intents.recover))
+
+    assert (found or {}).get("done") == 1
+    assert taken == [None, None]
+
+
+def test_clocks_of_hosts_may_differ_by_hours(shop: Shop) -> None:
+    """An intent of a host that is ahead is looked for among what is older, too."""
+    lose(shop, "lost on the way back", CUSTOMERS)
+    not_yet(shop)
+    shop.stripe.faults.clear()
+    core = shop.billing._wiring.core
+    (intent,) = run_blocking(core.store.read(lambda tx: tx.intents.unfinished(core.now() + 1, 1)))
+    later(shop, 24)
+
+    found = run_blocking(intents.find(core, evolve(intent, created_at=intent.created_at + 20 * HOUR)))
+
+    assert found is not None
+
+
+# ── What tells of a person ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refused_look_is_not_repeated_for_ever(shop: Shop) -> None:
+    """Where Stripe refuses the list, an intent is parked; after a second refusal a day later it has no parameters."""
+    lose(shop, "never sent", CUSTOMERS)
+    not_yet(shop, email="jane.canary@example.com")
+    shop.stripe.faults.clear()
+    shop.stripe.faults.append(Fault("status", 400, method="GET", path=CUSTOMERS, times=2))
+    later(shop, 1)
     assert recover(shop)["parked"] == 1
-    with pytest.raises(Unavailable):
-        shop.billing.customers.ensure("ann")
-    monkeypatch.undo()
-    assert shop.billing.customers.ensure("ann").stripe_id == only(shop.objects("customer"))["id"]
+    assert recover(shop)["parked"] == 0
+    later(shop, 24)
+    assert recover(shop)["parked"] == 0
+    assert "canary" not in str(shop.rows()["intent"])
+    looked = len(shop.called("GET", CUSTOMERS))
+    recover(shop)
+    assert (only(shop.rows()["intent"])["state"], len(shop.called("GET", CUSTOMERS))) == ("parked", looked)
+
+    shop.billing.customers.ensure("ann", email="ann@example.com")
+    assert only(shop.objects("customer"))["email"] == "ann@example.com"
+
+
+def test_parked_parameters_are_kept_as_long_as_events(open_shop: Open) -> None:
+    """Where nobody could look for so long, what the call would have said of a person is thrown away all the same."""
+    shop = open_shop(event_retention="4d")
+    lose(shop, "never sent", CUSTOMERS)
+    not_yet(shop, email="jane.canary@example.com", name="Jane Canary")
+    shop.stripe.faults.clear()
+    later(shop, 1)
+    recover(shop)
+    core = shop.billing._wiring.core
+    later(shop, 94)
+    run_blocking(retention.prune(core))
+    assert "anary" in str(shop.rows()["intent"])
+    later(shop, 2)
+    run_blocking(retention.prune(core))
+
+    assert "anary" not in str(shop.rows()["intent"])
+    assert only(shop.rows()["intent"])["state"] == "parked"
+    shop.billing.customers.ensure("ann", email="ann@example.com")
+    assert only(shop.objects("customer"))["email"] == "ann@example.com"
 
 
 def test_what_was_finished_meanwhile_is_not_parked(shop: Shop) -> None:

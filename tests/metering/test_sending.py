@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from attrs import evolve
@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 
 from kernia_billing import Billing
 from kernia_billing.testing import Fault
+from kernia_billing.testing.simulator.world.world import RepeatedUsage
 from tests.metering.conftest import Shop
 
 EVENTS = "/v1/billing/meter_events"
@@ -26,6 +27,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "drips, not done": {"kind": "drip_before"},
     "drips, done": {"kind": "drip_after"},
     "a proxy's page": {"kind": "html_502"},
+    "a proxy's refusal": {"kind": "html", "status": 404},
+    "a proxy's refusal, done": {"kind": "html", "status": 413, "apply": True},
     "a redirect": {"kind": "redirect"},
     "a 500": {"kind": "status", "status": 500},
     "a 500 that is kept": {"kind": "status", "status": 500, "sticky": True},
@@ -62,6 +65,37 @@ def test_counted_once(shop: Shop, how: str) -> None:
     assert 7 == shop.counted()
     assert {"sent": 2} == shop.states()
     assert [] == shop.told
+
+
+@pytest.mark.parametrize("answer", get_args(RepeatedUsage))
+def test_however_stripe_answers_a_repeated_identifier(shop: Shop, answer: RepeatedUsage) -> None:
+    """A use whose answer was lost is counted once and known to have arrived, whether the next is refused or dropped."""
+    shop.stripe.settings.repeated_usage = answer
+    overdrawn(shop, 3)
+    shop.stripe.faults.append(Fault("timeout_after", method="POST", path=EVENTS))
+    shop.stripe.faults.append(Fault("timeout_before", method="POST", path=EVENTS, times=2))
+    shop.billing.jobs.run()
+    assert {"waiting": 1} == shop.states()
+    later(shop, 0.1)
+
+    assert 3 == shop.counted()
+    assert {"sent": 1} == shop.states()
+    assert [] == shop.told
+
+
+def test_a_refused_identifier_that_was_never_sent_before(shop: Shop) -> None:
+    """Where nothing can have arrived, a refusal of the identifier is a refusal, and somebody hears of it."""
+    overdrawn(shop, 3)
+    shop.stripe.settings.repeated_usage = "refused_by_param"
+    (event,) = shop.billing.meters.list()
+    form = {"event_name": event.meter, "identifier": event.identifier, "payload[value]": "1"}
+    known = shop.billing.customers.get("ada")
+    assert known is not None
+    shop.post(EVENTS, {**form, "payload[stripe_customer_id]": known.stripe_id or ""})
+    shop.billing.jobs.run()
+
+    assert {"rejected": 1} == shop.states()
+    assert ["meter.rejected"] == [each.type for each in shop.told]
 
 
 @pytest.mark.parametrize("how", FAULTS)

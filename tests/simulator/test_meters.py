@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kernia_billing.testing import AsyncStripeSimulator
 from kernia_billing.testing.simulator.customers import customers
+from kernia_billing.testing.simulator.world.world import RepeatedUsage
 from tests.simulator.metering import DAY, HOUR, MINUTE, counted, meter, summaries, usage, use
 from tests.simulator.shop import Shop
 
@@ -88,6 +89,39 @@ def test_an_identifier_counts_once_in_24_hours(shop: Shop) -> None:
     assert (400, "invalid_request_error", None) == (refusal.status, refusal.type, refusal.code)
     assert "An event already exists with identifier one." == refusal.message
     assert 10 == counted(shop, customer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "param"),
+    [
+        ("refused", None, None),
+        ("refused_by_code", "duplicate_meter_event", None),
+        ("refused_by_param", None, "identifier"),
+        ("refused_otherwise", None, None),
+        ("dropped", None, None),
+    ],
+)
+def test_a_repeated_identifier_is_answered_as_the_settings_say(
+    shop: Shop, answer: RepeatedUsage, code: str | None, param: str | None
+) -> None:
+    """Refused in one way or another, or taken: it never counts."""
+    meter(shop)
+    customer = shop.customer()
+    shop.stripe.settings.repeated_usage = answer
+    use(shop, customer, 5, identifier="one")
+    if answer == "dropped":
+        use(shop, customer, 7, identifier="one")
+    else:
+        refusal = shop.refused("POST", "/v1/billing/meter_events", usage(customer, 7, identifier="one"))
+        assert (400, "invalid_request_error", code, param) == (
+            refusal.status,
+            refusal.type,
+            refusal.code,
+            refusal.param,
+        )
+    shop.stripe.advance(hours=1)
+
+    assert 5 == counted(shop, customer)
 
 
 @pytest.mark.parametrize(

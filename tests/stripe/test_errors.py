@@ -18,6 +18,17 @@ from kernia_billing.stripe.wire import Reply, decode
 from tests.stripe.network import KINDS, OK, Kind, Wired, error
 
 REFUSED = "invalid_request_error"
+HTML = b"<html><body>No such host</body></html>"
+PAGES = [
+    *(httpx.Response(status, content=HTML) for status in (400, 401, 402, 403, 404, 405, 407, 408, 413, 418, 451)),
+    httpx.Response(404),
+    httpx.Response(400, content=b"[]"),
+    httpx.Response(404, json={"error": {"code": "resource_missing"}}),
+    httpx.Response(404, json={"error": {"type": "<b>"}}),
+    httpx.Response(404, json={"error": "not found", "type": "invalid_request_error"}),
+    httpx.Response(402, json={"message": "CANARYtext"}),
+]
+"""What something on the way to Stripe says in its place."""
 TABLE: list[tuple[httpx.Response, type[BillingError], str, int, bool]] = [
     (
         error(402, "card_error", code="card_declined", decline_code="insufficient_funds"),
@@ -29,8 +40,7 @@ TABLE: list[tuple[httpx.Response, type[BillingError], str, int, bool]] = [
     (error(402), PaymentFailed, "CARD_DECLINED", 402, False),
     (error(400, "card_error", code="incorrect_cvc"), PaymentFailed, "CARD_DECLINED", 402, False),
     (error(404, code="resource_missing", param="id"), NotFound, "RESOURCE_MISSING", 404, False),
-    (error(404), NotFound, "RESOURCE_MISSING", 404, False),
-    (httpx.Response(404, content=b"<html>"), NotFound, "RESOURCE_MISSING", 404, False),
+    (error(404), StripeRefused, "STRIPE_REFUSED", 400, False),
     (error(400, code="resource_missing", param="items[0][price]"), NotFound, "RESOURCE_MISSING", 404, False),
     (error(409, "idempotency_error", code="idempotency_key_in_use"), Unavailable, "STRIPE_BUSY", 503, True),
     (error(409), Unavailable, "STRIPE_BUSY", 503, True),
@@ -43,8 +53,11 @@ TABLE: list[tuple[httpx.Response, type[BillingError], str, int, bool]] = [
     (error(403, code="platform_api_key_expired"), StripeAuthentication, "STRIPE_AUTHENTICATION", 503, False),
     (error(400, code="parameter_unknown", param="x[y]"), StripeRefused, "STRIPE_REFUSED", 400, False),
     (error(400), StripeRefused, "STRIPE_REFUSED", 400, False),
+    (error(400, message="An event already exists with identifier u_1."), Conflict, "STRIPE_DUPLICATE", 409, False),
+    (error(400, code="duplicate_meter_event"), Conflict, "STRIPE_DUPLICATE", 409, False),
+    (error(400, param="identifier"), StripeRefused, "STRIPE_REFUSED", 400, False),
     (error(418), StripeRefused, "STRIPE_REFUSED", 400, False),
-    (httpx.Response(400, content=b"[]"), StripeRefused, "STRIPE_REFUSED", 400, False),
+    *((page, Unavailable, "UNAVAILABLE", 503, True) for page in PAGES),
     (error(500, "api_error"), Unavailable, "UNAVAILABLE", 503, True),
     (httpx.Response(502, content=b"<html>"), Unavailable, "UNAVAILABLE", 503, True),
     (httpx.Response(301, headers={"location": "https://api.stripe.com/v1/x"}), Unavailable, "UNAVAILABLE", 503, True),
@@ -66,6 +79,18 @@ def test_the_table(
     raised = caught.value
     assert isinstance(raised, type_)
     assert (raised.code, raised.status, raised.retryable) == (code, status, retryable)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_what_stripe_did_not_say_proves_nothing(method: Any, page: httpx.Response) -> None:
+    """A page of a proxy is neither absence nor a refusal, and settles nothing about what was sent, now or before."""
+    for answers in ([page], [httpx.ReadTimeout("late"), page]):
+        wired = Wired("blocking", *answers)
+        with pytest.raises(Unavailable) as caught:
+            wired.run(wired.stripe.request(method, "/v1/customers/cus_1", idempotency_key="op_1"))
+
+        assert caught.value.outcome_unknown == (method != "GET")
 
 
 def test_what_the_errors_keep() -> None:
@@ -106,6 +131,23 @@ def test_no_text_of_stripe_survives(
 
     assert "CANARY" not in shown
     assert "jane" not in shown
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"param": "event_name"}, "event_name"),
+        ({"param": "event_name", "message": "The identifier is taken."}, "event_name"),
+        ({"message": "The identifier u_1 is taken."}, "identifier"),
+        ({"message": "Identifiers must be unique."}, "identifier"),
+        ({"message": "Unidentifiered."}, None),
+        ({"message": ["identifier"]}, None),
+        ({}, None),
+    ],
+)
+def test_a_refusal_is_about_an_identifier(members: dict[str, Any], param: str | None) -> None:
+    """By the parameter that Stripe names; where it names none, by the word."""
+    assert Reply(status=400, headers={}, json={"error": members}).param == param
 
 
 @pytest.mark.parametrize("word", ["<script>", "a b", "x\nForged: 1", "x" * 200, "", "é", 5, None, ["x"], {"a": 1}])

@@ -213,7 +213,7 @@ def test_nothing_that_is_told_holds_a_secret_or_a_person(canaries: Canaries) -> 
     assert {name: hits(texts, SECRETS + PERSON) for name, texts in told.items() if hits(texts, SECRETS + PERSON)} == {}
     assert hits([json.dumps(rows, default=str)], SECRETS) == []
     personal = {name for name, table in rows.items() if hits([json.dumps(table, default=str)], PERSON)}
-    assert personal == {"customer", "intent"}
+    assert personal == {"customer"}
     for name, texts in told.items():
         count(f"{name} without a secret or a person", len(texts))
 

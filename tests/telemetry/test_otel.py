@@ -129,14 +129,11 @@ def test_a_story_is_traced(open_shop: Open, watched: Watched) -> None:
     assert all(span.attributes["kernia_billing.event.id"].startswith("evt_") for span in webhooks)
     assert "GET /v1/subscriptions/{id}" in {span.name for span in below}
     assert {"job webhooks", "job events"} <= {span.name for span in watched.spans}
-    assert {point.attributes["kernia_billing.job"] for point in points["kernia_billing.job.duration"]} == {
-        "webhooks",
-        "events",
-    }
+    timed = {point.attributes["kernia_billing.job"] for point in points["kernia_billing.job.duration"]}
+    assert {"webhooks", "events"} <= timed
     assert sum(point.count for point in points["kernia_billing.webhook.lag"]) == len(webhooks)
-    assert [(point.value, dict(point.attributes)) for point in points["kernia_billing.queue.depth"]] == [
-        (7, {"kernia_billing.queue": "inbox"})
-    ]
+    depths = {point.attributes["kernia_billing.queue"]: point.value for point in points["kernia_billing.queue.depth"]}
+    assert depths["inbox"] == 7
     received = {
         point.attributes["kernia_billing.outcome"]: point.value for point in points["kernia_billing.webhook.received"]
     }

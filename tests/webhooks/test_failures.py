@@ -198,12 +198,13 @@ def test_a_crash_before_the_work_began_loses_nothing(
     [({"livemode": True}, "livemode mismatch"), ({"account": "acct_1Other"}, "of a connected account")],
 )
 def test_an_event_of_another_mode_or_account_is_ignored(
-    quiet_shop: Shop, told: Mapping[str, Any], member: dict[str, Any], why: str
+    quiet_shop: Shop, told: Mapping[str, Any], member: dict[str, Any], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is kept with its reason and answered; no hook hears of it, Stripe is not asked, nothing changes."""
+    """It is kept with its reason, logged and answered; no hook hears of it, Stripe is not asked, nothing changes."""
     shop = quiet_shop
     heard: list[Event] = []
     shop.billing.on()(heard.append)
+    caplog.clear()
     before, asked = shop.rows(), len(shop.stripe.requests)
     assert shop.post({**told, **member}).status == "ignored"
     after = shop.rows()
@@ -212,6 +213,8 @@ def test_an_event_of_another_mode_or_account_is_ignored(
     (row,) = after["webhook_event"]
     assert (row["status"], row["note"]) == ("ignored", why)
     assert shop.post({**told, **member}).status == "skipped"
+    (line,) = (each for each in caplog.records if each.message.startswith("webhook.ignored"))
+    assert (line.levelname, f"event={told['id']}" in line.message, why in line.message) == ("WARNING", True, True)
     if "account" in member:
         assert shop.post(told).status == "applied"
 

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from kernia_billing import Billing, ConfigError
+from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Event, SubscriptionEvent
+from kernia_billing.domain.instants import FOREVER
 from kernia_billing.errors import GuardError
+from kernia_billing.operations.outbox import dispatch, event
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import Shop, envelope
 
@@ -154,6 +157,60 @@ def test_a_failing_hook_of_one_customer_holds_up_no_other(shop: Shop) -> None:
     shop.buy("ann")
     shop.buy("bob", "team")
     assert heard == ["bob"]
+
+
+def test_a_hook_that_goes_on_failing_is_seen(each_shop: Shop) -> None:
+    """What it holds up is counted with its age, and after a day the doctor names the topic; till it is mended."""
+    shop, broken = each_shop, [True]
+    assert (shop.billing.webhooks.health().hooks_waiting, shop.billing.webhooks.health().hooks_lag_seconds) == (0, 0)
+
+    @shop.billing.on("subscription.created")
+    def fragile(_: Event) -> None:
+        if broken:
+            raise RuntimeError
+
+    shop.buy()
+    held = [row for row in shop.rows()["outbox"] if row["sent_at"] == FOREVER]
+    for hours in (1, 24):
+        shop.stripe.clock.move_to(shop.stripe.clock.seconds() + hours * 3_600)
+        shop.billing.jobs.run()
+    health = shop.billing.webhooks.health()
+    assert (health.hooks_waiting, health.hooks_lag_seconds) == (len(held), 25 * 3_600)
+    (found,) = (each for each in shop.billing.doctor().findings if each.check == "hooks.waiting")
+    assert (found.severity, found.count) == ("error", len(held))
+    assert {f"{row['topic']} {row['id']}" for row in held} == set(found.ids)
+    broken.clear()
+    shop.stripe.clock.move_to(shop.stripe.clock.seconds() + 3_600)
+    shop.billing.jobs.run()
+    assert shop.billing.webhooks.health().hooks_waiting == 0
+    assert "hooks.waiting" not in {each.check for each in shop.billing.doctor().findings}
+
+
+def test_a_hook_that_takes_too_long_keeps_the_order(shop: Shop) -> None:
+    """While it runs another process takes over what waits: each event begins after those before it, none comes back."""
+    other = shop.open()
+    shop.buy()
+    core, others = shop.billing._wiring.core, other._wiring.core
+    row = run_blocking(core.store.read(lambda tx: tx.customers.get(core.reference("ann"))))
+    names = [f"custom.{number}" for number in range(4)]
+    made = [event(core, row, name, core.now()) for name in names]
+    run_blocking(core.store.transaction(lambda tx: tx.outbox.add(made)))
+    heard: list[tuple[str, str]] = []
+
+    @shop.billing.on(*names)
+    def slow(told: Event) -> None:
+        heard.append(("slow", told.type))
+        if len(heard) == 1:
+            shop.stripe.clock.move_to(shop.stripe.clock.seconds() + 301)
+            assert run_blocking(dispatch(others)) == 4
+
+    @other.on(*names)
+    def quick(told: Event) -> None:
+        heard.append(("quick", told.type))
+
+    assert run_blocking(dispatch(core)) == 1
+    assert heard == [("slow", names[0]), *(("quick", name) for name in names)]
+    assert run_blocking(dispatch(core)) == 0
 
 
 def test_a_hook_may_use_the_library(shop: Shop) -> None:

@@ -13,8 +13,10 @@ from attrs import evolve
 from kernia_billing import InvalidInput, NotFound, Unavailable
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Event
+from kernia_billing.domain.webhooks import InboxRow
 from kernia_billing.operations import handling, inbox
 from kernia_billing.operations.projections import tickets
+from kernia_billing.ports.store import Transaction
 from kernia_billing.testing import Fault
 from tests.webhooks.canned import canned
 from tests.webhooks.fixtures import Open
@@ -187,6 +189,33 @@ def test_a_zombie_cannot_note_its_failure_either(each_shop: Shop) -> None:
         shop.post(told)
     row = shop.inbox()[told["id"]]
     assert (row["status"], row["attempts"], row["note"]) == ("processed", 2, None)
+
+
+def test_two_attempts_within_one_instant_are_told_apart(each_shop: Shop) -> None:
+    """The first attempt is noted as failed twice, as after a lost commit: the second one goes on undisturbed."""
+    shop = each_shop
+    told = envelope("product.updated", {"object": "product", "id": "p_1"}, "evt_1")
+    shop.stripe.faults.append(Fault("status", 500, path="/v1/products/p_1", times=None))
+    with pytest.raises(Unavailable):
+        shop.post(told)
+    core = shop.billing._wiring.core
+    now = core.now()
+
+    def claim(tx: Transaction) -> InboxRow | None:
+        return tx.inbox.claim("", "evt_1", now, now + 300)
+
+    def fail(row: InboxRow) -> bool:
+        return run_blocking(core.store.transaction(lambda tx: handling.finish(tx, row, "failed", "why")))
+
+    first = run_blocking(core.store.transaction(claim))
+    assert first is not None
+    assert fail(first)
+    second = run_blocking(core.store.transaction(claim))
+    assert second is not None
+    assert (second.attempts, second.lease_until) == (first.attempts + 1, first.lease_until)
+    assert not fail(first)
+    assert shop.inbox()["evt_1"]["status"] == "processing"
+    assert fail(second)
 
 
 # ── Events that wait for their customer ──────────────────────────────────────────────────────────────────────────────

@@ -8,11 +8,12 @@ from ...domain.instants import Instant
 from ...domain.reading import amount, flag, id_of, instant, members, own_id, text
 from ...domain.reports import Outcome
 from ...domain.stripe_customers import StripeCustomerRow
-from ...domain.subscriptions import LIVE
+from ...domain.subscriptions import is_live
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..audit import record
 from ..core import Core
+from . import missing
 from .owners import customer_of
 from .subscription import sync_subscription
 from .tickets import Fetched, Projection
@@ -62,10 +63,13 @@ def note_deleted(core: Core, tx: Transaction, stripe_customer_id: str) -> None:
 
 
 def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
-    if fetched.body is None:
-        note_deleted(core, tx, fetched.id)
-        return "gone"
     ours = customer_of(tx, fetched.id)
+    if fetched.body is None:
+        if ours is None or not missing.is_kept(core, fetched):
+            note_deleted(core, tx, fetched.id)
+        elif ours.stripe_customer_id == fetched.id:
+            missing.tell(core, tx, fetched, ours)
+        return "gone"
     if ours is None:
         return "unmatched"
     tx.stripe_customers.put(stripe_customer_row(fetched.body, ours.id, core.now()))
@@ -73,7 +77,7 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
 
 
 async def _after(core: Core, fetched: Fetched) -> None:
-    """Bring in the end of the subscriptions of a deleted customer: Stripe ends them with it."""
+    """Bring in the end of the subscriptions of a customer that is gone: Stripe ends them with it."""
     if fetched.body is None:
         await end_subscriptions(core, fetched.id)
 
@@ -86,7 +90,7 @@ async def end_subscriptions(core: Core, stripe_customer_id: str) -> None:
         if ours is None:
             return []
         rows = tx.subscriptions.of_customer(ours.id)
-        return [row.stripe_subscription_id for row in rows if row.status in LIVE]
+        return [row.stripe_subscription_id for row in rows if is_live(row.status)]
 
     for stripe_id in await core.store.read(live):
         await sync_subscription(core, stripe_id)

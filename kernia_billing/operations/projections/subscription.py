@@ -12,11 +12,11 @@ from ...domain.plans import PlanVersion
 from ...domain.reading import is_cut, own_id
 from ...domain.reports import Outcome
 from ...domain.subscriptions import (
-    LIVE,
     TERMINAL,
     StripeSubscription,
     SubscriptionRow,
     first_live,
+    is_live,
     read_subscription,
 )
 from ...ports.store import Transaction
@@ -28,6 +28,7 @@ from ..ledger import Books
 from ..outbox import subscription_events
 from ..plans import Sold, publish, sold_by, stored_version
 from ..subscriptions import answer
+from . import missing
 from .owners import owner
 from .tickets import Fetched, Projection, bring_in
 
@@ -47,19 +48,19 @@ async def adopt_subscriptions(core: Core, customer: CustomerRow, *, ended: bool 
     """
     rows = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer.id))
     known = {row.stripe_subscription_id: row.status for row in rows}
-    missing = {row.stripe_subscription_id for row in rows if row.status in LIVE}
+    unlisted = {row.stripe_subscription_id for row in rows if is_live(row.status)}
     params: dict[str, Any] = {"customer": customer.stripe_customer_id, "status": "all" if ended else None}
     after: str | None = None
     while True:
         page = await core.provider().page("/v1/subscriptions", params, after=after)
         for theirs in page.data:
-            missing.discard(str(theirs["id"]))
+            unlisted.discard(str(theirs["id"]))
             if known.get(str(theirs["id"])) != theirs.get("status"):
                 await sync_subscription(core, str(theirs["id"]))
         if not page.has_more:
             break
         after = str(page.data[-1]["id"])
-    for stripe_id in sorted(missing):
+    for stripe_id in sorted(unlisted):
         # Stripe lists what has not ended: the news of its end was lost.
         await sync_subscription(core, stripe_id)
 
@@ -90,10 +91,14 @@ def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcom
 
 
 def _write_gone(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
-    """Stripe has no such subscription (any more): what we have of it has ended."""
+    """Stripe has no such subscription (any more): what we have of it has ended, unless that cannot be."""
     stored = tx.subscriptions.by_stripe_id(fetched.id)
     customer = None if stored is None else tx.customers.lock(stored.customer_id)
     if stored is not None and customer is not None:
+        if stored.status not in TERMINAL:
+            missing.tell(core, tx, fetched, customer)
+            if missing.is_kept(core, fetched):
+                return "gone"
         now = core.now()
         _replace_all(core, tx, customer, stored, _ended(stored, now), {}, now)
     return "gone"
@@ -134,7 +139,7 @@ def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
     """
     first = first_live([evolve(each, duplicate=False) for each in rows], row.group)
     second = first is not None and first.id != row.id
-    duplicate = second and row.plan is not None and row.status in ("active", "trialing", "past_due")
+    duplicate = second and row.plan is not None and is_live(row.status)
     return row if row.duplicate == duplicate else evolve(row, duplicate=duplicate)
 
 

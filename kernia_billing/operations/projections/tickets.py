@@ -43,12 +43,16 @@ EXPAND: Mapping[Kind, Mapping[str, Any]] = {
 
 @frozen
 class Fetched:
-    """A Stripe object as it was some time after `ticket` was taken; `body` is None where Stripe has no such object."""
+    """A Stripe object as it was some time after `ticket` was taken; `body` is None where Stripe has no such object.
+
+    `missing` says that Stripe does not know it, rather than that it was deleted.
+    """
 
     kind: Kind
     id: str
     ticket: int
     body: StripeObject | None
+    missing: bool = False
 
 
 Also = Callable[[Transaction, Fetched, Outcome], None]
@@ -94,7 +98,7 @@ async def fetch(core: Core, kind: Kind, stripe_id: str, ticket: int | None = Non
     try:
         body = await core.provider().request("GET", PATHS[kind] + stripe_id, EXPAND.get(kind))
     except NotFound:
-        return Fetched(kind, stripe_id, ticket, None)
+        return Fetched(kind, stripe_id, ticket, None, missing=True)
     return Fetched(kind, stripe_id, ticket, None if is_deleted(body) else body)
 
 

@@ -73,6 +73,22 @@ class InboxConformance:
         assert ["failed"] == [row.event_id for row in store.read(lambda tx: tx.inbox.due(NOW, 1))]
         counts = {"received": 1, "failed": 2, "processing": 2, "processed": 1, "dead": 1, "unmatched": 1}
         assert counts == store.read(lambda tx: tx.inbox.counts())
+        assert 5 == store.read(lambda tx: tx.inbox.waiting())
+
+    def test_webhook_of_a_wrong_clock(self, store: DrivenStore) -> None:
+        """What was taken, or failed, on a host whose clock is far ahead is due like any other."""
+        store.each(["evt_1", "evt_2"], lambda tx, name: tx.inbox.add(rows.webhook(name)))
+        ahead = NOW + 400 * DAY
+        taken = store.each(["evt_1", "evt_2"], lambda tx, name: tx.inbox.claim("", name, ahead, ahead + 10))
+        assert all(taken)
+        assert store.transaction(
+            lambda tx: tx.inbox.finish("", "evt_2", "failed", attempts=1, note="why", lease_until=ahead + 10)
+        )
+
+        assert ["evt_1", "evt_2"] == [row.event_id for row in store.read(lambda tx: tx.inbox.due(NOW, 9))]
+        again = store.transaction(lambda tx: tx.inbox.claim("", "evt_1", NOW, NOW + 10))
+        assert 2 == (again and again.attempts)
+        assert store.transaction(lambda tx: tx.inbox.claim("", "evt_1", NOW, NOW + 10)) is None
 
     def test_webhook_fencing(self, store: DrivenStore) -> None:
         """A worker whose lease was taken over cannot finish; the one that took it can, and only once."""

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 
+from ...domain.instants import DAY, FOREVER
 from ...domain.upkeep import MeterEventState
+from ...ports.store import Transaction
 from . import rows
 from .harness import DrivenStore
 from .rows import NOW
@@ -66,6 +70,23 @@ class MeterEventsConformance:
         assert ["10", "2", ""] == [claim(2), claim(2), claim(2)]
         counts = {"waiting": 1, "sending": 4, "sent": 1, "rejected": 1, "quarantined": 1, "canceled": 1}
         assert counts == store.read(lambda tx: tx.meter_events.counts())
+
+    def test_meter_event_of_a_wrong_clock(self, store: DrivenStore) -> None:
+        """What was taken on a host whose clock is far ahead is due; what is of the future, or of nobody, is not."""
+        waiting = [
+            rows.meter_event("use_1"),
+            rows.meter_event("use_2", next_at=NOW + 400 * DAY),
+            rows.meter_event("use_3", next_at=FOREVER),
+        ]
+        store.transaction(lambda tx: tx.meter_events.add(waiting))
+
+        def claim(now: int) -> list[str]:
+            found = store.transaction(lambda tx: tx.meter_events.claim(now, now + 10, 1))
+            return [row.identifier for row in found]
+
+        assert ["use_1"] == claim(NOW + 399 * DAY)
+        assert ["use_1"] == claim(NOW)
+        assert [] == claim(NOW)
 
     def test_meter_event_finish(self, store: DrivenStore) -> None:
         """Who was taken over cannot say what became of it; who took it can, once."""
@@ -198,3 +219,37 @@ class MeterEventsConformance:
             page("sent", 1, "use_0"),
             page(None, 9, "use_1"),
         ]
+
+    def test_meter_event_prune(self, store: DrivenStore) -> None:
+        """What is over and old goes, so many at a time; what may be corrected or sent again, and open periods, stay."""
+        states: list[MeterEventState] = ["sent", "canceled", "waiting", "sending", "rejected", "quarantined"]
+        old = [rows.meter_event(state, state=state, created_at=NOW - 1) for state in states]
+        elsewhere: list[dict[str, Any]] = [{"customer_id": "cus:b"}, {"feature": "other"}, {"event_name": "other"}]
+        others = [
+            rows.meter_event(f"of_{number}", state="sent", created_at=NOW - 1, **each)
+            for number, each in enumerate(elsewhere)
+        ]
+        young = rows.meter_event("young", state="sent", created_at=NOW)
+        grant = rows.grant()
+        runs = rows.bucket(grant, "runs", period_start=NOW - 1, period_end=NOW + 1)
+        over = rows.bucket(grant, "over", period_no=1, period_start=NOW - 2, period_end=NOW)
+
+        def unit(tx: Transaction) -> None:
+            tx.meter_events.add([*old, *others, young, evolve(old[0], identifier="before", created_at=NOW - 2)])
+            tx.entitlements.add_grant(grant)
+            for bucket in (runs, over):
+                tx.entitlements.add_bucket(bucket)
+
+        store.transaction(unit)
+
+        def prune(before: int, limit: int = 9) -> tuple[int, set[str]]:
+            number = store.transaction(lambda tx: tx.meter_events.prune(before, limit))
+            left = store.read(lambda tx: tx.meter_events.list(state=None, limit=99, after=None))
+            return number, {row.identifier for row in left}
+
+        everything = {*states, "of_0", "of_1", "of_2", "young", "before"}
+        assert (0, everything) == prune(NOW - 2)
+        kept = {*states, "of_2", "young"}
+        assert (1, 2) == (prune(NOW, 1)[0], prune(NOW)[0])
+        assert (0, kept) == prune(NOW)
+        assert (4, {*states[2:]}) == prune(NOW + 1)

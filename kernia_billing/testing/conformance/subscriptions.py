@@ -89,9 +89,12 @@ class SubscriptionsConformance:
             ("unpaid", 4),
             ("paused", 5),
             ("incomplete", 6),
+            ("added_later", 7),
+            ("dormant", 8),
+            ("zombie", 10),
         ]
         overdue = [
-            rows.subscription(str(number), status=status, period_end=NOW - age)
+            rows.subscription(f"{number:x}", status=status, period_end=NOW - age)
             for number, (status, age) in enumerate(statuses)
         ]
         store.each([*overdue, rows.subscription("none")], lambda tx, row: tx.subscriptions.put(row))
@@ -99,7 +102,7 @@ class SubscriptionsConformance:
         def found(limit: int) -> str:
             return "".join(row.id for row in store.read(lambda tx: tx.subscriptions.list_live_overdue(NOW, limit)))
 
-        assert ("876120", "87") == (found(9), found(2))
+        assert ("ba9876120", "ba") == (found(20), found(2))
 
     def test_subscription_pages(self, store: DrivenStore) -> None:
         """Every subscription, page after page."""

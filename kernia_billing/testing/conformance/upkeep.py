@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...domain.instants import DAY
 from ...domain.upkeep import Lease, SyncState
 from . import rows
 from .harness import DrivenStore
@@ -60,6 +61,18 @@ class LeasesConformance:
         assert not renew(1, NOW + 29)
         assert renew(2, NOW + 29)
         assert not store.transaction(lambda tx: tx.leases.renew("other", 1, NOW, NOW + 1))
+
+    def test_lease_of_a_wrong_clock(self, store: DrivenStore) -> None:
+        """A lease from far in the future frees itself like any other; one of a clock that is a little fast is kept."""
+
+        def acquire(holder: str, now: int) -> Lease | None:
+            return store.transaction(lambda tx: tx.leases.acquire("prune", holder, now, now + 10))
+
+        assert acquire("a", NOW + 400 * DAY) is not None
+        assert Lease("prune", "b", 2, NOW + 10) == acquire("b", NOW)
+        assert not store.transaction(lambda tx: tx.leases.renew("prune", 1, NOW + 400 * DAY, NOW + 401 * DAY))
+        assert acquire("c", NOW - 10) is None
+        assert Lease("prune", "c", 3, NOW - 1) == acquire("c", NOW - 11)
 
     def test_lease_released(self, store: DrivenStore) -> None:
         """What is given back is free at once, and can be given back once, by its holder."""
@@ -124,3 +137,12 @@ class UpkeepConformance:
         assert "1" == page("cus:org_a", 9, (NOW - 1, "aud_3"))
         assert "4" == page("")
         assert "" == page("cus:c")
+
+    def test_audit_pruning(self, store: DrivenStore) -> None:
+        """The oldest go first, so many at a time, and none of the instant itself or later."""
+        changes = [rows.audit(f"aud_{number}", at=NOW - number) for number in range(5)]
+        store.each(changes, lambda tx, row: tx.audit.add(row))
+
+        assert [2, 1, 0] == [store.transaction(lambda tx: tx.audit.prune(NOW - 1, 2)) for _ in range(3)]
+        left = store.read(lambda tx: tx.audit.page(customer_id=None, limit=9, before=None))
+        assert ["aud_0", "aud_1"] == [row.id for row in left]

@@ -180,14 +180,18 @@ def after_action(state: State) -> Script:
         yield from flush(state)
 
 
-def flush(state: State, *, now: bool = False) -> Script:
-    """Offer every event that is due, each once, and those that come meanwhile; with `now`, all that nobody took."""
+def flush(state: State, *, now: bool = False, target: str | None = None) -> Script:
+    """Offer every event that is due, each once, and those that come meanwhile; with `now`, all that nobody took.
+
+    With a `target` only what goes to that endpoint.
+    """
     offered: set[int] = set()
     while True:
         with state.world.lock:
             catch_up(state)
-            arrived = state.outbox.overdue()
-            waiting = [delivery for delivery in state.outbox.pending(now=now) if id(delivery) not in offered]
+            arrived = state.outbox.overdue(target)
+            pending = state.outbox.pending(now=now, target=target)
+            waiting = [delivery for delivery in pending if id(delivery) not in offered]
         if not arrived and not waiting:
             return
         for parcel in arrived:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Literal
 
 from attrs import define, evolve, field
@@ -28,10 +29,10 @@ Kind = Literal[
     "drip_before",
     "drip_after",
     "status",
+    "html",
     "html_502",
     "redirect",
 ]
-_BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _CODES = {402: "card_declined", 404: "resource_missing", 409: "idempotency_key_in_use", 429: "rate_limit"}
 _TYPES = {402: "card_error", "idempotency_key_in_use": "idempotency_error"}
 _HALF_AN_OBJECT = b'{\n  "id": "'
@@ -44,10 +45,11 @@ class Fault:
     `ok`: nothing is wrong with this call. `refuse_connect`: no connection comes about. Of the pairs, `_before` does
     nothing and `_after` does the work, and keeps the answer under the idempotency key, before the answer is lost:
     `timeout_`: no answer comes. `reset_`: the connection breaks. `torn_`: status 200, and half of the body. `drip_`:
-    the body comes byte by byte until the client gives up. `html_502`: a proxy's page, nothing done. `redirect`: 302 to
-    `location`, nothing done. `status`: Stripe answers `status` and does nothing; with `sticky` the answer is kept under
-    the idempotency key, as Stripe keeps a 500; with `apply` the work is done all the same, and the answer kept, which
-    makes the outcome unknown to the client.
+    the body comes byte by byte until the client gives up. `html`: a proxy's page of that `status`, nothing done, or
+    with `apply` the work done behind it; `html_502` is the one of status 502. `redirect`: 302 to `location`, nothing
+    done. `status`: Stripe answers `status` and does nothing; with `sticky` the answer is kept under the idempotency
+    key, as Stripe keeps a 500; with `apply` the work is done all the same, and the answer kept, which makes the outcome
+    unknown to the client.
     """
 
     kind: Kind
@@ -118,11 +120,20 @@ def broken(fault: Fault, request: Request, request_id: str, serve: Callable[[], 
     if fault.kind == "refuse_connect":
         raise ConnectionLost("refused")
     how, _, when = fault.kind.partition("_")
-    if fault.kind == "html_502":
-        return Reply(502, {"content-type": "text/html", "request-id": request_id}, _BAD_GATEWAY)
+    if fault.kind in ("html", "html_502"):
+        if fault.apply:
+            serve()
+        return fault.on(_page(502 if fault.kind == "html_502" else fault.status, request_id))
     if fault.kind == "redirect":
         return Reply(302, {"location": fault.location.rstrip("/") + request.path, "request-id": request_id}, b"")
     reply = serve() if when == "after" else Reply(200, {"content-type": "application/json"}, _HALF_AN_OBJECT * 2)
     if how in ("timeout", "reset"):
         raise ConnectionLost(how)
     return evolve(reply, body=reply.body[: len(reply.body) // 2], drips=how == "drip")
+
+
+def _page(status: int, request_id: str) -> Reply:
+    """What a proxy says in HTML."""
+    title = f"{status} {HTTPStatus(status).phrase}"
+    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return Reply(status, {"content-type": "text/html", "request-id": request_id}, page.encode())

@@ -20,7 +20,7 @@ from . import meter_reports, meters
 from .usage_book import UNIQUE_SECONDS, UsageEvent
 
 if TYPE_CHECKING:
-    from ..world.world import World
+    from ..world.world import RepeatedUsage, World
 
 PAST_SECONDS = 35 * 86_400
 AHEAD_SECONDS = 300
@@ -54,8 +54,10 @@ def payload(raw: Any, at: str) -> dict[str, str]:
 def receive(world: World, params: Json, timestamp: int) -> UsageEvent:
     """Take an event that is to be counted later.
 
+    One whose identifier was used in the last 24 hours is answered as the settings say, and not counted.
+
     Raises:
-        ApiError: 400 without a code, for an identifier that was used in the last 24 hours.
+        ApiError: 400, for such an identifier.
     """
     identifier = params.get("identifier") or world.ids.letters(32)
     event = UsageEvent(
@@ -67,10 +69,29 @@ def receive(world: World, params: Json, timestamp: int) -> UsageEvent:
         request=world.events.cause.idempotency_key or identifier,
     )
     if is_duplicate(world, identifier):
-        raise invalid(f"An event already exists with identifier {identifier}.")
+        refusal = _DUPLICATE[world.settings.repeated_usage]
+        if refusal is None:
+            return event
+        raise invalid(refusal.message.format(identifier), refusal.param, refusal.code)
     world.usage.add(event)
     world.agenda.add(event.received_at + world.settings.meter_delay, count, event.place)
     return event
+
+
+@frozen
+class _Refusal:
+    message: str
+    param: str | None = None
+    code: str | None = None
+
+
+_DUPLICATE: Mapping[RepeatedUsage, _Refusal | None] = {
+    "refused": _Refusal("An event already exists with identifier {}."),
+    "refused_by_code": _Refusal("This was submitted before.", code="duplicate_meter_event"),
+    "refused_by_param": _Refusal("This was submitted before.", param="identifier"),
+    "refused_otherwise": _Refusal("The identifier {} is taken."),
+    "dropped": None,
+}
 
 
 def is_duplicate(world: World, identifier: str) -> bool:

@@ -118,9 +118,13 @@ class Outbox:
             self._told(event)
         return len(wanting)
 
-    def pending(self, *, now: bool = False) -> list[Delivery]:
-        """The deliveries to make: those that are due, or with `now` all that nobody took; as `order` says."""
-        rows, moment = list(self._waiting.values()), self._now()
+    def pending(self, *, now: bool = False, target: str | None = None) -> list[Delivery]:
+        """The deliveries to make: those that are due, or with `now` all that nobody took; as `order` says.
+
+        With a `target` those to that endpoint.
+        """
+        rows = [each for each in self._waiting.values() if target in (None, each.target)]
+        moment = self._now()
         if now:
             return self._arranged([each for each in rows if each.created >= moment - GIVEN_UP_SECONDS])
         return self._arranged([each for each in rows if each.next_at is not None and each.next_at <= moment])
@@ -141,12 +145,12 @@ class Outbox:
         self.note(delivery, SimulatorError("the endpoint did not answer in time"))
         return []
 
-    def overdue(self) -> list[Parcel]:
-        """What the network held until now; each is given out once."""
+    def overdue(self, target: str | None = None) -> list[Parcel]:
+        """What the network held until now, for one endpoint or for all; each is given out once."""
         moment = self._now()
-        arrived = [parcel for at, parcel in self._held if at <= moment]
-        self._held = [(at, parcel) for at, parcel in self._held if at > moment]
-        return arrived
+        arrived = [each for each in self._held if each[0] <= moment and target in (None, each[1].target.name)]
+        self._held = [each for each in self._held if each not in arrived]
+        return [parcel for _, parcel in arrived]
 
     def resend(self, event_id: str) -> list[Delivery]:
         """The deliveries of an event to send again, whatever became of them, to all who want it now.

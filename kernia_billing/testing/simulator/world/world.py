@@ -61,6 +61,11 @@ _KINDS = {
 """The tables, with the name that Stripe gives the kind in 'No such …'."""
 
 
+RepeatedUsage = Literal["refused", "refused_by_code", "refused_by_param", "refused_otherwise", "dropped"]
+"""Stripe promises only that identifiers are unique. It was seen to refuse the second event with a text; its API v2 has
+a code for it. `dropped` answers 200."""
+
+
 @define
 class Settings:
     """What a Stripe account sets in its Dashboard."""
@@ -95,6 +100,8 @@ class Settings:
     """Whether drafts stay drafts, up to 72 hours, until every endpoint has taken their `invoice.created`."""
     meter_delay: int = 60
     """Seconds from receiving a meter event to counting it."""
+    repeated_usage: RepeatedUsage = "refused"
+    """How a meter event is answered whose identifier was used in the last 24 hours. It never counts."""
 
 
 @define(eq=False)
