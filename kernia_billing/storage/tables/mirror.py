@@ -36,7 +36,6 @@ subscription = table(
     instant("updated_at"),
     UniqueConstraint("stripe_subscription_id", name="uq_billing_subscription_stripe"),
     index("ix_billing_subscription_customer", "customer_id", "created_at"),
-    index("ix_billing_subscription_overdue", "status", "period_end"),
     flags=("cancel_at_period_end", "duplicate"),
     interval=one_of("billing_interval", "month", "year", optional=True),
 )
@@ -60,6 +59,7 @@ checkout = table(
     UniqueConstraint("customer_id", "plan_group", "slot", name="uq_billing_checkout_open"),
     index("ix_billing_checkout_session", "stripe_session_id"),
     index("ix_billing_checkout_subscription", "subscription_id"),
+    index("ix_billing_checkout_overdue", "status", "expires_at"),
     interval=one_of("billing_interval", "month", "year"),
     status=one_of("status", "open", "processing", "complete", "expired"),
     slot="slot = CASE WHEN status = 'open' THEN 'open' ELSE id END",

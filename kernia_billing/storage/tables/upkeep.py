@@ -57,6 +57,7 @@ meter_event = table(
     instant("created_at"),
     index("ix_billing_meter_event_due", "state", "next_at"),
     index("ix_billing_meter_event_state", "state", "identifier"),
-    index("ix_billing_meter_event_customer", "customer_id", "state"),
+    index("ix_billing_meter_event_age", "state", "created_at"),
+    index("ix_billing_meter_event_period", "customer_id", "feature_key", "event_name", "created_at"),
     state=one_of("state", "waiting", "sending", "sent", "rejected", "quarantined", "canceled"),
 )

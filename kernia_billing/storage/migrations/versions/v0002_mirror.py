@@ -36,7 +36,7 @@ def upgrade() -> None:
         _payment_method,
         _stripe_customer,
         _subscription_schedule,
-        _subscription,
+        _checkout_session,
         _sync_state,
         _webhook_event,
         _stripe_object,
@@ -161,7 +161,15 @@ def _meter_event() -> None:
     )
     create_index("ix_billing_meter_event_due", "billing_meter_event", "state", "next_at")
     create_index("ix_billing_meter_event_state", "billing_meter_event", "state", "identifier")
-    create_index("ix_billing_meter_event_customer", "billing_meter_event", "customer_id", "state")
+    create_index("ix_billing_meter_event_age", "billing_meter_event", "state", "created_at")
+    create_index(
+        "ix_billing_meter_event_period",
+        "billing_meter_event",
+        "customer_id",
+        "feature_key",
+        "event_name",
+        "created_at",
+    )
 
 
 def _payment_method() -> None:
@@ -229,8 +237,8 @@ def _subscription_schedule() -> None:
     )
 
 
-def _subscription() -> None:
-    create_index("ix_billing_subscription_overdue", "billing_subscription", "status", "period_end")
+def _checkout_session() -> None:
+    create_index("ix_billing_checkout_overdue", "billing_checkout_session", "status", "expires_at")
 
 
 def _sync_state() -> None:

@@ -1,85 +1,63 @@
-"""Delivers what is due, in a thread of its own."""
+"""Delivers what is due to every endpoint, each in its own time: one that hangs keeps none of the others waiting."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Generator
-from typing import Any
+import time
+from collections.abc import Sequence
 
 from attrs import define, field
 
-from .. import actions
 from ..facade import StripeSimulator
+from ..webhooks.targets import ATTACHED
+from .lane import Lane
 
-TICK_SECONDS = 0.5
-
-_log = logging.getLogger("kernia_billing.simulator")
+_ENDING_SECONDS = 15.0
 
 
 @define(eq=False)
 class Pump:
-    """One thread that wakes up when something happened, and now and then, because a clock may be running."""
+    """A lane for each endpoint, made when the endpoint is first seen; in one lane everything is in order."""
 
     simulator: StripeSimulator
-    _wake: threading.Condition = field(factory=threading.Condition, init=False)
-    _asked: int = field(default=0, init=False)
-    _done: int = field(default=0, init=False)
+    _lanes: dict[str, Lane] = field(factory=dict[str, Lane], init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _stopping: bool = field(default=False, init=False)
-    _thread: threading.Thread = field(init=False)
 
     def start(self) -> None:
         """Begin."""
-        self._thread = threading.Thread(target=self._run, name="simulator-webhooks", daemon=True)
-        self._thread.start()
+        self.wake()
 
     def stop(self) -> None:
-        """End, after the delivery that is on its way."""
-        with self._wake:
+        """End, after the deliveries that are on their way."""
+        with self._lock:
             self._stopping = True
-            self._wake.notify_all()
-        self._thread.join(timeout=15)
+            lanes = list(self._lanes.values())
+        for lane in lanes:
+            lane.stop()
+        until = time.monotonic() + _ENDING_SECONDS
+        for lane in lanes:
+            lane.join(max(0.0, until - time.monotonic()))
 
     def wake(self) -> None:
         """Something may have happened."""
-        with self._wake:
-            self._asked += 1
-            self._wake.notify_all()
+        for lane in self._all():
+            lane.wake()
 
     def settle(self, seconds: float = 10.0) -> bool:
         """Wait until all that has happened so far was offered once; answers whether it was in time."""
-        with self._wake:
-            self._asked += 1
-            asked = self._asked
-            self._wake.notify_all()
-            return self._wake.wait_for(lambda: self._done >= asked or self._stopping, timeout=seconds)
+        asked = [(lane, lane.wake()) for lane in self._all()]
+        until = time.monotonic() + seconds
+        return all(lane.wait(number, max(0.0, until - time.monotonic())) for lane, number in asked)
 
-    def _run(self) -> None:
-        while not self._stopping:
-            with self._wake:
-                if self._done >= self._asked:
-                    self._wake.wait(TICK_SECONDS)
-                asked = self._asked
-            try:
-                self._drain(actions.flush(self.simulator.state))
-            except Exception:  # noqa: BLE001 - whatever it is, the next round may go well
-                _log.exception("the simulator could not do what was due")
-            with self._wake:
-                self._done = max(self._done, asked)
-                self._wake.notify_all()
-
-    def _drain(self, script: Generator[Any, Any, Any]) -> None:
-        """Make every call of a script on this thread, until there are no more or the server ends."""
-        answer: Any = None
-        failure: Exception | None = None
-        while not self._stopping:
-            try:
-                step = script.send(answer) if failure is None else script.throw(failure)
-            except StopIteration:
-                return
-            try:
-                answer, failure = step(), None
-            except Exception as error:  # noqa: BLE001 - the script decides what to do about it
-                answer, failure = None, error
-                _log.warning("a webhook was not taken and will be sent again: %s", error)
-        script.close()
+    def _all(self) -> Sequence[Lane]:
+        """The lanes of all endpoints that there are and were. One is there always: clocks run without endpoints too."""
+        state = self.simulator.state
+        with state.world.lock:
+            names = [ATTACHED, *(target.name for target in state.outbox.targets.all())]
+        with self._lock:
+            for name in names:
+                if name not in self._lanes and not self._stopping:
+                    self._lanes[name] = Lane(self.simulator, name)
+                    self._lanes[name].start()
+            return list(self._lanes.values())

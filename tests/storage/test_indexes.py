@@ -1,0 +1,72 @@
+"""The statements of jobs find their rows by an index, however many rows there are that do not concern them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.sql.base import Executable
+
+from kernia_billing.domain.instants import DAY, HOUR
+from kernia_billing.storage import audit, checkouts, inbox, meter_events, migrations, outbox
+from kernia_billing.storage.dialects import Variants
+
+NOW = 2_000_000_000_000_000
+OLD: dict[str, object] = {"old": NOW - DAY, "limit": 500}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    """One to an empty SQLite database, whose planner has to go by the indexes alone."""
+    engine = create_engine("sqlite://")
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def steps(connection: Connection, statement: Executable | Variants, values: dict[str, object]) -> str:
+    """What SQLite does for a statement."""
+    form = statement.sqlite if isinstance(statement, Variants) else statement
+
+    def explain(*call: Any) -> tuple[str, Any]:
+        return f"EXPLAIN QUERY PLAN {call[2]}", call[3]
+
+    event.listen(connection, "before_cursor_execute", explain, retval=True)
+    try:
+        rows = cast("Any", connection.execute(form, values)).cursor.fetchall()
+    finally:
+        event.remove(connection, "before_cursor_execute", explain)
+    return "\n".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "search"),
+    [
+        (
+            checkouts._OVERDUE,
+            {"old": NOW - HOUR, "now": NOW, "limit": 100},
+            "ix_billing_checkout_overdue (status=? AND expires_at<?)",
+        ),
+        (
+            meter_events._REPORTED,
+            {"customer": "cust_1", "feature": "api", "event": "calls", "since": NOW - DAY},
+            "ix_billing_meter_event_period (customer_id=? AND feature_key=? AND event_name=? AND created_at>?)",
+        ),
+        (meter_events._LAG, {}, "ix_billing_meter_event_age (state=?)"),
+        (meter_events._OLD, OLD, "ix_billing_meter_event_age (state=? AND created_at<?)"),
+        (meter_events._OLD, OLD, "ix_billing_entitlement_open (customer_id=? AND feature_key=?)"),
+        (inbox._OLD, OLD, "ix_billing_webhook_event_status (status=? AND received_at<?)"),
+        (outbox._OLD, OLD, "ix_billing_outbox_waiting (sent_at<?)"),
+        (audit._OLD, OLD, "ix_billing_audit_time (happened_at<?)"),
+    ],
+)
+def test_jobs_search_by_an_index(
+    connection: Connection, statement: Executable | Variants, values: dict[str, object], search: str
+) -> None:
+    """What is overdue, what was reported in a period, and what is old enough to go, are each found by an index."""
+    found = steps(connection, statement, values)
+    assert search in found
+    assert "SCAN" not in found
