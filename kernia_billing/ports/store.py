@@ -197,10 +197,6 @@ class Subscriptions(Protocol):
         """Those of these Stripe subscriptions that are known, by Stripe's id, in one statement."""
         ...
 
-    def list_live_overdue(self, before: Instant, limit: int) -> Sequence[SubscriptionRow]:
-        """Live ones whose period ended before an instant, the longest overdue first."""
-        ...
-
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
         """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
 

@@ -10,7 +10,7 @@ from ..domain.instants import Instant
 from ..domain.subscriptions import SubscriptionRow
 from .db import Noun, Shape
 from .dialects import plain_insert
-from .overdue import is_live, overdue_subscriptions
+from .overdue import overdue_subscriptions
 from .tables import subscription as t
 from .types import number_param, text_param, texts_param
 
@@ -24,13 +24,7 @@ _SHAPE = Shape(
 _BY_STRIPE_ID = _SHAPE.select().where(t.c.stripe_subscription_id == text_param("stripe"))
 _OF_CUSTOMER = _SHAPE.select().where(t.c.customer_id == text_param("customer")).order_by(t.c.created_at, t.c.id)
 _BY_STRIPE_IDS = _SHAPE.select().where(t.c.stripe_subscription_id.in_(texts_param("stripes")))
-_OVERDUE = (
-    _SHAPE.select()
-    .where(is_live(t.c.status), t.c.period_end < number_param("old"))
-    .order_by(t.c.period_end, t.c.id)
-    .limit(number_param("limit"))
-)
-_OVERDUE_NOW = overdue_subscriptions()
+_OVERDUE = overdue_subscriptions()
 _PAGE = _SHAPE.select().where(t.c.id > text_param("after")).order_by(t.c.id).limit(number_param("limit"))
 _OVERWRITE = update(t).where(t.c.id == text_param("this"))
 _ADD = plain_insert(t)
@@ -55,16 +49,12 @@ class Subscriptions(Noun):
         rows = self._db.all(_BY_STRIPE_IDS, {"stripes": ids}) if ids else ()
         return {row.stripe_subscription_id: row for row in _SHAPE.read_all(rows)}
 
-    def list_live_overdue(self, before: Instant, limit: int) -> Sequence[SubscriptionRow]:
-        """Live ones whose period ended before an instant, the longest overdue first."""
-        return _SHAPE.read_all(self._db.all(_OVERDUE, {"old": before, "limit": limit}))
-
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
         """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
 
         Those that were looked at since come again after as long a time as they were overdue then, a day at most.
         """
-        rows = self._db.all(_OVERDUE_NOW, {"old": before, "now": now, "limit": limit})
+        rows = self._db.all(_OVERDUE, {"old": before, "now": now, "limit": limit})
         return [str(stripe_id) for (stripe_id,) in rows]
 
     def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:

@@ -172,5 +172,5 @@ def test_every_read_has_an_index() -> None:
 
     counts = {"inbox._COUNTS", "meter_events._COUNTS"}
     parts = {"customers._NEXT", "plans._VERSION"}
-    live = {"subscriptions._OVERDUE", "subscriptions._OVERDUE_NOW"}
+    live = {"subscriptions._OVERDUE"}
     assert counts | parts | live | {"catalog._MAPPINGS"} == scans

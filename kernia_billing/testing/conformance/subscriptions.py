@@ -100,7 +100,8 @@ class SubscriptionsConformance:
         store.each([*overdue, rows.subscription("none")], lambda tx, row: tx.subscriptions.put(row))
 
         def found(limit: int) -> str:
-            return "".join(row.id for row in store.read(lambda tx: tx.subscriptions.list_live_overdue(NOW, limit)))
+            ids = store.read(lambda tx: tx.subscriptions.overdue(NOW, NOW, limit))
+            return "".join(each.removeprefix("stripe:") for each in ids)
 
         assert ("ba9876120", "ba") == (found(20), found(2))
 
