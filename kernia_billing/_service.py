@@ -40,6 +40,7 @@ from .operations import (
     plans,
     portal,
     replays,
+    sessions,
     subscriptions,
     track,
     usage,
@@ -174,7 +175,7 @@ class BillingService:
 
     async def sync_checkout(self, reference: Reference, session_id: str) -> Checkout:
         """Bring in what became of a checkout of this reference."""
-        return await checkout.sync_checkout(self._wiring.core, session_id, reference)
+        return await sessions.sync_checkout(self._wiring.core, session_id, reference)
 
     async def receive_webhook(self, body: bytes, signature: str) -> Receipt:
         """Take in a webhook."""

@@ -30,10 +30,10 @@ from ..operations import (
     audit,
     balances,
     check,
-    checkout,
     doctor,
     portal,
     reconcile,
+    sessions,
     track,
     usage,
 )
@@ -224,7 +224,7 @@ class AsyncBilling:
             NotFound: not a session of ours (CHECKOUT_NOT_FOUND).
             Unavailable: Stripe or the database does not answer.
         """
-        return await checkout.sync_checkout(self._wiring.core, session_id)
+        return await sessions.sync_checkout(self._wiring.core, session_id)
 
     async def portal(
         self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None

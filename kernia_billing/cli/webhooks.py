@@ -47,7 +47,9 @@ def create(session: Session, url: str | None, *, yes: bool) -> None:
     session.out.document({**told, "created": made.created, "secret": secret}, lines)
     if not made.created:
         session.out.say("There was one already. Its secret is shown in Stripe's dashboard.")
-    elif secret is not None:
+    elif secret is None:
+        session.out.say("Stripe's answer was lost. The secret is shown in Stripe's dashboard.")
+    else:
         session.out.say("Put the second line into stripe_webhook_secrets.")
 
 

@@ -12,7 +12,7 @@ class Endpoint:
     """A webhook endpoint at Stripe.
 
     `secret` is what it signs with, for `stripe_webhook_secrets`: Stripe tells it once, when the endpoint is `created`.
-    Of one that was there before it is None, and the dashboard shows it.
+    Of one that was there before, and where that answer was lost, it is None, and the dashboard shows it.
     """
 
     id: str

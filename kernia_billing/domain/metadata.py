@@ -12,9 +12,6 @@ from typing import cast
 
 from ..errors import InvalidInput
 
-CUSTOMER_KEYS = ("userId", "organizationId", "customerType")
-SUBSCRIPTION_KEYS = ("userId", "subscriptionId", "referenceId")
-
 _RESERVED = (
     *("userid", "organizationid", "referenceid", "subscriptionid", "customertype", "kernia_"),
     # Names that corrupt objects in JavaScript, which reads this metadata too.
@@ -71,20 +68,6 @@ def merge(client: Mapping[str, str], internal: Mapping[str, str], field: str = "
             raise InvalidInput("must have keys of 1 to 40 characters", field=field)
         _value(value, f"{field}.{key}")
     return merged
-
-
-def customer_metadata(metadata: Mapping[str, object]) -> dict[str, str]:
-    """Of a Stripe customer's metadata, the members that this library wrote; others and non-texts are left out."""
-    return _only(metadata, CUSTOMER_KEYS)
-
-
-def subscription_metadata(metadata: Mapping[str, object]) -> dict[str, str]:
-    """Of a Stripe subscription's or session's metadata, the members that this library wrote."""
-    return _only(metadata, SUBSCRIPTION_KEYS)
-
-
-def _only(metadata: Mapping[str, object], keys: tuple[str, ...]) -> dict[str, str]:
-    return {key: value for key in keys if isinstance(value := metadata.get(key), str)}
 
 
 def _key(value: object, field: str) -> str:

@@ -12,9 +12,9 @@ from .references import Ref, Reference
 
 Progress = Callable[[str, int], object]
 """Called after every page of an import with the kind of its objects, and how many of that kind were seen so far."""
-Outcome = Literal["applied", "stale", "unmatched", "gone", "ignored"]
+Outcome = Literal["applied", "stale", "unmatched", "gone"]
 """What became of news: written; older than what is stored; of a customer that is none of ours; of an object that
-Stripe does not have (any more); of nothing that concerns us."""
+Stripe does not have (any more)."""
 
 
 @frozen

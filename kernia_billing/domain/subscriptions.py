@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from attrs import frozen
 
@@ -159,8 +158,8 @@ def read_subscription(subscription: Json) -> StripeSubscription:
     )
 
 
-def entitled_until(status: str, past_due_since: Instant | None, grace: int, now: Instant) -> Instant:
-    """Until when a subscription in this state gives its plan; an instant that is not after `now` means not at all.
+def entitled_until(status: str, past_due_since: Instant | None, grace: int) -> Instant:
+    """Until when a subscription in this state gives its plan; an instant that is over means not at all.
 
     Active and trialing give it without end: time ends it only through Stripe. Past due gives it for `grace`
     microseconds from the first failed payment. Everything else, and every status not known yet, gives nothing.
@@ -170,19 +169,6 @@ def entitled_until(status: str, past_due_since: Instant | None, grace: int, now:
     if status == "past_due" and past_due_since is not None:
         return past_due_since + grace
     return 0
-
-
-DisplayState = Literal[
-    "canceled",
-    "incomplete_expired",
-    "unpaid",
-    "incomplete",
-    "paused",
-    "cancel_pending",
-    "past_due",
-    "trialing",
-    "active",
-]
 
 
 def display_state(row: SubscriptionRow, now: Instant) -> str:

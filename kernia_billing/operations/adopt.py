@@ -63,7 +63,7 @@ async def customers(
     """
     by_id, ask = _split(core, mapping)
     background = core.in_background()
-    with traces.job(core, "sync customers"):
+    with traces.job(core, "adopt customers"):
         plan = await _Census(background, by_id, ask).take(progress if dry_run else None)
         if dry_run:
             return AdoptionReport({}, adopted=tuple(plan.adopted), left=tuple(plan.left), dry_run=True)

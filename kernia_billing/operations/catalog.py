@@ -47,26 +47,26 @@ async def _import(core: Core, kind: Noun, counts: dict[str, int]) -> None:
     after: str | None = None
     while True:
         page = await core.provider().page(_PATHS[kind], {}, after=after)
-        raced = await core.store.transaction(
-            partial(_write_page, kind=kind, page=page.data, counts=counts, now=core.now())
-        )
+        raced, told = await core.store.transaction(partial(_write_page, kind=kind, page=page.data, now=core.now()))
         for stripe_id in raced:
             await sync_catalog_object(core, kind, stripe_id)
         counts[f"{kind}s"] += len(page.data)
+        for name, number in told.items():
+            counts[name] += number
         if not page.has_more:
             return
         after = str(page.data[-1]["id"])
 
 
 def _write_page(
-    tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], counts: dict[str, int], now: Instant
-) -> list[str]:
-    """Write what is new; give the ids of what differs from rows that a ticket guards.
+    tx: Transaction, *, kind: Noun, page: Sequence[StripeObject], now: Instant
+) -> tuple[list[str], Mapping[str, int]]:
+    """Write what is new; give the ids of what differs from rows that a ticket guards, and what became of the page.
 
     The page was fetched before any ticket for its objects could be taken. That is right only for an object that nobody
     ever fetched; the others are fetched again, one by one, under a ticket.
     """
-    told = dict.fromkeys(counts, 0)
+    told = {"created": 0, "updated": 0, "deactivated": 0}
     raced: list[str] = []
     for each in page:
         row = product_row(each) if kind == "product" else price_row(each)
@@ -84,9 +84,7 @@ def _write_page(
         else:
             tx.catalog.put_price(row)
         tx.objects.apply(kind, row.id, ticket, deleted=False, now=now)
-    for name, number in told.items():
-        counts[name] += number
-    return raced
+    return raced, told
 
 
 async def last_sync(core: Core) -> SyncState | None:

@@ -1,61 +1,32 @@
-"""Selling a first paid plan through Stripe Checkout, and what becomes of the session."""
+"""Selling a first paid plan through Stripe Checkout: one open page for a customer and a plan group."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..domain.answers import Checkout
 from ..domain.checkouts import CheckoutRow, CheckoutStatus
 from ..domain.customers import CustomerRow
-from ..domain.ids import stripe_id
 from ..domain.instants import DAY, Instant, from_seconds
-from ..domain.metadata import client_metadata, merge
-from ..domain.plans import BillingInterval, Plan
-from ..domain.reading import id_of
+from ..domain.metadata import merge
+from ..domain.plans import Plan
 from ..domain.references import Identity, Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, is_live
-from ..errors import AlreadySubscribed, Conflict, InvalidInput, NotFound, StripeRefused
+from ..errors import AlreadySubscribed, Conflict, NotFound, StripeRefused
 from ..ports.store import DuplicateKey, Transaction
-from ..ports.stripe import StripeObject
 from .core import Core
 from .customers import row_of, with_stripe
 from .intents import INTENT, create, intent_key
-from .outbox import dispatch, event
+from .orders import Order, order_of
 from .pages import page_url
-from .plans import mapped_prices, price_of
-from .projections import Also, Outcome, adopt_subscriptions, fetch, store_fetched, sync_subscription
-from .subscriptions import answer
+from .projections import adopt_subscriptions
+from .sessions import sync_session
 
 _LIFE = DAY
-_MAX_LOCALE = 20
-
-
-@frozen
-class _Order:
-    """What is to be bought: a validated request, with the prices looked up. `metered` lines have no quantity."""
-
-    plan: Plan
-    interval: BillingInterval
-    seats: int
-    lines: tuple[tuple[str, int | None], ...]
-    success_url: str
-    cancel_url: str
-    locale: str | None
-    metadata: Mapping[str, str]
-    user_id: str | None
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for orders that one page can serve."""
-        told = [self.plan.key, self.interval, self.seats, self.lines, self.success_url, self.cancel_url, self.locale]
-        text = json.dumps([*told, dict(self.metadata), self.user_id], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def upgrade(
@@ -84,8 +55,7 @@ async def upgrade(
         Unavailable: Stripe or the database does not answer; nothing was sold, the same call goes on.
     """
     who = core.reference(reference)
-    interval = _interval(annual=annual)
-    order = await _order(core, plan, interval, seats, locale, metadata, identity, success_url, cancel_url)
+    order = await order_of(core, plan, annual, seats, locale, metadata, identity, success_url, cancel_url)
     email = identity.email if identity is not None and identity.user_id == who.id else None
     customer = await with_stripe(core, await row_of(core, who), email=email)
     await adopt_subscriptions(core, customer)
@@ -143,87 +113,11 @@ async def _note(
     return await core.store.transaction(unit)
 
 
-async def _order(
-    core: Core,
-    plan_name: str,
-    interval: BillingInterval,
-    seats: int | None,
-    locale: str | None,
-    metadata: Mapping[str, str] | None,
-    identity: Identity | None,
-    success_url: str,
-    cancel_url: str,
-) -> _Order:
-    if not isinstance(plan_name, str):
-        raise InvalidInput("must be a text", field="plan")
-    if locale is not None and not (isinstance(locale, str) and 0 < len(locale) <= _MAX_LOCALE and locale.isascii()):
-        raise InvalidInput("must be a language tag such as 'de' or 'pt-BR'", field="locale")
-    plan = core.offer.plan(plan_name)
-    count = _seats(plan, seats)
-    return _Order(
-        plan=plan,
-        interval=interval,
-        seats=count,
-        lines=await _lines(core, plan, interval, count),
-        success_url=success_url,
-        cancel_url=cancel_url,
-        locale=locale,
-        metadata=client_metadata(metadata, "metadata"),
-        user_id=None if identity is None else identity.user_id,
-    )
-
-
-def _interval(*, annual: bool) -> BillingInterval:
-    if type(annual) is not bool:
-        raise InvalidInput("must be true or false", field="annual")
-    return "year" if annual else "month"
-
-
-def _seats(plan: Plan, seats: int | None) -> int:
-    """The number of seats to buy. A plan without seats is bought once, or so many times over as asked."""
-    limit = plan.max_seats if plan.max_seats is not None else 10_000
-    if seats is None:
-        return plan.min_seats
-    if type(seats) is not int or not 1 <= seats <= limit:
-        raise InvalidInput(f"must be an integer between 1 and {limit}", field="seats")
-    return max(seats, plan.min_seats)
-
-
-async def _lines(core: Core, plan: Plan, interval: BillingInterval, seats: int) -> tuple[tuple[str, int | None], ...]:
-    if plan.is_free:
-        raise InvalidInput("names a free plan: there is nothing to pay", field="plan")
-    base = await _price_id(core, plan, interval)
-    if plan.metered:
-        return ((base, None),)
-    if plan.seat_price_id is None or plan.seat_price_id == base:
-        return ((base, seats),)
-    return ((base, 1), (plan.seat_price_id, seats))
-
-
-async def _price_id(core: Core, plan: Plan, interval: BillingInterval) -> str:
-    """The price to charge: never the one of another interval. An imported lookup key counts, else Stripe is asked."""
-    lookup_key = plan.lookup_key_for(interval)
-    if lookup_key is None and plan.price_for(interval) is not None:
-        return str(plan.price_for(interval))
-
-    def read(tx: Transaction) -> str | None:
-        price = price_of(tx, plan, interval, mapped_prices(tx))
-        return None if price is None or not price.active else price.id
-
-    known = await core.store.read(read)
-    if known is None and lookup_key is not None:
-        page = await core.provider().page("/v1/prices", {"lookup_keys": [lookup_key], "active": True})
-        known = str(page.data[0]["id"]) if page.data else None
-    if known is None:
-        raise NotFound("Price ID not found for the selected plan", code="PRICE_NOT_FOUND")
-    return known
-
-
 async def _rows(core: Core, customer: CustomerRow) -> Sequence[SubscriptionRow]:
     return await core.store.read(lambda tx: tx.subscriptions.of_customer(customer.id))
 
 
-async def _refuse_second(core: Core, customer: CustomerRow, order: _Order) -> None:
+async def _refuse_second(core: Core, customer: CustomerRow, order: Order) -> None:
     rows = [row for row in await _rows(core, customer) if row.group == order.plan.group and is_live(row.status)]
     for row in rows:
         if row.plan == order.plan.key and row.interval == order.interval and row.seats == order.seats:
@@ -238,7 +132,7 @@ async def _trial_days(core: Core, customer: CustomerRow, plan: Plan) -> int:
     return 0 if had_one else plan.trial_days
 
 
-async def _claim(core: Core, customer: CustomerRow, order: _Order) -> CheckoutRow:
+async def _claim(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
     """The checkout row to open a page for: the one that is open for the same order, or a new one in its place."""
     for _ in range(3):
         row = await core.store.read(lambda tx: tx.checkouts.open(customer.id, order.plan.group))
@@ -261,7 +155,7 @@ async def _is_still_open(core: Core, row: CheckoutRow) -> bool:
     return after is not None and after.status == "open"
 
 
-async def _open(core: Core, customer: CustomerRow, order: _Order) -> CheckoutRow:
+async def _open(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
     now = core.now()
     row = CheckoutRow(
         id=core.ids.new("chk"),
@@ -320,7 +214,7 @@ async def _expire(core: Core, session_id: str) -> None:
         await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))
 
 
-def _params(customer: CustomerRow, row: CheckoutRow, order: _Order, trial_days: int) -> dict[str, Any]:
+def _params(customer: CustomerRow, row: CheckoutRow, order: Order, trial_days: int) -> dict[str, Any]:
     reference = customer.reference
     buyer = order.user_id or (reference.id if reference.type == "user" else None)
     internal = {
@@ -351,73 +245,3 @@ def _params(customer: CustomerRow, row: CheckoutRow, order: _Order, trial_days: 
 def _fits(reference: Reference) -> bool:
     """Stripe takes up to 200 characters as client_reference_id (Stripe, "Create a Checkout Session")."""
     return len(reference.id) <= 200
-
-
-async def sync_session(core: Core, session_id: str, *, ticket: int | None = None, also: Also | None = None) -> Outcome:
-    """Bring in what became of a checkout session that we opened, and the subscription that was bought in it.
-
-    Sessions that we did not open (payment links, other software on the account) are left alone: whoever opens them
-    chooses their `client_reference_id`.
-    """
-    row = await core.store.read(lambda tx: tx.checkouts.by_session(session_id))
-    if row is None:
-        return "unmatched"
-    fetched = await fetch(core, "checkout.session", session_id, ticket)
-    status = _status(fetched.body)
-    subscription_id = None if fetched.body is None else id_of(fetched.body.get("subscription"))
-    if status in ("complete", "processing") and subscription_id is not None:
-        await sync_subscription(core, subscription_id)
-    return await store_fetched(core, fetched, lambda tx: _close(core, tx, session_id, status, subscription_id), also)
-
-
-def _status(session: StripeObject | None) -> CheckoutStatus:
-    if session is None or session.get("status") == "expired":
-        return "expired"
-    if session.get("status") != "complete":
-        return "open"
-    return "processing" if session.get("payment_status") == "unpaid" else "complete"
-
-
-def _close(
-    core: Core, tx: Transaction, session_id: str, status: CheckoutStatus, subscription_id: str | None
-) -> Outcome:
-    row = tx.checkouts.by_session(session_id)
-    if row is None or row.status == status:
-        return "applied"
-    customer = tx.customers.lock(row.customer_id)
-    tx.checkouts.put(evolve(row, status=status))
-    bought = None if subscription_id is None else tx.subscriptions.by_stripe_id(subscription_id)
-    if status == "complete" and customer is not None and bought is not None:
-        now = core.now()
-        current = answer(core, customer, bought, now)
-        tx.outbox.add([event(core, customer, "subscription.completed", now, subscription=current)])
-    return "applied"
-
-
-async def sync_checkout(core: Core, session_id: str, reference: Ref | None = None) -> Checkout:
-    """What became of a checkout, asked of Stripe now: for the page that the buyer returns to.
-
-    `subscription` is the one that was bought in it, None as long as none was.
-
-    Raises:
-        NotFound: we did not open this session, or not for this reference (CHECKOUT_NOT_FOUND).
-        Unavailable: Stripe or the database does not answer.
-    """
-    stripe_id(session_id, "cs", field="session_id")
-    who = None if reference is None else core.reference(reference)
-
-    def read(tx: Transaction) -> tuple[CheckoutRow, CustomerRow] | None:
-        row = tx.checkouts.by_session(session_id)
-        customer = None if row is None else tx.customers.by_id(row.customer_id)
-        return None if row is None or customer is None else (row, customer)
-
-    found = await core.store.read(read)
-    if found is None or (who is not None and found[1].reference != who):
-        raise NotFound("Checkout not found", code="CHECKOUT_NOT_FOUND")
-    await sync_session(core, session_id)
-    await dispatch(core)
-    again = await core.store.read(read)
-    row, customer = again or found
-    bought = next((each for each in await _rows(core, customer) if each.id == row.subscription_id), None)
-    subscription = None if bought is None else answer(core, customer, bought, core.now())
-    return Checkout(row.url if row.status == "open" else None, session_id, row.status, subscription)

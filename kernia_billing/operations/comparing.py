@@ -14,11 +14,11 @@ from ..domain.upkeep import SyncState
 from ..errors import BillingError, NotFound, ProviderNotConfigured, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
-from .checkout import sync_session
 from .core import Core
 from .fencing import LeaseLost
 from .listing import read_batch, store_page
 from .projections import Kind, ProjectionKind, sync_object
+from .sessions import sync_session
 
 _BATCH = 100
 _RESTARTS = 3
@@ -50,7 +50,7 @@ class Walk:
 
     async def take(self, kind: ProjectionKind) -> None:
         """Compare every object of a kind, from where the run is."""
-        if self.is_cut:
+        if self._is_to_stop():
             return
         state: SyncState = await self._state(kind)
         self.counts[kind] = Count(**state.counts)
@@ -67,14 +67,23 @@ class Walk:
                 state = evolve(state, cursor=None, counts={}, started_at=max(self.core.now(), state.started_at + 2))
                 continue
             await self.compare(kind, batch.objects)
+            if self.is_cut:
+                return
             state = evolve(state, cursor=batch.cursor or state.cursor, counts=asdict(self.counts[kind]))
             await self._note(state, kind, [own_id(each) for each in batch.objects])
             if batch.cursor is None:
                 await self._look_for_missing(kind, state.started_at)
+                if self.is_cut:
+                    return
                 state = evolve(state, counts=asdict(self.counts[kind]), finished_at=self.core.now())
                 await self._note(state, kind, [])
             self._spend(kind)
-            self.is_cut = self.is_cut or self.core.stopping()
+            self._is_to_stop()
+
+    def _is_to_stop(self) -> bool:
+        """Whether the rest is left to the next run, which begins with the page that this one was at."""
+        self.is_cut = self.is_cut or self.core.stopping()
+        return self.is_cut
 
     async def _state(self, kind: ProjectionKind) -> SyncState:
         name = part(self.name, kind)
@@ -112,6 +121,8 @@ class Walk:
             unmatched=len(found.unmatched),
         )
         for stripe_id in found.differing:
+            if self._is_to_stop():
+                return
             await self.bring(kind, stripe_id, known=stripe_id in found.known)
 
     async def _look_for_missing(self, kind: ProjectionKind, started: Instant) -> None:
@@ -122,6 +133,8 @@ class Walk:
             missing = sorted({*missing, *await self._never_fetched()})
         while missing:
             for stripe_id in missing:
+                if self._is_to_stop():
+                    return
                 tried.add(stripe_id)
                 await self.bring(kind, stripe_id, known=True)
             missing = await self._unseen(kind, started, tried)
@@ -147,6 +160,8 @@ class Walk:
         after: str | None = None
         while ids := await self.core.store.read(partial(_unfinished, after=after)):
             for session_id in ids:
+                if self._is_to_stop():
+                    return
                 await self.bring(kind, session_id, known=True)
             after = ids[-1]
             self._count(kind, seen=len(ids))

@@ -37,7 +37,7 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
     plan: str | None = None
     until: Instant = 0
     for row in subscriptions:
-        ends = 0 if row.duplicate else entitled_until(row.status, row.past_due_since, core.grace, now)
+        ends = 0 if row.duplicate else entitled_until(row.status, row.past_due_since, core.grace)
         version = tx.plans.by_id(row.plan_version_id) if row.plan_version_id is not None and ends > now else None
         if version is not None:
             wanted.extend(_given(row, version, ends))

@@ -13,7 +13,6 @@ from ..domain.shapes import owner_of
 from ..domain.upkeep import MeterEventRow
 from ..domain.webhooks import InboxRow, InboxStatus
 from ..ports.store import Rollback, Transaction
-from .checkout import sync_session
 from .core import Core
 from .event_types import TREATMENTS, Target, Treatment, find, is_about_nothing
 from .haste import OutOfTime
@@ -23,6 +22,7 @@ from .notices import Facts
 from .outbox import event
 from .projections import PROJECTIONS, Also, Fetched, Outcome, sync_object
 from .projections.owners import customer_of
+from .sessions import sync_session
 
 Ending = Literal["applied", "skipped", "unmatched", "ignored", "queued"]
 

@@ -162,10 +162,11 @@ async def process(core: Core, account: str, event_id: str) -> Receipt:
 
 
 async def _work(core: Core, taken: Claimed) -> Receipt:
-    row, now = taken.row, core.now()
+    row = taken.row
     try:
         return Receipt(row.event_id, await traces.webhook(core, row, work(core, taken)))
     except Exception as failure:
+        now = core.now()
         status, note = _failed(row, failure, now)
         await core.store.transaction(lambda tx: finish(tx, row, status, note, again_at=now + _wait(row)))
         raise

@@ -36,6 +36,8 @@ KEY_LIFE = 23 * HOUR
 """How long a key is trusted to be known by Stripe: an hour less than Stripe promises."""
 UNDER_WAY = MINUTE
 """So long an intent is left to whoever made it: more than twice as long as the client tries."""
+_WHOLE_LISTS = frozenset({"/v1/webhook_endpoints"})
+"""Lists that Stripe does not narrow down by time; they are short (Stripe, "List all webhook endpoints")."""
 _PAGES = 10
 _FURTHEST_BACK = 30 * DAY
 
@@ -222,13 +224,7 @@ async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> St
         TooMany: it is not among those that were looked at.
         Unavailable: Stripe does not answer, or this process is to stop.
     """
-    now = core.now()
-    # Where our clock went back since, the intent's time says nothing.
-    since = intent.created_at - DAY if intent.created_at <= now else now - _FURTHEST_BACK
-    params: dict[str, Any] = {"created": {"gte": since // SECOND}}
-    customer = intent.params.get("customer")
-    if customer is not None:
-        params["customer"] = customer
+    params = _narrowed(intent, core.now())
     after: str | None = None
     for number in count():
         if number == pages:
@@ -246,3 +242,12 @@ async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> St
             return None
         after = str(page.data[-1]["id"])
     raise AssertionError("unreachable")  # pragma: no cover
+
+
+def _narrowed(intent: IntentRow, now: Instant) -> dict[str, Any]:
+    """The parameters of a list that shows what an intent made, and little else."""
+    if intent.path in _WHOLE_LISTS:
+        return {}
+    # Where our clock went back since, the intent's time says nothing.
+    since = intent.created_at - DAY if intent.created_at <= now else now - _FURTHEST_BACK
+    return {"created": {"gte": since // SECOND}, "customer": intent.params.get("customer")}

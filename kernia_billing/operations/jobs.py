@@ -149,6 +149,9 @@ async def _now_and_then(core: Core, name: str, interval: int, work: Callable[[Co
 
     async def turn(core: Core) -> int:
         started = core.now()
+        known = await core.store.read(lambda tx: tx.syncs.get(kind))
+        if known is not None and not _is_due(known, interval, started):
+            return 0  # Whoever had the lease before has done it meanwhile.
         try:
             with traces.job(core, name):
                 share = await work(core)

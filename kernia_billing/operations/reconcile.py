@@ -18,13 +18,13 @@ from ..errors import BillingError, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from . import drift, inbox, intents, resync, traces
-from .checkout import sync_session
 from .core import Core
 from .events import STATE as EVENTS
 from .events import first_event_at, unknown
 from .fencing import LeaseLost, alone
 from .outbox import dispatch
 from .projections import Kind, sync_object
+from .sessions import sync_session
 
 LEASE = "reconcile"
 EVERY = HOUR
@@ -107,6 +107,8 @@ class _Run:
             params = {"created": {"gte": max(0, since // SECOND)}}
             page = await self.core.provider().page("/v1/events", params, after=after)
             for each in await unknown(self.core, page.data):
+                if self.core.stopping():
+                    return taken  # Without a note of it, so that the next run lists from where this one did.
                 taken += await self._take(each)
             if not page.has_more:
                 break
@@ -146,7 +148,11 @@ class _Run:
 
     async def _look_at(self, kind: Kind, ids: Sequence[str]) -> int:
         """Bring these up to date, and note that they were looked at, also those that fail: the others come first."""
+        looked_at: list[str] = []
         for stripe_id in ids:
+            if self.core.stopping():
+                break
+            looked_at.append(stripe_id)
             try:
                 if kind == "checkout.session":
                     await sync_session(self.core, stripe_id)
@@ -158,8 +164,8 @@ class _Run:
             except BillingError as failure:
                 self._failed(kind, stripe_id, failure)
         now = self.core.now()
-        await self.core.store.transaction(lambda tx: tx.objects.check(kind, ids, now))
-        return len(ids)
+        await self.core.store.transaction(lambda tx: tx.objects.check(kind, looked_at, now))
+        return len(looked_at)
 
     async def _sweep(self, now: Instant) -> SyncReport | None:
         """The next pages of the comparison of everything, where it is time for it."""

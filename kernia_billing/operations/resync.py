@@ -22,13 +22,13 @@ from ..errors import InvalidInput, NotFound
 from ..ports.mirror import Position
 from ..ports.store import Transaction
 from . import traces
-from .checkout import sync_session
 from .comparing import Walk, part
 from .core import Core
 from .listing import read_all
 from .outbox import dispatch
 from .plans import publish_all
 from .projections import PROJECTIONS, Kind, ProjectionKind, sync_object
+from .sessions import sync_session
 
 Name = Literal["all", "catalog", "customers", "subscriptions", "sweep"]
 """What a run is called: two of one name are one run in two parts."""
@@ -118,7 +118,7 @@ async def continue_run(
     pages: int | None = None,
     within: int | None = None,
 ) -> SyncReport:
-    """The same, at most so many pages; `finished(core, name)` says whether that was all of it.
+    """The same, at most so many pages. Whether that was all of it is noted under `run_key(name)`.
 
     A run that was cut short less than `within` microseconds ago is gone on with.
     """

@@ -85,10 +85,6 @@ class Inbox(Protocol):
         """How many still have to be worked on."""
         ...
 
-    def counts(self) -> Mapping[str, int]:
-        """How many there are in each status."""
-        ...
-
     def health(self, now: Instant) -> InboxHealth:
         """How webhooks are doing."""
         ...

@@ -23,16 +23,8 @@ class Invoices(Protocol):
         """One invoice, by Stripe's id."""
         ...
 
-    def get_all(self, invoice_ids: Sequence[str]) -> Mapping[str, InvoiceRow]:
-        """Those of these invoices that are known, in one statement."""
-        ...
-
     def put(self, row: InvoiceRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
-        ...
-
-    def put_all(self, rows: Sequence[InvoiceRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
         ...
 
     def of_customer(self, customer_id: str, *, limit: int, after: Position | None) -> Sequence[InvoiceRow]:
@@ -51,16 +43,8 @@ class Schedules(Protocol):
         """One schedule, by Stripe's id."""
         ...
 
-    def get_all(self, schedule_ids: Sequence[str]) -> Mapping[str, ScheduleRow]:
-        """Those of these schedules that are known, in one statement."""
-        ...
-
     def put(self, row: ScheduleRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
-        ...
-
-    def put_all(self, rows: Sequence[ScheduleRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
         ...
 
     def of_subscription(self, stripe_subscription_id: str) -> Sequence[ScheduleRow]:
@@ -75,16 +59,8 @@ class PaymentMethods(Protocol):
         """One payment method, by Stripe's id."""
         ...
 
-    def get_all(self, payment_method_ids: Sequence[str]) -> Mapping[str, PaymentMethodRow]:
-        """Those of these payment methods that are known, in one statement."""
-        ...
-
     def put(self, row: PaymentMethodRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
-        ...
-
-    def put_all(self, rows: Sequence[PaymentMethodRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
         ...
 
     def of_customer(self, customer_id: str) -> Sequence[PaymentMethodRow]:
@@ -105,10 +81,6 @@ class StripeCustomers(Protocol):
 
     def put(self, row: StripeCustomerRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
-        ...
-
-    def put_all(self, rows: Sequence[StripeCustomerRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
         ...
 
     def of_customer(self, customer_id: str) -> Sequence[StripeCustomerRow]:

@@ -115,10 +115,6 @@ class Catalog(Protocol):
         """One price."""
         ...
 
-    def prices_by_id(self, price_ids: Sequence[str]) -> Mapping[str, PriceRow]:
-        """Those of these prices that are known."""
-        ...
-
     def price_by_lookup_key(self, lookup_key: str) -> PriceRow | None:
         """The active price that has this lookup key now."""
         ...
@@ -143,18 +139,6 @@ class Catalog(Protocol):
 
     def mappings(self) -> Sequence[PriceMapping]:
         """Every mapping, in the order of price ids."""
-        ...
-
-    def products_by_id(self, product_ids: Sequence[str]) -> Mapping[str, ProductRow]:
-        """Those of these products that are known."""
-        ...
-
-    def put_products(self, rows: Sequence[ProductRow]) -> None:
-        """Insert or overwrite the products of a page, in one statement."""
-        ...
-
-    def put_prices(self, rows: Sequence[PriceRow]) -> None:
-        """Insert or overwrite the prices of a page, in one statement."""
         ...
 
     def put_feature(self, feature: Feature, kind: FeatureKind) -> None:
@@ -193,19 +177,11 @@ class Subscriptions(Protocol):
         """Every subscription a customer ever had, oldest first."""
         ...
 
-    def by_stripe_ids(self, stripe_subscription_ids: Sequence[str]) -> Mapping[str, SubscriptionRow]:
-        """Those of these Stripe subscriptions that are known, by Stripe's id, in one statement."""
-        ...
-
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
         """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
 
         Those that were looked at since come again after as long a time as they were overdue then, a day at most.
         """
-        ...
-
-    def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
-        """Subscriptions in the order of their local ids."""
         ...
 
     def put(self, row: SubscriptionRow) -> None:

@@ -13,7 +13,7 @@ from .mirror import Position
 class Leases(Protocol):
     """billing_lease: work that one process does at a time.
 
-    A holder does its writes in units that ask `held` first. So one that was stopped, and was taken over meanwhile,
+    A holder does its writes in units that `renew` it first. So one that was stopped, and was taken over meanwhile,
     writes nothing when it goes on.
     """
 
@@ -27,19 +27,14 @@ class Leases(Protocol):
         ...
 
     def renew(self, name: str, token: int, now: Instant, until: Instant) -> bool:
-        """Move the end of a lease that is held under this token; False where it has ended or was taken over."""
+        """Move the end of a lease that is held under this token; False where it has ended or was taken over.
+
+        Nobody takes it over before the end of the transaction.
+        """
         ...
 
     def release(self, name: str, token: int) -> bool:
         """Give a lease back; False where somebody else has it now."""
-        ...
-
-    def held(self, name: str, token: int, now: Instant) -> bool:
-        """Whether the lease is held under this token. Nobody takes it over before the end of the transaction."""
-        ...
-
-    def get(self, name: str) -> Lease | None:
-        """The lease as it stands, ended ones too."""
         ...
 
 

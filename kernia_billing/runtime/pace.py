@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,13 +40,19 @@ class AsyncPace:
         return random.random()  # noqa: S311 - spreads retries, guards nothing
 
     async def map(self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, limit: int) -> Sequence[R]:
-        """Apply `function` to every item, at most `limit` at once, and give the results in the order of the items."""
+        """Apply `function` to every item, at most `limit` at once, and give the results in the order of the items.
+
+        One that fails does not cut the others short: a call to Stripe that is under way would end without an outcome.
+        The first failure is raised once all are done.
+        """
         gate = asyncio.Semaphore(limit)
 
         async def one(item: T) -> R:
             async with gate:
                 return await function(item)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-        return [task.result() for task in tasks]
+        answers = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+        for each in answers:
+            if isinstance(each, BaseException):
+                raise each
+        return cast("list[R]", answers)

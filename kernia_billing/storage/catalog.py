@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import update
@@ -14,7 +14,7 @@ from . import tables
 from .db import Noun, Shape
 from .dialects import Variants, upsert
 from .pages import Pages
-from .types import number_param, text_param, texts_param
+from .types import number_param, text_param
 
 T = TypeVar("T")
 
@@ -29,9 +29,7 @@ _IS_ACTIVE = number_param("is_active")
 _AFTER = text_param("after")
 
 _PRODUCT_BY_ID = _PRODUCT.select().where(_product.id == _ID)
-_PRODUCTS_BY_ID = _PRODUCT.select().where(_product.id.in_(texts_param("ids")))
 _PRICE_BY_ID = _PRICE.select().where(_price.id == _ID)
-_PRICES_BY_ID = _PRICE.select().where(_price.id.in_(texts_param("ids")))
 _BY_LOOKUP_KEY = (
     _PRICE.select()
     .where(_price.lookup_key == text_param("key"), _price.active == 1)
@@ -77,16 +75,6 @@ class Catalog(Noun):
         self._db.run(statement, shape.values(row))
         return "created" if stored is None else "updated"
 
-    def put_products(self, rows: Sequence[ProductRow]) -> None:
-        """Insert or overwrite the products of a page, in one statement."""
-        if rows:
-            self._db.run(_PUT_PRODUCT, [_PRODUCT.values(row) for row in rows])
-
-    def put_prices(self, rows: Sequence[PriceRow]) -> None:
-        """Insert or overwrite the prices of a page, in one statement."""
-        if rows:
-            self._db.run(_PUT_PRICE, [_PRICE.values(row) for row in rows])
-
     def mark_deleted(self, kind: Literal["product", "price"], stripe_id: str) -> None:
         """Note that Stripe no longer has the object; nothing where there is no row."""
         self._db.run(_DELETED[kind], {"stripe": stripe_id})
@@ -98,16 +86,6 @@ class Catalog(Noun):
     def price(self, price_id: str) -> PriceRow | None:
         """One price."""
         return _PRICE.read_or_none(self._db.one(_PRICE_BY_ID, {"id": price_id}))
-
-    def products_by_id(self, product_ids: Sequence[str]) -> Mapping[str, ProductRow]:
-        """Those of these products that are known."""
-        rows = self._db.all(_PRODUCTS_BY_ID, {"ids": list(product_ids)}) if product_ids else ()
-        return {product.id: product for product in _PRODUCT.read_all(rows)}
-
-    def prices_by_id(self, price_ids: Sequence[str]) -> Mapping[str, PriceRow]:
-        """Those of these prices that are known."""
-        rows = self._db.all(_PRICES_BY_ID, {"ids": list(price_ids)}) if price_ids else ()
-        return {price.id: price for price in _PRICE.read_all(rows)}
 
     def price_by_lookup_key(self, lookup_key: str) -> PriceRow | None:
         """The active price that has this lookup key now."""

@@ -36,8 +36,10 @@ class Reader:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._give_back(self, error)
 
-    def close(self, _error: BaseException | None = None) -> None:
-        """Close both."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Close both; where a read was interrupted or cancelled, the rest of its answer goes with the connection."""
+        if error is not None and not isinstance(error, Exception):
+            self.connection.invalidate()
         if not self.connection.invalidated:
             self.cursor.close()
         self.connection.close()

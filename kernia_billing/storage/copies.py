@@ -55,15 +55,6 @@ class Copies(Generic[C]):
             db.run(self._put, self._shape.values(row))
         return change
 
-    def put_all(self, db: Db, rows: Sequence[C]) -> Mapping[str, Change]:
-        """`put` for a page."""
-        stored = self.get_all(db, [row.id for row in rows])
-        changes: dict[str, Change] = {row.id: self._change(row, stored.get(row.id)) for row in rows}
-        values = [self._shape.values(row) for row in rows if changes[row.id] != "unchanged"]
-        if values:
-            db.run(self._put, values)
-        return changes
-
     def _change(self, row: C, stored: C | None) -> Change:
         if stored is None:
             return "created"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -199,15 +199,12 @@ class Inbox(Noun):
         row = self._db.one(_WAIT, {})
         return 0 if row is None else int(row[0])
 
-    def counts(self) -> Mapping[str, int]:
-        """How many there are in each status."""
-        return {str(status): int(number) for status, number in self._db.all(_COUNTS, {})}
-
     def health(self, now: Instant) -> InboxHealth:
         """How webhooks are doing."""
         row = self._db.one(_HEALTH, {"since": now - DAY})
         assert row is not None  # noqa: S101 - it has no condition
-        return InboxHealth(self.counts(), *row)
+        counts = {str(status): int(number) for status, number in self._db.all(_COUNTS, {})}
+        return InboxHealth(counts, *row)
 
     def prune(self, before: Instant, limit: int) -> int:
         """Delete the oldest processed and ignored events received before an instant, so many at most; how many."""

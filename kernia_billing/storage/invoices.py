@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..domain.instants import FOREVER
 from ..domain.invoices import InvoiceRow
@@ -34,17 +34,9 @@ class Invoices(Noun):
         """One invoice, by Stripe's id."""
         return _COPIES.get(self._db, invoice_id)
 
-    def get_all(self, invoice_ids: Sequence[str]) -> Mapping[str, InvoiceRow]:
-        """Those of these invoices that are known, in one statement."""
-        return _COPIES.get_all(self._db, invoice_ids)
-
     def put(self, row: InvoiceRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
         return _COPIES.put(self._db, row)
-
-    def put_all(self, rows: Sequence[InvoiceRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
-        return _COPIES.put_all(self._db, rows)
 
     def of_customer(self, customer_id: str, *, limit: int, after: Position | None) -> Sequence[InvoiceRow]:
         """The invoices of a customer, newest first, from just after the position (created_at, id)."""

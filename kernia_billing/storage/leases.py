@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, update
 
 from ..domain.instants import Instant
 from ..domain.upkeep import Lease
 from .db import Noun, Shape
-from .dialects import change, insert_new, locking
+from .dialects import change, insert_new
 from .tables import lease as t
 from .types import number_param, text_param
 
@@ -35,7 +35,6 @@ _RENEW = update(t).values(held_until=_UNTIL).where(_IS_IT, _IS_HELD)
 _RELEASE = (
     update(t).values(holder="", held_until=0).where(_IS_IT, t.c.token == number_param("token_"), t.c.holder != "")
 )
-_HELD = locking(select(t.c.token).where(_IS_IT, _IS_HELD), on_postgresql=True)
 
 
 class Leases(Noun):
@@ -64,11 +63,3 @@ class Leases(Noun):
     def release(self, name: str, token: int) -> bool:
         """Give a lease back; False where somebody else has it now."""
         return self._db.run(_RELEASE, {"this": name, "token_": token}) == 1
-
-    def held(self, name: str, token: int, now: Instant) -> bool:
-        """Whether the lease is held under this token. Nobody takes it over before the end of the transaction."""
-        return self._db.one(_HELD, {"this": name, "token_": token, "now": now}) is not None
-
-    def get(self, name: str) -> Lease | None:
-        """The lease as it stands, ended ones too."""
-        return _SHAPE.read_or_none(self._db.one(_GET, {"this": name}))

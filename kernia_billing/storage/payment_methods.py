@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..domain.payment_methods import PaymentMethodRow
 from ..ports.mirror import Change
@@ -27,17 +27,9 @@ class PaymentMethods(Noun):
         """One payment method, by Stripe's id."""
         return _COPIES.get(self._db, payment_method_id)
 
-    def get_all(self, payment_method_ids: Sequence[str]) -> Mapping[str, PaymentMethodRow]:
-        """Those of these payment methods that are known, in one statement."""
-        return _COPIES.get_all(self._db, payment_method_ids)
-
     def put(self, row: PaymentMethodRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
         return _COPIES.put(self._db, row)
-
-    def put_all(self, rows: Sequence[PaymentMethodRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
-        return _COPIES.put_all(self._db, rows)
 
     def of_customer(self, customer_id: str) -> Sequence[PaymentMethodRow]:
         """The payment methods that are attached to a customer, oldest first."""

@@ -47,17 +47,9 @@ class Schedules(Noun):
         """One schedule, by Stripe's id."""
         return _COPIES.get(self._db, schedule_id)
 
-    def get_all(self, schedule_ids: Sequence[str]) -> Mapping[str, ScheduleRow]:
-        """Those of these schedules that are known, in one statement."""
-        return _COPIES.get_all(self._db, schedule_ids)
-
     def put(self, row: ScheduleRow) -> Change:
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
         return _COPIES.put(self._db, row)
-
-    def put_all(self, rows: Sequence[ScheduleRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
-        return _COPIES.put_all(self._db, rows)
 
     def of_subscription(self, stripe_subscription_id: str) -> Sequence[ScheduleRow]:
         """The schedules that drive, or drove, a subscription, newest first, deleted ones too."""

@@ -33,10 +33,6 @@ class StripeCustomers(Noun):
         """Insert or overwrite; unchanged where nothing but `updated_at` differs."""
         return _COPIES.put(self._db, row)
 
-    def put_all(self, rows: Sequence[StripeCustomerRow]) -> Mapping[str, Change]:
-        """`put` for the rows of a page, in two statements."""
-        return _COPIES.put_all(self._db, rows)
-
     def of_customer(self, customer_id: str) -> Sequence[StripeCustomerRow]:
         """Every Stripe customer that one of ours is or was, oldest first, deleted ones too."""
         return _SHAPE.read_all(self._db.all(_OF_CUSTOMER, {"customer": customer_id}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import update
 
@@ -12,7 +12,7 @@ from .db import Noun, Shape
 from .dialects import plain_insert
 from .overdue import overdue_subscriptions
 from .tables import subscription as t
-from .types import number_param, text_param, texts_param
+from .types import text_param
 
 _SHAPE = Shape(
     SubscriptionRow,
@@ -23,9 +23,7 @@ _SHAPE = Shape(
 )
 _BY_STRIPE_ID = _SHAPE.select().where(t.c.stripe_subscription_id == text_param("stripe"))
 _OF_CUSTOMER = _SHAPE.select().where(t.c.customer_id == text_param("customer")).order_by(t.c.created_at, t.c.id)
-_BY_STRIPE_IDS = _SHAPE.select().where(t.c.stripe_subscription_id.in_(texts_param("stripes")))
 _OVERDUE = overdue_subscriptions()
-_PAGE = _SHAPE.select().where(t.c.id > text_param("after")).order_by(t.c.id).limit(number_param("limit"))
 _OVERWRITE = update(t).where(t.c.id == text_param("this"))
 _ADD = plain_insert(t)
 
@@ -43,12 +41,6 @@ class Subscriptions(Noun):
         """Every subscription a customer ever had, oldest first."""
         return _SHAPE.read_all(self._db.all(_OF_CUSTOMER, {"customer": customer_id}))
 
-    def by_stripe_ids(self, stripe_subscription_ids: Sequence[str]) -> Mapping[str, SubscriptionRow]:
-        """Those of these Stripe subscriptions that are known, by Stripe's id, in one statement."""
-        ids = list(stripe_subscription_ids)
-        rows = self._db.all(_BY_STRIPE_IDS, {"stripes": ids}) if ids else ()
-        return {row.stripe_subscription_id: row for row in _SHAPE.read_all(rows)}
-
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
         """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
 
@@ -56,10 +48,6 @@ class Subscriptions(Noun):
         """
         rows = self._db.all(_OVERDUE, {"old": before, "now": now, "limit": limit})
         return [str(stripe_id) for (stripe_id,) in rows]
-
-    def page(self, limit: int, after: str | None) -> Sequence[SubscriptionRow]:
-        """Subscriptions in the order of their local ids."""
-        return _SHAPE.read_all(self._db.all(_PAGE, {"limit": limit, "after": after or ""}))
 
     def put(self, row: SubscriptionRow) -> None:
         """Insert or overwrite by local id."""

@@ -34,7 +34,7 @@ class BlockingStripe(StripeCore):
     """Stripe for `Billing`: blocks its thread. Safe to share between threads, and usable after a fork.
 
     Args:
-        key: the secret or restricted API key; its prefix tells live mode from test mode.
+        key: the secret or restricted API key.
         clock: reads `Retry-After` dates.
         pace: waits between attempts.
         client: an `httpx.Client` of the application to send through. It is not closed, and its base URL, headers,
@@ -107,7 +107,7 @@ class AsyncStripe(StripeCore):
     """Stripe for `AsyncBilling`: awaits on asyncio. Usable from several event loops, each with connections of its own.
 
     Args:
-        key: the secret or restricted API key; its prefix tells live mode from test mode.
+        key: the secret or restricted API key.
         clock: reads `Retry-After` dates.
         pace: waits between attempts.
         client: an `httpx.AsyncClient` of the application to send through. It belongs to the event loop that uses it

@@ -37,7 +37,7 @@ BACKGROUND_PATIENCE = 60.0
 last_request_id: ContextVar[str | None] = ContextVar("kernia_billing_stripe_request_id", default=None)
 """The `request-id` of the last answer that this thread or task got from Stripe; None if the last try got none."""
 
-_API_KEY = re.compile(r"(?:sk|rk)_(live|test)_[A-Za-z0-9_.-]{1,240}")
+_API_KEY = re.compile(r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9_.-]{1,240}")
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -65,13 +65,11 @@ class StripeCore(ABC):
         budget: RateBudget | None,
         telemetry: Telemetry = SILENT,
     ) -> None:
-        mode = _API_KEY.fullmatch(key.reveal())
-        if mode is None:
+        if not _API_KEY.fullmatch(key.reveal()):
             raise ConfigError(
                 ["stripe_key: must be a secret or restricted key: sk_live_…, sk_test_…, rk_live_…, rk_test_…"]
             )
         self._key = key
-        self._livemode = mode[1] == "live"
         self._clock = clock
         self._pace = pace
         self._policy = policy
@@ -80,11 +78,6 @@ class StripeCore(ABC):
         self._telemetry = telemetry
         quiet.hush()
         user_agent()  # Reads the package's metadata from disk once: here, and not on an event loop later.
-
-    @property
-    def livemode(self) -> bool:
-        """Whether the key moves real money."""
-        return self._livemode
 
     async def request(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -179,3 +180,12 @@ def test_a_server_that_cannot_listen_changes_nothing(served: tuple[StripeSimulat
     assert other.state.delivers
     with pytest.raises(ApiError, match="16"):
         SimulatorServer(other, webhook_urls=["http://127.0.0.1:9/"] * 17)
+
+
+def test_closing_ends_the_thread_that_serves() -> None:
+    """One that is closed without being stopped leaves no thread that asks a closed socket for ever."""
+    with SimulatorServer(StripeSimulator()) as server:
+        server.serve_in_background()
+        assert 200 == httpx.get(f"{server.url}/_simulator/").status_code
+
+    assert "simulator-http" not in [thread.name for thread in threading.enumerate()]

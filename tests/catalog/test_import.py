@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from attrs import evolve
 
 from kernia_billing import InvalidInput, Money, NotFound, Plan, Unavailable
+from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Page
+from kernia_billing.operations import catalog
+from kernia_billing.ports.store import Rollback, Store, Transaction, Unit
 from kernia_billing.testing import Fault
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import PLANS, Rows, Shop, envelope
 
+T = TypeVar("T")
 NOTHING_NEW = {"created": 0, "updated": 0, "deactivated": 0}
 
 
@@ -246,3 +251,28 @@ def test_pages_have_1_to_200_rows(shop: Shop, limit: Any) -> None:
         with pytest.raises(InvalidInput) as refusal:
             listing(limit=limit)
         assert refusal.value.field == "limit"
+
+
+class _Conflicting:
+    """A store in which every transaction meets another one at first, so that its unit runs twice."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.read = store.read
+        self.close = store.close
+
+    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+        """Run the unit in vain, and again."""
+
+        def undone(tx: Transaction) -> T:
+            raise Rollback(unit(tx))
+
+        await self._store.transaction(undone, host=host)
+        return await self._store.transaction(unit, host=host)
+
+
+def test_a_transaction_that_is_repeated_is_counted_once(quiet_shop: Shop) -> None:
+    """The counts are of what was committed."""
+    core = quiet_shop.billing._wiring.core
+    counts = run_blocking(catalog.sync(evolve(core, store=_Conflicting(core.store))))
+    assert counts["created"] == counts["products"] + counts["prices"] > 0

@@ -51,3 +51,15 @@ def test_another_order_after_a_paid_page_that_lives_is_refused(quiet_shop: Shop)
     quiet_shop.stripe.pay(quiet_shop.upgrade(plan="pro"))
     with pytest.raises(AlreadySubscribed):
         quiet_shop.upgrade(plan="pro")
+
+
+def test_a_page_that_was_given_up_does_not_come_back_beside_its_successor(quiet_shop: Shop) -> None:
+    """Stripe goes on showing a deleted customer's page as open; the one that took its place stays the open one."""
+    shop = quiet_shop
+    first = shop.upgrade()
+    shop.account.delete(f"/v1/customers/{shop.customer()}")
+    shop.stripe.deliver()
+    second = shop.upgrade()
+    assert {each["id"]: each["status"] for each in shop.objects("checkout.session")}[first.session_id] == "open"
+    assert shop.billing.sync.object("checkout.session", first.session_id or "") == "applied"
+    assert shop.upgrade().session_id == second.session_id != first.session_id

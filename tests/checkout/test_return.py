@@ -12,7 +12,7 @@ import pytest
 from kernia_billing import InvalidInput, NotFound, Unavailable
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Checkout, Event, SubscriptionEvent
-from kernia_billing.operations.checkout import sync_checkout
+from kernia_billing.operations.sessions import sync_checkout
 from kernia_billing.testing import Fault
 from tests.harness.counts import count
 from tests.webhooks.shop import Shop, envelope, without

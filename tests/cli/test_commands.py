@@ -82,6 +82,17 @@ def test_the_endpoint_is_made_once(stand: Stand) -> None:
     assert "not subscribed" in stand.run("webhooks", "check", code=1).out
 
 
+def test_an_endpoint_whose_secret_was_lost_is_told_of(stand: Stand) -> None:
+    """Stripe made it, and its answer was lost: it is found, and said where its secret is."""
+    lost = Fault("status", 500, method="POST", path="/v1/webhook_endpoints", times=None, apply=True)
+    stand.stripe.faults.append(lost)
+    told = stand.run("webhooks", "create", "--json")
+    stand.stripe.faults.clear()
+    (made,) = stand.account.get("/v1/webhook_endpoints")["data"]
+    assert (told.json["id"], told.json["created"], told.json["secret"]) == (made["id"], True, None)
+    assert "dashboard" in told.err
+
+
 def test_the_types_to_subscribe_to(stand: Stand) -> None:
     """They are printed one a line, without an application."""
     assert tuple(stand.run("webhooks", "events", KERNIA_BILLING_APP="").out.split()) == HANDLED

@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernia_billing.domain.metadata import (
-    client_metadata,
-    customer_metadata,
-    is_reserved,
-    merge,
-    subscription_metadata,
-)
+from kernia_billing.domain.metadata import client_metadata, is_reserved, merge
 from kernia_billing.errors import InvalidInput
 
 RESERVED = [
@@ -123,12 +117,3 @@ def test_stripes_limits_hold_for_hooks_too(hook: dict[str, str]) -> None:
     with pytest.raises(InvalidInput) as caught:
         merge(hook, OURS, "params.metadata")
     assert caught.value.field.startswith("params.metadata")
-
-
-def test_reading_metadata_gives_our_members_only() -> None:
-    """Foreign members and values that are no texts are left out."""
-    stored = {**OURS, "organizationId": 5, "team": "blue"}
-
-    assert {"userId": "u1", "customerType": "user"} == customer_metadata(stored)
-    assert {"userId": "u1", "subscriptionId": "s1", "referenceId": "r1"} == subscription_metadata(stored)
-    assert {} == customer_metadata({}) == subscription_metadata({})

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 from sqlalchemy import create_engine
 
 from kernia_billing import Conflict
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.instants import DAY, HOUR
+from kernia_billing.operations import reconcile, resync
 from kernia_billing.operations.core import Core
 from kernia_billing.operations.fencing import LeaseLost, alone
 from kernia_billing.operations.reconcile import LEASE
@@ -307,3 +309,37 @@ def test_a_dry_run_says_exactly_what_differs_and_writes_nothing(silent: Shop) ->
     assert shop.rows() == before
     assert not shop.billing.reconcile(dry_run=True).ok
     assert shop.rows() == before
+
+
+def test_a_run_ends_between_two_events_where_the_worker_is_to_stop(quiet_shop: Shop) -> None:
+    """Nothing more is begun, and the next run lists from where this one did."""
+    shop = quiet_shop
+    shop.billing.customers.ensure("ann")
+    for number in range(9):
+        shop.stripe.add_product(f"Product {number}")
+    core = shop.billing._wiring.core
+    run_blocking(reconcile.reconcile(evolve(core, stopping=lambda: len(shop.inbox()) >= 3)))
+    assert len(shop.inbox()) == 3
+    asked = len(shop.stripe.requests)
+    run_blocking(reconcile.reconcile(evolve(core, stopping=lambda: True)))
+    assert [each.path for each in shop.stripe.requests[asked:]] == ["/v1/events"]
+    shop.billing.reconcile()
+    assert len(shop.inbox()) >= 10
+
+
+def test_a_comparison_ends_between_two_objects_where_the_worker_is_to_stop(quiet_shop: Shop) -> None:
+    """The page is not noted as compared: the next run begins with it, and everything is up to date after that."""
+    shop = quiet_shop
+    shop.billing.catalog.sync()
+    prices = [str(each["id"]) for each in shop.objects("price")]
+    for each in prices:
+        shop.account.post(f"/v1/prices/{each}", {"nickname": "New"})
+    core = shop.billing._wiring.core
+    asked = len(shop.stripe.requests)
+    cut = run_blocking(
+        resync.run(evolve(core, stopping=lambda: len(shop.called("GET", "/v1/prices/")) >= 2), "catalog")
+    )
+    assert cut.kinds["price"].updated == 2
+    assert len(shop.stripe.requests) - asked == 4
+    done = shop.billing.sync.catalog()
+    assert (done.resumed, done.kinds["price"].updated) == (True, len(prices) - 2)

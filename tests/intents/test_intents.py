@@ -23,6 +23,7 @@ from tests.webhooks.shop import Shop
 
 CUSTOMERS = "/v1/customers"
 SESSIONS = "/v1/checkout/sessions"
+ENDPOINTS = "/v1/webhook_endpoints"
 NEVER_SENT: dict[str, Any] = {"kind": "refuse_connect"}
 LOST: dict[str, dict[str, Any]] = {
     "never sent": NEVER_SENT,
@@ -538,3 +539,28 @@ def test_first_calls_at_once_make_one_customer(each_shop: Shop, how: str) -> Non
     assert len(each_shop.objects("customer")) == rounds
     assert [each["actor"] for each in each_shop.rows()["audit"]] == ["application"] * rounds
     count("first customers made by eight threads at once", rounds)
+
+
+# ── Lists that Stripe does not narrow down ───────────────────────────────────────────────────────────────────────────
+
+
+def test_an_endpoint_whose_answer_was_lost_is_found(quiet_shop: Shop) -> None:
+    """Stripe lists endpoints without a filter by time: the one that was made is given, without the lost secret."""
+    quiet_shop.stripe.faults.append(Fault(**LOST["lost on the way back"], method="POST", path=ENDPOINTS, times=3))
+
+    made = quiet_shop.billing.webhooks.create_endpoint()
+
+    assert made.id == only(quiet_shop.objects("webhook_endpoint"))["id"]
+    assert (made.created, made.secret) == (True, None)
+    assert only(quiet_shop.rows()["intent"])["state"] == "done"
+
+
+def test_an_endpoint_that_was_not_made_is_found_out_too(quiet_shop: Shop) -> None:
+    """The caller hears of the outage and of no refusal; the intent is parked, and thrown away after a day."""
+    quiet_shop.stripe.faults.append(Fault(**LOST["lost on the way there"], method="POST", path=ENDPOINTS, times=3))
+    with pytest.raises(Unavailable):
+        quiet_shop.billing.webhooks.create_endpoint()
+    later(quiet_shop, 1)
+    assert recover(quiet_shop)["parked"] == 1
+    later(quiet_shop, 25)
+    assert recover(quiet_shop)["not_made"] == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attrs import evolve
@@ -17,11 +18,13 @@ from kernia_billing.domain.upkeep import AuditRow
 from kernia_billing.errors import ConfigError, StripeRefused
 from kernia_billing.operations import fencing, jobs, retention
 from kernia_billing.operations.core import Core
-from kernia_billing.ports.store import Transaction
+from kernia_billing.ports.store import Store, Transaction, Unit
 from kernia_billing.ports.telemetry import QUEUE_DEPTH, Attributes, Instrument, NullTelemetry
 from kernia_billing.testing import Fault
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import NoWait, Shop, envelope
+
+T = TypeVar("T")
 
 
 def core_of(shop: Shop, **changes: Any) -> Core:
@@ -153,6 +156,41 @@ def test_what_one_replica_is_at_no_other_begins(each_shop: Shop, monkeypatch: py
     assert [dict(each.failed) for each in seen] == [{}, {}]
     (lease,) = [row for row in shop.rows()["lease"] if row["name"] == "job.pruned"]
     assert (lease["holder"], lease["held_until"]) == ("", 0)
+
+
+class _Overtaken:
+    """A store whose first answer comes when another replica has done the job meanwhile."""
+
+    def __init__(self, store: Store, other: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._other: Callable[[], Awaitable[object]] | None = other
+        self.transaction = store.transaction
+        self.close = store.close
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Read, and let the other one work before the answer is heard."""
+        answer = await self._store.read(unit)
+        other, self._other = self._other, None
+        if other is not None:
+            await other()
+        return answer
+
+
+def test_what_another_replica_has_just_done_is_not_done_again(shop: Shop) -> None:
+    """Two see that it is time; the second has its turn when the first has done all of it."""
+    core, done = core_of(shop), list[str]()
+
+    async def work(_core: Core) -> int:
+        done.append("once")
+        return 0
+
+    async def job(core: Core) -> int:
+        return await now_and_then("upkeep", work)(core)
+
+    run_blocking(job(core))
+    later(shop, HOUR)
+    run_blocking(job(evolve(core, store=_Overtaken(core.store, lambda: job(core)))))
+    assert done == ["once"]
 
 
 def test_a_job_that_failed_is_tried_again_after_a_minute(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,19 @@ def test_pending_if_incomplete_expires(shop: Shop) -> None:
     assert "already" not in shop.refused("POST", f"/v1/invoices/{pending['latest_invoice']}/pay").message
 
 
+def test_pending_if_incomplete_ends_with_the_subscription(shop: Shop) -> None:
+    """Paying for the change afterwards makes nothing live again."""
+    subscription = _failing(shop)
+    path = f"/v1/subscriptions/{subscription['id']}"
+    pending = shop.post(path, _upgrade(shop, subscription, payment_behavior="pending_if_incomplete"))
+    shop.delete(path)
+    shop.post(f"/v1/invoices/{pending['latest_invoice']}/pay", {"paid_out_of_band": "true"})
+    shop.stripe.advance(days=2)
+
+    now = shop.get(path)
+    assert ("canceled", 1_000) == (now["status"], now["items"]["data"][0]["price"]["unit_amount"])
+
+
 def test_pending_if_incomplete_is_applied_at_once_with_a_good_card(shop: Shop) -> None:
     """Nothing waits where the payment goes through; an added item keeps its id through the wait otherwise."""
     subscription = subscribe(shop, shop.price(1_000))

@@ -399,8 +399,11 @@ def test_a_failed_first_payment_is_incomplete_for_23_hours(shop: Shop) -> None:
 
 
 def test_an_incomplete_subscription_can_be_paid(shop: Shop) -> None:
-    """A good card within 23 hours makes it active, and it renews like any other."""
+    """A good card within 23 hours makes it active, and it renews like any other; until then only metadata changes."""
     made = shop.post("/v1/subscriptions", _direct(shop, None, payment_behavior="default_incomplete"))
+    path = f"/v1/subscriptions/{made['id']}"
+    assert {"a": "1"} == shop.post(path, {"metadata[a]": "1"})["metadata"]
+    assert 400 == shop.refused("POST", path, {"description": "Ours"}).status
     shop.stripe.use_card(made["customer"], GOOD)
     shop.stripe.collect(made["customer"])
     assert "active" == shop.subscription(made["id"])["status"]

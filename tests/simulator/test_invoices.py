@@ -359,3 +359,27 @@ def test_renewals_are_announced(shop: Shop) -> None:
     subscribe(shop, shop.price(1_000))
     shop.stripe.advance(days=26)
     assert 1 == shop.types().count("invoice.upcoming")
+
+
+def test_a_sent_invoice_is_not_tried(shop: Shop) -> None:
+    """A draft that is to be sent has no next attempt, no more than what is foreseen of a subscription that is sent."""
+    charged = subscribe(shop, shop.price(1_000))
+    sent = subscribe(shop, shop.price(1_000), collection_method="send_invoice", days_until_due="5")
+    shop.stripe.advance(months=1)
+    draft = shop.invoices(charged["id"])[0]
+    path, change = f"/v1/invoices/{draft['id']}", {"collection_method": "send_invoice", "days_until_due": "3"}
+
+    assert ("draft", shop.now + 3_600) == (draft["status"], draft["next_payment_attempt"])
+    assert shop.post(path, change)["next_payment_attempt"] is None
+    assert shop.post("/v1/invoices/create_preview", {"subscription": sent["id"]})["next_payment_attempt"] is None
+
+
+def test_an_invoice_that_was_given_up_is_paid(shop: Shop) -> None:
+    """Why it was uncollectible is not said of it any more."""
+    subscription = subscribe(shop, shop.price(1_000), collection_method="send_invoice", days_until_due="5")
+    path = f"/v1/invoices/{subscription['latest_invoice']}"
+    given_up = shop.post(f"{path}/mark_uncollectible")
+    paid = shop.post(f"{path}/pay", {"paid_out_of_band": "true"})
+
+    assert {"uncollectible": {"reason": "user_forgiven"}} == given_up["status_details"]
+    assert ("paid", None) == (paid["status"], paid["status_details"])

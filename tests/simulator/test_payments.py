@@ -277,6 +277,17 @@ def test_a_subscription_by_bank_debit(shop: Shop) -> None:
     assert "paid" == shop.invoices(subscription["id"])[0]["status"]
 
 
+def test_a_bank_debit_that_is_on_its_way(shop: Shop) -> None:
+    """Nothing else is charged for the invoice until it is known how the debit ends."""
+    subscription = shop.buy(card="pm_usBankAccount_success", **BANK, customer=shop.customer())
+    invoice = shop.invoices(subscription["id"])[0]["id"]
+    refusal = shop.refused("POST", f"/v1/invoices/{invoice}/pay")
+    shop.stripe.collect(subscription["customer"])
+
+    assert (400, "payment_intent_unexpected_state") == (refusal.status, refusal.code)
+    assert ["pending"] == [charge["status"] for charge in shop.get("/v1/charges")["data"]]
+
+
 def test_a_bank_debit_that_fails(shop: Shop) -> None:
     """The subscription is past due and the session says so; another card pays the same invoice."""
     subscription = shop.buy(card="000222222227", **BANK, customer=shop.customer())

@@ -186,6 +186,32 @@ def test_pausing_for_a_month(desk: Desk) -> None:
     assert "active" == desk.now()["status"]
 
 
+def test_a_pause_that_is_over(desk: Desk) -> None:
+    """Coming back is told and charged like any resumption, and the next renewal comes after it."""
+    shop, subscription = desk.shop, desk.subscription["id"]
+    shop.stripe.portal(desk.open(), "pause", duration="0")
+    before = len(shop.stripe.events)
+    shop.stripe.advance(months=1)
+
+    told = [type for type in shop.types(before) if ".subscription." in type]
+    assert ["customer.subscription.resumed", "customer.subscription.updated"] == told[-2:]
+    assert ("paid", 1) == (shop.invoices(subscription)[0]["status"], shop.types(before).count("invoice.paid"))
+    shop.stripe.advance(months=1, hours=1)
+    assert 2 == shop.types(before).count("invoice.paid")
+
+
+def test_a_pause_that_another_one_followed(desk: Desk) -> None:
+    """The end of the first one, which was cut short, does not end the second."""
+    shop, path = desk.shop, desk.open()
+    shop.stripe.portal(path, "pause", duration="0")
+    shop.stripe.advance(days=20)
+    shop.stripe.portal(path, "resume")
+    shop.post(f"/v1/subscriptions/{desk.subscription['id']}/pause")
+    shop.stripe.advance(days=15)
+
+    assert "paused" == desk.now()["status"]
+
+
 def test_another_card(desk: Desk) -> None:
     """A declined one changes nothing; one that asks for 3D Secure gets its page; the new one pays from now on."""
     path = desk.open(**{"flow_data[type]": "payment_method_update"}) + "/payment_method"

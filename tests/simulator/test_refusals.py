@@ -377,3 +377,31 @@ def test_cards_are_known_or_refused(shop: Shop, card: str) -> None:
         with pytest.raises(SimulatorError):
             shop.stripe.pay(session["id"], card=card)
     assert "open" == shop.get(f"/v1/checkout/sessions/{session['id']}")["status"]
+
+
+def test_too_much_metadata_changes_nothing(shop: Shop) -> None:
+    """What else the request wanted is not done either."""
+    full, more = {f"metadata[k{i}]": "v" for i in range(50)}, {"metadata[more]": "x"}
+    card = shop.post("/v1/payment_methods/pm_card_visa/attach", {"customer": shop.customer()})
+    intent = shop.post("/v1/payment_intents", {"amount": "500", "currency": "usd"})
+    portal = shop.post("/v1/billing_portal/configurations", {"features[invoice_history][enabled]": "true"})
+    for path, change in (
+        (f"/v1/payment_intents/{intent['id']}", {"amount": "700"}),
+        (f"/v1/payment_methods/{card['id']}", {"card[exp_month]": "3"}),
+        (f"/v1/billing_portal/configurations/{portal['id']}", {"active": "false"}),
+    ):
+        before = shop.post(path, full)
+        assert 400 == shop.refused("POST", path, {**change, **more}).status
+        assert before == shop.get(path)
+
+
+def test_a_default_price_is_not_archived(shop: Shop) -> None:
+    """Its product has to have another one first."""
+    product = shop.stripe.add_product("Plans")
+    old, new = shop.price(1_000, product=product), shop.price(2_000, product=product)
+    shop.post(f"/v1/products/{product}", {"default_price": old})
+    refusal = shop.refused("POST", f"/v1/prices/{old}", {"active": "false"})
+    shop.post(f"/v1/products/{product}", {"default_price": new})
+
+    assert (400, "active") == (refusal.status, refusal.param)
+    assert not shop.post(f"/v1/prices/{old}", {"active": "false"})["active"]

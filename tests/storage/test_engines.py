@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +156,22 @@ def test_memory_is_one_database() -> None:
         return answers[0] if len(set(answers)) == 1 else None
 
     assert "1" == asyncio.run(work())
+
+
+def test_an_interrupted_read_gives_no_connection_back(tmp_path: Path) -> None:
+    """The rest of an answer may still be on it: the host's pool gets it back closed, and makes another one."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'host.db'}")
+    store = BlockingStore.open(engine, pace=BlockingPace())
+
+    def interrupted(_tx: object) -> None:
+        raise KeyboardInterrupt
+
+    run_blocking(store.read(lambda tx: tx.settings.get("nothing")))
+    with engine.connect() as connection:
+        was = connection.connection.dbapi_connection
+    with pytest.raises(KeyboardInterrupt):
+        run_blocking(store.read(interrupted))
+
+    with engine.connect() as connection:
+        assert connection.connection.dbapi_connection is not was
+    engine.dispose()

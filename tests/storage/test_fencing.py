@@ -55,7 +55,7 @@ def test_fence_holds(store: DrivenStore) -> None:
     asked, order = threading.Event(), list[str]()
 
     def write(tx: Transaction) -> None:
-        assert tx.leases.held("sync", lease.token, NOW + 9)
+        assert tx.leases.renew("sync", lease.token, NOW + 9, NOW + 10)
         asked.set()
         # The other one is at its UPDATE now, or on its way there: either way it comes after this.
         taker.join(0.2)
@@ -73,7 +73,7 @@ def test_fence_holds(store: DrivenStore) -> None:
     taker.join()
 
     assert ["written", "taken"] == order
-    assert not store.transaction(lambda tx: tx.leases.held("sync", lease.token, NOW + 9))
+    assert not store.transaction(lambda tx: tx.leases.renew("sync", lease.token, NOW + 9, NOW + 10))
 
 
 def test_webhook_has_one_effect(store: DrivenStore) -> None:

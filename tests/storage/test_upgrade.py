@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, text
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.outbound import IntentRow
-from kernia_billing.domain.upkeep import SyncState
+from kernia_billing.domain.upkeep import Lease, SyncState
 from kernia_billing.storage import migrations, revision
 from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.testing.conformance import rows
@@ -161,7 +161,8 @@ def test_first_use(sqlite_url: str) -> None:
         host.rollback()
     assert "0001" == migrations.current(engine)
 
-    assert run_blocking(store.read(lambda tx: tx.leases.get("prune"))) is None
+    taken = run_blocking(store.transaction(lambda tx: tx.leases.acquire("prune", "b", NOW, NOW + 1)))
+    assert taken == Lease("prune", "b", 1, NOW + 1)
     assert revision.HEAD == migrations.current(engine)
     assert [] == _lost(engine)
     assert [] == migrations.check(engine)

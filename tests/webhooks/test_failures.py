@@ -8,9 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from kernia_billing import InvalidSignature, Unavailable
+from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Event
+from kernia_billing.domain.instants import SECOND, Instant
+from kernia_billing.errors import StripeRefused
 from kernia_billing.operations import handling, inbox
 from kernia_billing.operations.core import Core
 from kernia_billing.operations.projections import Outcome, ProjectionKind, sync_object
@@ -331,3 +335,26 @@ def test_a_session_without_a_subscription_asks_for_none(shop: Shop) -> None:
     assert shop.post(envelope("checkout.session.completed", session, "evt_1")).status == "unmatched"
     assert not shop.stripe.requests
     assert without(shop.rows(), *NEWS)["checkout_session"] == []
+
+
+class _Slow:
+    """A clock by which everything takes half a minute."""
+
+    def __init__(self, now: Instant) -> None:
+        self.at = now
+
+    def now(self) -> Instant:
+        """A little later every time."""
+        self.at += 30 * SECOND
+        return self.at
+
+
+def test_the_wait_after_a_failure_begins_when_it_failed(quiet_shop: Shop, told: Mapping[str, Any]) -> None:
+    """However long the attempt took: Stripe is not asked again at once."""
+    quiet_shop.stripe.faults.append(Fault("status", 400, path=READS, times=None))
+    core = quiet_shop.billing._wiring.core
+    clock = _Slow(core.now())
+    with pytest.raises(StripeRefused):
+        run_blocking(inbox.take_listed(evolve(core, clock=clock), told))
+    row = quiet_shop.inbox()[told["id"]]
+    assert (row["status"], row["lease_until"]) == ("failed", clock.at + 2 * SECOND)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from kernia_billing import Billing, ConfigError
 from kernia_billing._drive import run_blocking
@@ -15,6 +16,7 @@ from kernia_billing.domain.answers import Event, SubscriptionEvent
 from kernia_billing.domain.instants import FOREVER
 from kernia_billing.errors import GuardError
 from kernia_billing.operations.outbox import dispatch, event
+from kernia_billing.ports.store import Transaction
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import Shop, envelope
 
@@ -293,3 +295,23 @@ def test_an_awaitable_that_waits_is_named_under_billing(shop: Shop) -> None:
     finally:
         loop.close()
     assert shop.inbox()["evt_1"]["status"] == "ignored"
+
+
+def test_an_event_that_cannot_be_read_keeps_no_other_customer_waiting(open_shop: Open) -> None:
+    """One that another version wrote waits for a version that can read it; those of others are handed over."""
+    heard: list[Event] = []
+    shop = open_shop(deliver="manual", on_event=heard.append)
+    core = shop.billing._wiring.core
+    for each in ("ann", "bob"):
+        shop.billing.customers.ensure(each)
+
+    def write(tx: Transaction) -> None:
+        owners = [tx.customers.get(core.reference(each)) for each in ("ann", "bob")]
+        strange, plain = (event(core, owner, "told", core.now()) for owner in owners)
+        payload = {**strange.payload, "subscription": {"member": "of another version"}}
+        tx.outbox.add([evolve(strange, payload=payload), plain])
+
+    run_blocking(core.store.transaction(write))
+    assert run_blocking(dispatch(core)) == 1
+    assert [each.reference for each in heard] == [core.reference("bob")]
+    assert [row["sent_at"] == FOREVER for row in shop.rows()["outbox"]] == [True, False]

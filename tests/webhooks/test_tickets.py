@@ -13,10 +13,10 @@ from attrs import define
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.checkouts import CheckoutRow
 from kernia_billing.domain.instants import FOREVER
-from kernia_billing.operations.checkout import sync_session
 from kernia_billing.operations.core import Core
 from kernia_billing.operations.customers import lock_or_add
 from kernia_billing.operations.projections import sync_catalog_object, sync_object, sync_subscription, tickets
+from kernia_billing.operations.sessions import sync_session
 from kernia_billing.ports.store import Transaction
 from tests.harness.counts import count
 from tests.webhooks.shop import Shop

@@ -54,15 +54,13 @@ class CatalogConformance:
         assert rows.price(active=False, deleted=True) == store.read(lambda tx: tx.catalog.price("price_a"))
 
     def test_price_lookups(self, store: DrivenStore) -> None:
-        """By ids, and by the lookup key that only an active price has; Stripe moves keys between prices."""
+        """By the lookup key that only an active price has; Stripe moves keys between prices."""
         old = rows.price("price_old", lookup_key="pro", active=False, created_at=NOW + 5)
         new = rows.price("price_new", lookup_key="pro")
         store.each([old, new], lambda tx, row: tx.catalog.put_price(row))
 
         assert new == store.read(lambda tx: tx.catalog.price_by_lookup_key("pro"))
         assert store.read(lambda tx: tx.catalog.price_by_lookup_key("PRO")) is None
-        assert {"price_new": new} == store.read(lambda tx: tx.catalog.prices_by_id(["price_new", "price_none"]))
-        assert {} == store.read(lambda tx: tx.catalog.prices_by_id([]))
 
     def test_catalog_pages(self, store: DrivenStore) -> None:
         """Pages in the order of ids, narrowed by what is given."""
@@ -105,21 +103,6 @@ class CatalogConformance:
 
         store.transaction(lambda tx: tx.catalog.put_feature(Feature("tokens"), "metered"))
         store.transaction(lambda tx: tx.catalog.put_feature(feature, "credit"))
-
-    def test_catalog_page(self, store: DrivenStore) -> None:
-        """A page is written at once, over what is there, and read by its ids."""
-        one, two = rows.product("prod_1"), rows.product("prod_2")
-        store.transaction(lambda tx: tx.catalog.put_product(one))
-        renamed = evolve(one, name="Renamed", active=False)
-        store.transaction(lambda tx: tx.catalog.put_products([renamed, two]))
-        store.transaction(lambda tx: tx.catalog.put_prices([rows.price("price_1"), rows.price("price_2")]))
-        store.transaction(lambda tx: tx.catalog.put_products([]))
-        store.transaction(lambda tx: tx.catalog.put_prices([]))
-
-        found = store.read(lambda tx: tx.catalog.products_by_id(["prod_1", "prod_2", "prod_3"]))
-        assert {"prod_1": renamed, "prod_2": two} == found
-        assert {} == store.read(lambda tx: tx.catalog.products_by_id([]))
-        assert {"price_2": rows.price("price_2")} == store.read(lambda tx: tx.catalog.prices_by_id(["price_2"]))
 
 
 def _version(number: int, content: str, *items: PlanItem) -> PlanVersion:

@@ -69,14 +69,6 @@ class SubscriptionsConformance:
         found = store.read(lambda tx: tx.subscriptions.of_customer("cus:org_a"))
         assert ["b", "c", "d", "a"] == [row.id for row in found]
 
-    def test_subscriptions_by_stripe_ids(self, store: DrivenStore) -> None:
-        """Those of a page that are known."""
-        store.each(["a", "b"], lambda tx, name: tx.subscriptions.put(rows.subscription(name)))
-
-        found = store.read(lambda tx: tx.subscriptions.by_stripe_ids(["stripe:b", "stripe:a", "stripe:c", "a"]))
-        assert {"stripe:a": rows.subscription("a"), "stripe:b": rows.subscription("b")} == found
-        assert {} == store.read(lambda tx: tx.subscriptions.by_stripe_ids([]))
-
     def test_subscriptions_overdue(self, store: DrivenStore) -> None:
         """Live ones whose period is over, the longest overdue first; what ended has nothing to renew."""
         statuses = [
@@ -104,15 +96,6 @@ class SubscriptionsConformance:
             return "".join(each.removeprefix("stripe:") for each in ids)
 
         assert ("ba9876120", "ba") == (found(20), found(2))
-
-    def test_subscription_pages(self, store: DrivenStore) -> None:
-        """Every subscription, page after page."""
-        store.each("cab", lambda tx, name: tx.subscriptions.put(rows.subscription(name)))
-
-        def page(after: str | None) -> str:
-            return "".join(row.id for row in store.read(lambda tx: tx.subscriptions.page(2, after)))
-
-        assert ["ab", "c", ""] == [page(None), page("b"), page("c")]
 
     def test_checkout_round_trip(self, store: DrivenStore) -> None:
         """A checkout is found by each of its ids."""

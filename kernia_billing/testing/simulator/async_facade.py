@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import actions
 from .base import SimulatorBase
-from .drivers import run_async
 from .facade import DECLINING, VISA
-from .payments import money_actions, payment_actions
-from .portal import portal_actions
+from .people import actions, money_actions, payment_actions, portal_actions
+from .people.drivers import run_async
 from .webhooks.receiver import AsyncReceiver
 from .world.errors import Json
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .api.faults import Fault
 from .api.wire import RequestRecord, Violation
 from .goods import Goods
+from .state import State, new_state
 from .versions import VERSIONS
 from .webhooks.delivery import Delivery, Outbox
 from .webhooks.receiver import AsyncReceiver, Receiver
@@ -16,7 +17,6 @@ from .webhooks.signing import signature
 from .world.clock import SimulatedClock, to_micros
 from .world.errors import SimulatorError
 from .world.events import shown
-from .world.state import State, new_state
 from .world.world import Settings
 
 if TYPE_CHECKING:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import actions
 from .base import SimulatorBase
-from .drivers import run
-from .payments import money_actions, payment_actions
-from .portal import portal_actions
+from .people import actions, money_actions, payment_actions, portal_actions
+from .people.drivers import run
 from .webhooks.receiver import Receiver
 from .world.errors import Json
 

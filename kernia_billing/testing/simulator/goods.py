@@ -6,8 +6,8 @@ from typing import Literal
 
 from .catalog import coupons, prices, products, promotion_codes
 from .metering import meters
+from .state import State
 from .world.errors import ApiError, Json, SimulatorError
-from .world.state import State
 
 Interval = Literal["month", "year"]
 

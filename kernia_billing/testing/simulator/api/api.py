@@ -11,7 +11,6 @@ from attrs import define, field
 
 from ... import oracle
 from ...oracle.forms import decode_form, decode_json
-from ..metering import meter_stream
 from ..versions import CURRENT_VERSION, VERSIONS
 from ..world.errors import ApiError, ConnectionLost, Json, invalid, not_modelled
 from ..world.events import Cause
@@ -23,6 +22,7 @@ from .faults import Fault, broken, strike
 from .idempotency import IdempotencyStore
 from .limits import Limits
 from .router import Call, Route, Router
+from .stream_tokens import STREAM_PATH, check_token
 from .wire import Reply, Request, RequestRecord, Violation
 
 
@@ -173,8 +173,8 @@ class Api:
         if scheme != "Bearer" or not key:
             message = "You did not provide an API key. You need to provide your API key in the Authorization header."
             raise ApiError(message, status=401)
-        if request.path == meter_stream.PATH:
-            meter_stream.check_token(self.world, key)
+        if request.path == STREAM_PATH:
+            check_token(self.world, key)
         elif key != self.key:
             raise ApiError(f"Invalid API Key provided: {key[:8]}{'*' * 8}{key[-4:]}", status=401)
         for header in ("stripe-account", "stripe-context"):

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import anyio.lowlevel
 import httpx
 
-from ..metering import meter_stream
 from ..world.errors import ConnectionLost
 from .api import Api
+from .stream_tokens import STREAM_PATH
 from .wire import Reply, Request
 
 HOST = "api.stripe.com"
@@ -42,7 +42,7 @@ class AsyncSimulatorTransport(httpx.AsyncBaseTransport):
 
 
 def _serve(api: Api, request: httpx.Request, body: bytes) -> httpx.Response:
-    host = STREAM_HOST if request.url.path == meter_stream.PATH else HOST
+    host = STREAM_HOST if request.url.path == STREAM_PATH else HOST
     if request.url.scheme != "https" or request.url.host != host:
         raise httpx.ConnectError(f"the simulator is https://{host} only, not {request.url.host}", request=request)
     headers = {name.lower(): value for name, value in request.headers.items()}

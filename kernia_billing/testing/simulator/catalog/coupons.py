@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ..api import fields, lists
 from ..api.router import Call, Route
-from ..invoices.reductions import amount_off
 from ..world.errors import ApiError, Json, invalid, missing
 from ..world.events import emit, updating
 from ..world.rendering import filler, includable
@@ -56,6 +55,15 @@ def used_up(row: Json) -> bool:
     """Whether a coupon or code was redeemed as often as it may be."""
     most: int | None = row["max_redemptions"]
     return most is not None and row["times_redeemed"] >= most
+
+
+def amount_off(coupon: Json, currency: str) -> int | None:
+    """The fixed amount of a coupon in a currency; None when it has none in it."""
+    if coupon["currency"] == currency:
+        return int(coupon["amount_off"])
+    options: dict[str, Json] = coupon["_currency_options"]
+    option = options.get(currency)
+    return int(option["amount_off"]) if option else None
 
 
 @filler("coupon")

@@ -212,6 +212,8 @@ def _update(world: World, call: Call) -> Json:
         raise invalid(f"A price (`{holder['id']}`) already uses that lookup key.", "lookup_key")
     if price["tax_behavior"] != "unspecified" and params.get("tax_behavior") not in (None, price["tax_behavior"]):
         raise invalid("You cannot change the tax_behavior of a price once it is set.", "tax_behavior")
+    if params.get("active") is False and world.table("product").get(price["product"])["default_price"] == price["id"]:
+        raise invalid("This price cannot be archived because it is the default price of its product.", "active")
     params["metadata"] = fields.merge_metadata(price["metadata"], params.get("metadata"))
     for name in ("lookup_key", "nickname"):
         if name in params:

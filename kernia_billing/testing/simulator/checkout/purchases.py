@@ -17,7 +17,7 @@ from ..subscriptions import cycle
 from ..world.errors import ApiError, CardDeclined, Decline, Json, SimulatorError
 from ..world.events import emit, updating
 from ..world.purchase_orders import BY_CHECKOUT
-from . import checkout, session_sales, session_totals
+from . import session_sales, session_shape, session_totals
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -165,7 +165,7 @@ def _complete(world: World, session: Json, customer: Json | None, method: Json |
         "automatic_tax": session["automatic_tax"]
         | {"status": "complete" if session["automatic_tax"]["enabled"] else None},
         "customer": customer["id"] if customer else None,
-        "customer_details": checkout.customer_details(email, name)
+        "customer_details": session_shape.customer_details(email, name)
         | {"address": payment_methods.billing_details(None)["address"]},
     }
     emit(world, "checkout.session.completed", session)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..catalog import prices, products, tax_rates
-from ..subscriptions import subscriptions
-from ..subscriptions.subscriptions import Sale
+from ..subscriptions import selling
+from ..subscriptions.selling import Sale
 from ..world.errors import ApiError, Json, invalid
 from ..world.events import emit
 
@@ -53,7 +53,7 @@ def currency_of(sales: list[Sale], mode: str) -> str:
         ApiError: there are several, or prices of one subscription differ in their interval.
     """
     if mode == "subscription":
-        return subscriptions.common_terms(sales, "line_items")[2]
+        return selling.common_terms(sales, "line_items")[2]
     currencies = {str(sale.price["currency"]) for sale in sales}
     if len(currencies) != 1:
         raise invalid("You must use the same currency for all prices.", "line_items")
@@ -86,7 +86,7 @@ def _sale(world: World, line: Json, at: str, made: list[Json]) -> Sale:
     if "price" not in line and "price_data" not in line:
         raise ApiError(f"Missing required param: {at}[price].", code="parameter_missing", param=f"{at}[price]")
     price = line["price"] if "price" in line else _make(world, line["price_data"], f"{at}[price_data]", made)
-    sale = subscriptions.checked_sale(world, price, line.get("quantity"), at)
+    sale = selling.checked_sale(world, price, line.get("quantity"), at)
     return Sale(sale.price, sale.quantity, tax_rates=tax_rates.named(world, line.get("tax_rates"), f"{at}[tax_rates]"))
 
 

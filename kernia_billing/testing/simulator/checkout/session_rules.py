@@ -9,7 +9,7 @@ from ..world.clock import add_interval
 from ..world.errors import ApiError, Json, invalid, not_modelled
 
 if TYPE_CHECKING:
-    from ..subscriptions.subscriptions import Sale
+    from ..subscriptions.selling import Sale
     from ..world.world import World
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1_800, 86_400

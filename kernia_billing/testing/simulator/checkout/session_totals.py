@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..invoices import discounts, quotes
 from ..invoices.discounts import Wanted
-from ..subscriptions.subscriptions import Sale
+from ..subscriptions.selling import Sale
 from ..world.errors import Json
 from ..world.rendering import render
 

@@ -68,6 +68,12 @@ def collect(world: World, invoice: Json, *, automatic: bool = False, method: Jso
     return refusal
 
 
+def is_processing(world: World, invoice: Json) -> bool:
+    """Whether a bank debit is on its way that may still pay an open invoice."""
+    has_intent = invoices.payment_of(world, invoice) is not None
+    return has_intent and bool(invoices.intent_of(world, invoice)["status"] == "processing")
+
+
 def refusal_of(world: World, method: Json) -> Decline | None:
     """Why a payment method cannot be charged while nobody is there, if it cannot."""
     return payment_methods.card_of(world, method["id"]).refusal(charging=True, present=False, passes=False)
@@ -192,7 +198,8 @@ def finalize_draft(world: World, id: str) -> None:
     if later is None:
         open_up(world, invoice)
     else:
-        invoice |= {"automatically_finalizes_at": later, "next_payment_attempt": later}
+        charged = invoice["collection_method"] == "charge_automatically"
+        invoice |= {"automatically_finalizes_at": later, "next_payment_attempt": later if charged else None}
         world.agenda.add(later, finalize_draft, id)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..api import fields, lists
 from ..api.router import Call, Route
-from ..customers import balance
+from ..customers import balance, customers
 from ..payments import charges, refunds
 from ..world.errors import Json, invalid
 from ..world.events import emit, updating
@@ -68,6 +68,8 @@ def _check_parts(world: World, invoice: Json, params: Json, after: int) -> None:
             f"post-payment amount ({after}).",
             "refund_amount",
         )
+    if params.get("credit_amount"):
+        customers.live(world, invoice["customer"])
     if params.get("refund_amount"):
         refunds.check(_charge(world, invoice), params["refund_amount"], "refund_amount")
 

@@ -63,6 +63,7 @@ def _create(world: World, call: Call) -> Json:
 def _update(world: World, call: Call) -> Json:
     invoice = world.table("invoice").get(call.ids[0], in_path=True)
     params = call.params
+    _check_owner(world, invoice)
     others = set(params) - _OF_FINAL
     if invoice["status"] != "draft" and others:
         message = "This invoice is no longer editable: only drafts can be changed so."
@@ -76,6 +77,12 @@ def _update(world: World, call: Call) -> Json:
     with updating(world, invoice, "invoice.updated"):
         _write(world, invoice, params, deducted)
     return invoice
+
+
+def _check_owner(world: World, invoice: Json) -> None:
+    """Refuse to go on with a draft whose customer was deleted: its number and prefix went with the customer."""
+    if invoice["status"] == "draft":
+        customers.live(world, invoice["customer"])
 
 
 def _subscription(world: World, params: Json) -> Json | None:
@@ -105,6 +112,8 @@ def _write(world: World, invoice: Json, params: Json, deducted: deductions.Deduc
     for name in ("collection_method", "default_payment_method", "due_date"):
         if name in params:
             invoice[name] = params[name]
+    if invoice["collection_method"] == "send_invoice":
+        invoice["next_payment_attempt"] = None
     for name in ("description", "footer"):
         if name in params:
             invoice[name] = params[name] or None
@@ -137,6 +146,7 @@ def _advance(world: World, invoice: Json, *, wanted: bool) -> None:
 
 def _finalize(world: World, call: Call) -> Json:
     invoice = _in_state(world, call, "draft", what="finalized")
+    _check_owner(world, invoice)
     wanted = bool({"auto_advance": invoice["auto_advance"], **call.params}["auto_advance"])
     if not collection.finalize(world, invoice):
         return invoice
@@ -151,6 +161,10 @@ def _pay(world: World, call: Call) -> Json:
     params = call.params
     if invoice["status"] not in ("draft", "open", "uncollectible"):
         raise invalid("Invoice is already paid" if invoice["status"] == "paid" else f"Invoice is {invoice['status']}")
+    _check_owner(world, invoice)
+    if collection.is_processing(world, invoice) and not params.get("paid_out_of_band"):
+        message = "The PaymentIntent of this invoice has a status of processing: wait until it has come to its end."
+        raise invalid(message, None, "payment_intent_unexpected_state")
     method: Json | None = None
     if "payment_method" in params:
         if params.get("paid_out_of_band"):
@@ -171,6 +185,7 @@ def _send(world: World, call: Call) -> Json:
     invoice = world.table("invoice").get(call.ids[0], in_path=True)
     if invoice["collection_method"] != "send_invoice":
         raise invalid("You can only manually send an invoice if its collection method is 'send_invoice'.")
+    _check_owner(world, invoice)
     waits = collection.finalize(world, invoice) if invoice["status"] == "draft" else invoice["status"] == "open"
     if waits:
         collection.send(world, invoice)

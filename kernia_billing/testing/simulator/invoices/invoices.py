@@ -6,21 +6,20 @@ Not modelled: a minimum that Stripe charges at least, revisions, payments of a p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..api import lists
 from ..metering import usage
 from ..payments.payments import cancel_intent, new_intent
-from ..world import account
 from ..world.errors import Json
 from ..world.events import emit
 from ..world.rendering import filler
-from . import automatic_tax, discounts, invoice_lines, totals
+from . import automatic_tax, discounts, invoice_lines, invoice_shape, totals
+from .invoice_shape import Reason
 
 if TYPE_CHECKING:
     from ..world.world import World
 
-Reason = Literal["subscription_create", "subscription_cycle", "subscription_update", "manual", "upcoming"]
 SHOWN_LINES = 10
 """How many lines an invoice carries itself; the others are read by pages."""
 
@@ -39,12 +38,12 @@ def draft(
     The lines of the `pending` invoice items come first; from now on they belong to this invoice.
     """
     customer = world.table("customer").get(subscription["customer"])
-    invoice = _blank(world, customer, subscription["currency"], reason) | {
+    invoice = invoice_shape.blank(world, customer, subscription["currency"], reason) | {
         "automatic_tax": automatic_tax.of_invoice(subscription),
         "collection_method": subscription["collection_method"],
         "default_tax_rates": list(subscription["default_tax_rates"]),
         "discounts": list(subscription["discounts"]),
-        "parent": _parent(subscription),
+        "parent": invoice_shape.parent(subscription),
         "_subscription": subscription["id"],
         "_days_until_due": subscription["days_until_due"],
     }
@@ -56,7 +55,7 @@ def draft(
 
 def draft_by_hand(world: World, customer: Json, currency: str, pending: Sequence[Json], **more: Any) -> Json:
     """Make a draft of a customer's invoice items that belongs to no subscription, and emit `invoice.created`."""
-    invoice = _blank(world, customer, currency, "manual") | {"auto_advance": False}
+    invoice = invoice_shape.blank(world, customer, currency, "manual") | {"auto_advance": False}
     _fill_in(world, invoice, [], pending, more)
     emit(world, "invoice.created", invoice)
     return invoice
@@ -112,6 +111,7 @@ def mark_paid(world: World, invoice: Json, *, out_of_band: bool = False) -> None
     attempted = bool(invoice["amount_due"]) and not out_of_band
     invoice |= {
         "status": "paid",
+        "status_details": None,
         "amount_paid": invoice["amount_due"],
         "amount_remaining": 0,
         "attempted": True,
@@ -161,7 +161,7 @@ def mark_failed(world: World, invoice: Json, next_attempt: int | None, *, needs_
 
 def void(world: World, invoice: Json) -> None:
     """Void an open or uncollectible invoice; terminal."""
-    invoice |= {"status": "void", "auto_advance": False, "next_payment_attempt": None}
+    invoice |= {"status": "void", "status_details": None, "auto_advance": False, "next_payment_attempt": None}
     invoice["status_transitions"]["voided_at"] = world.clock.seconds()
     payment = payment_of(world, invoice)
     if payment is not None:
@@ -239,11 +239,6 @@ def _cancel_payment(world: World, invoice: Json, payment: Json) -> None:
     cancel_intent(world, intent_of(world, invoice))
 
 
-def _parent(subscription: Json) -> Json:
-    details = {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]}
-    return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
-
-
 def _bind(world: World, invoice: Json, intent: Json) -> None:
     world.table("invoice_payment").add(
         {
@@ -261,96 +256,3 @@ def _bind(world: World, invoice: Json, intent: Json) -> None:
             "status_transitions": {"canceled_at": None, "paid_at": None},
         }
     )
-
-
-def _blank(world: World, customer: Json, currency: str, reason: Reason) -> Json:
-    now = world.clock.seconds()
-    return {
-        "id": world.ids.new("in"),
-        "object": "invoice",
-        "account_country": account.COUNTRY,
-        "account_name": world.settings.account_name,
-        "account_tax_ids": None,
-        "amount_due": 0,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": 0,
-        "amount_shipping": 0,
-        "application": None,
-        "attempt_count": 0,
-        "attempted": False,
-        "auto_advance": True,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "automatically_finalizes_at": None,
-        "billing_reason": reason,
-        "collection_method": "charge_automatically",
-        "created": now,
-        "currency": currency,
-        "custom_fields": None,
-        "customer": customer["id"],
-        "customer_account": None,
-        "customer_address": customer["address"],
-        "customer_email": customer["email"],
-        "customer_name": customer["name"],
-        "customer_phone": customer["phone"],
-        "customer_shipping": customer["shipping"],
-        "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
-        "discounts": [],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
-        "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
-        "livemode": False,
-        "metadata": {},
-        "next_payment_attempt": None,
-        "number": None,
-        "on_behalf_of": None,
-        "parent": None,
-        "payment_settings": {
-            "default_mandate": None,
-            "payment_method_options": None,
-            "payment_method_types": None,
-        },
-        "period_end": now,
-        "period_start": now,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
-        "starting_balance": 0,
-        "statement_descriptor": None,
-        "status": "draft",
-        "status_details": None,
-        "status_transitions": {
-            "finalized_at": None,
-            "marked_uncollectible_at": None,
-            "paid_at": None,
-            "voided_at": None,
-        },
-        "test_clock": None,
-        "total_discount_amounts": [],
-        "total_pretax_credit_amounts": [],
-        "total_taxes": [],
-        "webhooks_delivered_at": None,
-        "_subscription": None,
-        "_days_until_due": None,
-    }

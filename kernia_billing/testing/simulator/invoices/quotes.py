@@ -10,7 +10,7 @@ from ..world.errors import Json
 from . import totals
 
 if TYPE_CHECKING:
-    from ..subscriptions.subscriptions import Sale
+    from ..subscriptions.selling import Sale
     from ..world.world import World
 
 

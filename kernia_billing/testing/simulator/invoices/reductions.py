@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from ..catalog.coupons import amount_off
 from ..world.errors import Json
 
 if TYPE_CHECKING:
@@ -58,15 +59,6 @@ def spread(total: int, amounts: Sequence[int]) -> list[int]:
         parts.append(part)
         whole, rest = whole - amount, rest - part
     return parts
-
-
-def amount_off(coupon: Json, currency: str) -> int | None:
-    """The fixed amount of a coupon in a currency; None when it has none in it."""
-    if coupon["currency"] == currency:
-        return int(coupon["amount_off"])
-    options: dict[str, Json] = coupon["_currency_options"]
-    option = options.get(currency)
-    return int(option["amount_off"]) if option else None
 
 
 def coupon_of(world: World, invoice: Json, discount: str) -> Json:

@@ -76,7 +76,7 @@ def release(world: World, invoice: Json) -> None:
     for step in AT_RELEASE:
         step(world, invoice)
     moved = (invoice["ending_balance"] or 0) - invoice["starting_balance"]
-    if moved:
+    if moved and not world.table("customer").get(invoice["customer"]).get("deleted"):
         more = {"invoice": invoice["id"]}
         balance.move(world, invoice["customer"], -moved, "unapplied_from_invoice", invoice["currency"], **more)
 

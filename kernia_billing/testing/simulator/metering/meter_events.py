@@ -16,8 +16,8 @@ from attrs import frozen
 from ..api import fields
 from ..api.router import Call, Route
 from ..world.errors import ApiError, Json, invalid
+from ..world.usage_book import UNIQUE_SECONDS, UsageEvent
 from . import meter_reports, meters
-from .usage_book import UNIQUE_SECONDS, UsageEvent
 
 if TYPE_CHECKING:
     from ..world.world import RepeatedUsage, World

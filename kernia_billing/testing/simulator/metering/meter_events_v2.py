@@ -11,9 +11,9 @@ from ..api import fields
 from ..api.router import Call, Route
 from ..webhooks import thin
 from ..world.errors import ApiError, Json
+from ..world.usage_book import UsageEvent
 from . import meter_adjustments, meter_events
 from .meter_events import EVENT_FIELDS, Fault
-from .usage_book import UsageEvent
 
 if TYPE_CHECKING:
     from ..world.world import World

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..webhooks import thin
 from ..world.errors import Json
-from .usage_book import MeterErrors
+from ..world.usage_book import MeterErrors
 
 if TYPE_CHECKING:
     from ..world.world import World

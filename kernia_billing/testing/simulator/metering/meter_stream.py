@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..api import fields
 from ..api.router import Call, Route
+from ..api.stream_tokens import STREAM_PATH
 from ..webhooks import thin
-from ..world.errors import ApiError, Json
+from ..world.errors import Json
 from . import meter_events
 
 if TYPE_CHECKING:
     from ..world.world import World
 
-PATH = "/v2/billing/meter_event_stream"
 SESSION_SECONDS = 15 * 60
 MOST = 100
 
@@ -28,23 +28,6 @@ _EVENT = fields.fields(
     payload=meter_events.payload,
     timestamp=fields.text,
 )
-
-
-def check_token(world: World, token: str) -> None:
-    """Refuse a token that no session gave out, or whose session is over.
-
-    Raises:
-        ApiError: it is such a token.
-    """
-    until = world.stream_tokens.get(token)
-    if until is None:
-        raise ApiError("Invalid meter event session token provided.", status=401)
-    if world.account_clock.seconds() >= until:
-        raise ApiError(
-            "The meter event session has expired.",
-            type="temporary_session_expired",
-            code="billing_meter_event_session_expired",
-        )
 
 
 def _open(world: World, call: Call) -> Json:
@@ -75,5 +58,5 @@ def _receive(world: World, call: Call) -> Json:
 
 ROUTES = (
     Route("POST", "/v2/billing/meter_event_session", _open),
-    Route("POST", PATH, _receive, {"events": fields.list_of(_EVENT, MOST)}, ("events",)),
+    Route("POST", STREAM_PATH, _receive, {"events": fields.list_of(_EVENT, MOST)}, ("events",)),
 )

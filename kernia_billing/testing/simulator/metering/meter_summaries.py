@@ -9,7 +9,7 @@ from ..api import fields, lists
 from ..api.router import Call, Route
 from ..customers import customers
 from ..world.errors import Json, invalid
-from .usage_book import aggregate
+from ..world.usage_book import aggregate
 
 if TYPE_CHECKING:
     from ..world.world import World

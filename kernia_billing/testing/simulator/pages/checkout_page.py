@@ -9,8 +9,8 @@ from ..checkout import session_sales, session_totals
 from . import pages
 
 if TYPE_CHECKING:
+    from ..state import State
     from ..world.errors import Json
-    from ..world.state import State
     from ..world.world import World
 
 _TITLES = {"payment": "Pay for", "subscription": "Subscribe to"}

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import urlencode
 
-from .. import actions
 from ..checkout import checkout, purchases
 from ..invoices import collection, invoices
-from ..payments import payment_actions, payment_methods, payments
+from ..payments import payment_methods, payments
 from ..payments.cards import UNAUTHENTICATED
 from ..payments.cards import card as card_of_number
-from ..portal import portal_actions
+from ..people import actions, payment_actions, portal_actions
+from ..state import State
 from ..world.errors import ApiError, CardDeclined, Json, SimulatorError
 from ..world.ownership import clock_of
-from ..world.state import State
 from ..world.tables import nested
 from . import pages
 from .checkout_page import checkout_page, path_of

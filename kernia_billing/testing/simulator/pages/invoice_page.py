@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from . import pages
 
 if TYPE_CHECKING:
+    from ..state import State
     from ..world.errors import Json
-    from ..world.state import State
     from ..world.world import World
 
 _WORDS = {"paid": "Paid", "open": "Open", "void": "Void", "uncollectible": "Uncollectible"}

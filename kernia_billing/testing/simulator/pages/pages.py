@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ..catalog import prices
 
 if TYPE_CHECKING:
-    from ..subscriptions.subscriptions import Sale
+    from ..state import State
+    from ..subscriptions.selling import Sale
     from ..world.errors import Json
-    from ..world.state import State
     from ..world.world import World
 
 _STYLE = """

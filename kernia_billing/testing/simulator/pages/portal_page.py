@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..customers import customers
-from ..portal import portal_actions
-from ..portal.portal_actions import ADDRESS, features_of
-from ..subscriptions import subscriptions
+from ..people import portal_actions
+from ..people.portal_actions import ADDRESS, features_of
+from ..subscriptions import selling, subscriptions
 from ..world.tables import nested
 from . import pages
 
 if TYPE_CHECKING:
+    from ..state import State
     from ..world.errors import Json
-    from ..world.state import State
     from ..world.world import World
 
 _Part: TypeAlias = "Callable[[World, Json, str], str]"
@@ -101,7 +101,7 @@ def path_of(session: Json, action: str = "", subscription: str = "") -> str:
 
 def _subscription(world: World, session: Json, subscription: Json) -> str:
     items = subscriptions.items_of(world, subscription)
-    sales = [subscriptions.Sale(world.table("price").get(item["price"]), item["quantity"]) for item in items]
+    sales = [selling.Sale(world.table("price").get(item["price"]), item["quantity"]) for item in items]
     rows = [pages.sale_row(world, sale) for sale in sales]
     rows.append(pages.row("Status", str(subscription["status"]).replace("_", " ")))
     ends: int | None = subscription["cancel_at"]
@@ -193,7 +193,7 @@ def _update(world: World, session: Json, id: str) -> str:
     price, quantity = wanted.get("price") or item["price"], wanted.get("quantity") or item["quantity"] or 1
     if details:
         chosen = world.table("price").get(price)
-        rows = [pages.sale_row(world, subscriptions.Sale(chosen, quantity))]
+        rows = [pages.sale_row(world, selling.Sale(chosen, quantity))]
         sent = pages.hidden([("price", price), ("quantity", str(quantity))])
         return pages.form(path_of(session, "update", id), pages.table("New plan", rows) + sent, "Confirm")
     offered = {

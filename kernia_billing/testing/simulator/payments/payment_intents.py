@@ -38,10 +38,10 @@ def _update(world: World, call: Call) -> Json:
     _check_method(world, params, intent["customer"])
     if payments.invoice_of(world, intent) is not None and {"amount", "currency"} & set(params):
         raise invalid("The amount of a PaymentIntent of an invoice cannot be changed.", "amount")
+    changes = _changes(params, intent) | {name: params[name] for name in ("amount", "currency") if name in params}
     if "customer" in params:
-        intent["customer"] = customers.live(world, params["customer"])["id"]
-    intent |= {name: params[name] for name in ("amount", "currency") if name in params}
-    intent |= _changes(params, intent)
+        changes["customer"] = customers.live(world, params["customer"])["id"]
+    intent |= changes
     if "payment_method" in params:
         _choose(world, intent, params["payment_method"])
     return intent

@@ -188,6 +188,7 @@ def _update(world: World, call: Call) -> Json:
     method = world.table("payment_method").get(call.ids[0], "payment_method", in_path=True)
     if method["customer"] is None:
         raise invalid("You must save this PaymentMethod to a customer before you can update it.")
+    fields.merge_metadata(method["metadata"], call.params.get("metadata"))
     with updating(world, method, "payment_method.updated"):
         if "card" in call.params:
             method["card"] |= call.params["card"]

@@ -240,6 +240,7 @@ def _update_configuration(world: World, call: Call) -> Json:
     configuration = world.table("billing_portal.configuration").get(call.ids[0], in_path=True)
     params = call.params
     _check(world, params)
+    metadata = fields.merge_metadata(configuration["metadata"], params.get("metadata"))
     with updating(world, configuration, "billing_portal.configuration.updated"):
         if "active" in params:
             configuration["active"] = params["active"]
@@ -254,8 +255,7 @@ def _update_configuration(world: World, call: Call) -> Json:
             configuration["login_page"] = _login_page(world, params)
         for name, value in params.get("business_profile", {}).items():
             configuration["business_profile"][name] = value or None
-        configuration["metadata"] = fields.merge_metadata(configuration["metadata"], params.get("metadata"))
-        configuration["updated"] = world.clock.seconds()
+        configuration |= {"metadata": metadata, "updated": world.clock.seconds()}
     return configuration
 
 

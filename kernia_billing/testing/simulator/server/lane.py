@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import define, field
 
-from .. import actions
 from ..facade import StripeSimulator
+from ..people import actions
 
 TICK_SECONDS = 0.5
 

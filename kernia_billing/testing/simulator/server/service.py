@@ -49,6 +49,7 @@ class SimulatorServer:
         simulator.state.delivers = False  # the pump does it, so that no request waits for a receiver
         simulator.state.between_steps = self._pump.settle
         self._receivers: list[PostingReceiver] = []
+        self._thread: threading.Thread | None = None
         outbox = simulator.state.outbox
         # A receiver refuses what was not signed in its own present, from which the simulator's clock may be far away.
         outbox.signing_clock = lambda: int(time.time())
@@ -68,15 +69,21 @@ class SimulatorServer:
         self._http.serve_forever(poll_interval=0.1)
 
     def serve_in_background(self) -> None:
-        """Serve on a thread of its own."""
-        threading.Thread(target=self.serve, name="simulator-http", daemon=True).start()
+        """Serve on a thread of its own, which `close` ends."""
+        self._thread = threading.Thread(target=self.serve, name="simulator-http", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Let `serve` return."""
         self._http.shutdown()
 
     def close(self) -> None:
-        """Stop listening and delivering, and close all connections."""
+        """Stop serving, listening and delivering, and close all connections."""
+        if self._thread is not None:
+            # A thread that goes on with a closed socket asks for it without rest.
+            self.stop()
+            self._thread.join()
+            self._thread = None
         self._http.server_close()
         self._pump.stop()
         for receiver in self._receivers:

@@ -15,7 +15,7 @@ from ..invoices import automatic_tax, collection, discounts, proration
 from ..payments import payment_methods
 from ..world.errors import Json, invalid, not_modelled
 from ..world.events import updating
-from . import cycle, deductions, item_changes, pending_updates, subscriptions, transitions
+from . import deductions, ending, item_changes, pending_updates, subscriptions, transitions
 from .transitions import UPDATE_ORDER, WAIT_ORDER, Move
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def check_editable(subscription: Json, params: Json) -> None:
     status = subscription["status"]
     if status in subscriptions.ENDED and set(params) - _ALWAYS_EDITABLE:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
-    if status == "incomplete" and set(params) - {"metadata", "default_payment_method", "description"}:
+    if status == "incomplete" and set(params) - {"metadata", "default_payment_method"}:
         raise invalid("This subscription is incomplete: only its metadata and payment method can be updated.")
     if status == "paused" and set(params) & {"items", "billing_cycle_anchor", "trial_end"}:
         raise not_modelled("changes of what a paused subscription sells and when it bills")
@@ -207,51 +207,6 @@ def read_move(world: World, subscription: Json, params: Json) -> Move | None:
     return Move(at, items, behavior, anchor_now, trial_end, extras)
 
 
-def end_at_period_end(world: World, subscription: Json, *, wanted: bool) -> None:
-    """Set or take back the cancellation at the end of the period."""
-    end = subscriptions.period_of(world, subscription)[1] if wanted else None
-    end_at(world, subscription, end)
-    subscription["cancel_at_period_end"] = wanted
-
-
-def end_at(world: World, subscription: Json, moment: int | None) -> None:
-    """Set when a subscription ends by itself, in UTC seconds, or that it does not."""
-    now = world.clock.seconds()
-    subscription |= {
-        "cancel_at": moment,
-        "cancel_at_period_end": False,
-        "canceled_at": now if moment is not None else None,
-    }
-    subscription["cancellation_details"] |= {"reason": "cancellation_requested" if moment is not None else None}
-    if moment is not None:
-        world.agenda.add(moment, cycle.period_end, subscription["id"])
-
-
-def set_end(world: World, subscription: Json, params: Json) -> None:
-    """Set when a subscription ends as `cancel_at_period_end` or `cancel_at` want it, which were checked."""
-    if "cancel_at_period_end" in params:
-        end_at_period_end(world, subscription, wanted=params["cancel_at_period_end"])
-    elif "cancel_at" in params:
-        moment = cancel_moment(world, subscription, params["cancel_at"]) if params["cancel_at"] else None
-        end_at(world, subscription, moment)
-
-
-def cancel_moment(world: World, subscription: Json, wanted: int | str) -> int:
-    """The moment that `cancel_at` names, in UTC seconds.
-
-    Raises:
-        ApiError: it is not in the future.
-    """
-    if wanted == "min_period_end":
-        return subscriptions.period_of(world, subscription)[1]
-    if wanted == "max_period_end":
-        return subscriptions.last_end(world, subscription)
-    moment = int(wanted)
-    if moment <= world.clock.seconds():
-        raise invalid("`cancel_at` must be in the future.", "cancel_at")
-    return moment
-
-
 def check_collection(params: Json, method: str, days: int | None) -> None:
     """See that days until due are given with invoices that are sent, and with no others.
 
@@ -285,7 +240,7 @@ def _check_settings(world: World, subscription: Json, params: Json) -> None:
     if "cancel_at" in params and "cancel_at_period_end" in params:
         raise invalid("`cancel_at` and `cancel_at_period_end` are exclusive.", "cancel_at", "parameters_exclusive")
     if params.get("cancel_at"):
-        cancel_moment(world, subscription, params["cancel_at"])
+        ending.cancel_moment(world, subscription, params["cancel_at"])
     mixed = subscriptions.period_of(world, subscription)[1] != subscriptions.last_end(world, subscription)
     if params.get("cancel_at_period_end") and mixed:
         what = "cancel_at_period_end where periods differ; use cancel_at with min_period_end or max_period_end"
@@ -317,7 +272,7 @@ def _apply_settings(world: World, subscription: Json, params: Json) -> None:
         subscription["automatic_tax"] = automatic_tax.of_subscription(enabled=params["automatic_tax"]["enabled"])
     if "pause_collection" in params:
         _pause_collection(world, subscription, params["pause_collection"] or None)
-    set_end(world, subscription, params)
+    ending.set_end(world, subscription, params)
 
 
 def _pause_collection(world: World, subscription: Json, given: Json | None) -> None:

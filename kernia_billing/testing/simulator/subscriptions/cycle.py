@@ -13,7 +13,7 @@ from ..invoices import collection, invoice_items, invoice_lines, proration
 from ..metering import usage
 from ..world.errors import Json
 from ..world.events import emit, updating
-from . import renewals, subscriptions
+from . import renewals, selling, subscriptions
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -65,7 +65,7 @@ def period_end(world: World, id: str) -> None:
         _renew(world, subscription)
 
 
-def first_lines(world: World, subscription: Json, sales: list[subscriptions.Sale]) -> list[Json]:
+def first_lines(world: World, subscription: Json, sales: list[selling.Sale]) -> list[Json]:
     """The lines of the invoice that a subscription begins with."""
     free = subscription["status"] == "trialing"
     lines = [

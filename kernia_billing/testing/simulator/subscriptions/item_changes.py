@@ -10,8 +10,8 @@ from ..catalog import tax_rates
 from ..catalog.prices import is_metered
 from ..invoices import discounts
 from ..world.errors import Json, invalid
-from . import deductions, subscriptions
-from .subscriptions import Sale, within
+from . import deductions, selling, subscriptions
+from .selling import Sale, within
 from .transitions import ItemChange
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check(world: World, subscription: Json, planned: Sequence[ItemChange], at: s
     if len(after) > 20:
         raise invalid("A subscription can have at most 20 items.", at)
     flexible = subscription["billing_mode"]["type"] == "flexible"
-    if subscriptions.mixed_terms(after, at, flexible=flexible) != subscription["currency"]:
+    if selling.mixed_terms(after, at, flexible=flexible) != subscription["currency"]:
         raise invalid("The currency of a subscription cannot be changed.", at)
 
 
@@ -103,7 +103,7 @@ def plan_one(world: World, subscription: Json, given: Json, at: str) -> ItemChan
     )
     if same and not price["active"]:  # an old price may be kept, though not sold
         return ItemChange(item, Sale(price, quantity, metadata), deductions=deducted)
-    sale = subscriptions.checked_sale(world, price_id, quantity, at)
+    sale = selling.checked_sale(world, price_id, quantity, at)
     return ItemChange(item, Sale(sale.price, sale.quantity, metadata), deductions=deducted)
 
 
@@ -116,7 +116,7 @@ def extras(world: World, given: Sequence[Json], currency: str) -> list[Sale]:
     sales: list[Sale] = []
     for index, entry in enumerate(given):
         at = f"add_invoice_items[{index}]"
-        sale = subscriptions.checked_sale(world, entry["price"], entry.get("quantity", 1), at)
+        sale = selling.checked_sale(world, entry["price"], entry.get("quantity", 1), at)
         if sale.price["type"] != "one_time" or sale.price["currency"] != currency:
             raise invalid(
                 "This field only accepts prices with `type=one_time` of the same currency.", within(at, "price")

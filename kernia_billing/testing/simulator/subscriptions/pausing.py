@@ -111,29 +111,42 @@ def _resume(world: World, call: Call) -> Json:
     params = call.params
     by_success = params.get("payment_behavior") == "resume_on_payment_success"
     check_resumable(world, subscription, by_success=by_success)
+    with world.events.in_order(ORDER):
+        invoice = _begin_resumption(world, subscription, params, by_success=by_success)
+        if invoice is not None and by_success:
+            collection.collect(world, invoice, automatic=True)
+    return subscription
+
+
+def come_back(world: World, subscription: Json) -> None:
+    """Resume a subscription whose pause is over: what that costs is charged, and it is past due if that fails."""
+    with world.events.in_order(ORDER):
+        invoice = _begin_resumption(world, subscription, {}, by_success=False)
+        if invoice is not None:
+            collection.collect(world, invoice, automatic=True)
+
+
+def _begin_resumption(world: World, subscription: Json, params: Json, *, by_success: bool) -> Json | None:
+    """Resume at once what costs nothing; anything else waits for the invoice that is answered."""
 
     def change() -> Json | None:
         return resume(world, subscription, params)
 
-    with world.events.in_order(ORDER):
-        planned = pending_updates.forecast(world, subscription, change)
-        if planned.due:
-            shown = {"billing_cycle_anchor": planned.fields["billing_cycle_anchor"]}
-            seconds = _YEAR if by_success else pending_updates.EXPIRES_SECONDS
-            with updating(world, subscription, "customer.subscription.updated"):
-                invoice = pending_updates.wait(
-                    world, subscription, planned, shown, seconds=seconds, kind="resume", fails=not by_success
-                )
-            if by_success:
-                collection.collect(world, invoice, automatic=True)
-            return subscription
+    planned = pending_updates.forecast(world, subscription, change)
+    if planned.due:
+        shown = {"billing_cycle_anchor": planned.fields["billing_cycle_anchor"]}
+        seconds = _YEAR if by_success else pending_updates.EXPIRES_SECONDS
         with updating(world, subscription, "customer.subscription.updated"):
-            free = change()
-            if free is not None:
-                collection.open_up(world, free)
-        emit(world, "customer.subscription.resumed", subscription)
-        cycle.plan(world, subscription)
-    return subscription
+            return pending_updates.wait(
+                world, subscription, planned, shown, seconds=seconds, kind="resume", fails=not by_success
+            )
+    with updating(world, subscription, "customer.subscription.updated"):
+        free = change()
+        if free is not None:
+            collection.open_up(world, free)
+    emit(world, "customer.subscription.resumed", subscription)
+    cycle.plan(world, subscription)
+    return None
 
 
 def resume(world: World, subscription: Json, params: Json) -> Json | None:

@@ -48,7 +48,7 @@ def draft(world: World, subscription: Json, lines: list[Json], past: tuple[int, 
         pending=invoice_items.pending(world, subscription),
         auto_advance=at is not None,
         automatically_finalizes_at=at,
-        next_payment_attempt=at if subscription["collection_method"] == "charge_automatically" else None,
+        next_payment_attempt=_first_try(subscription, at),
         period_start=past[0],
         period_end=past[1],
     )
@@ -77,7 +77,7 @@ def foresee(world: World, subscription: Json) -> Json | None:
         lines,
         pending=waiting,
         created=past[1],
-        next_payment_attempt=past[1] + DRAFT_SECONDS,
+        next_payment_attempt=_first_try(subscription, past[1] + DRAFT_SECONDS),
         period_start=past[0],
         period_end=past[1],
     )
@@ -93,6 +93,11 @@ def as_preview(invoice: Json) -> Json:
     for line in shown["lines"]["data"]:
         line["invoice"] = None
     return shown
+
+
+def _first_try(subscription: Json, at: int | None) -> int | None:
+    """When the invoice of a renewal is first charged; one that is sent never is."""
+    return at if subscription["collection_method"] == "charge_automatically" else None
 
 
 def _next(world: World, subscription: Json, item: Json, at: int, *, trialed: bool) -> Json:

@@ -12,8 +12,8 @@ from ..catalog.prices import is_metered
 from ..payments import payment_methods
 from ..world.clock import add_interval
 from ..world.errors import Json, invalid
-from . import changes, subscriptions
-from .subscriptions import Sale
+from . import changes, selling
+from .selling import Sale
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -72,7 +72,7 @@ def _read_one(world: World, customer: Json, given: Json, start: int, at: str, *,
         message = "You may only specify one of these parameters: duration, end_date."
         raise invalid(message, f"{at}[duration]", "parameters_exclusive")
     sales = _sales(world, given["items"], at)
-    currency = subscriptions.mixed_terms(sales, f"{at}[items]", flexible=flexible)
+    currency = selling.mixed_terms(sales, f"{at}[items]", flexible=flexible)
     if given.get("currency", currency) != currency:
         raise invalid("The prices have another currency.", f"{at}[currency]")
     begins = given.get("start_date", start)
@@ -109,7 +109,7 @@ def _sales(world: World, items: list[Json], at: str) -> list[Sale]:
         where = f"{at}[items][{index}]"
         price = world.table("price").get(item["price"], f"{where}[price]")
         quantity = item.get("quantity", None if is_metered(price) else 1)
-        sale = subscriptions.checked_sale(world, item["price"], quantity, where)
+        sale = selling.checked_sale(world, item["price"], quantity, where)
         if price["type"] != "recurring":
             raise invalid("This field only accepts prices with `type=recurring`.", f"{where}[price]")
         sales.append(Sale(sale.price, sale.quantity, fields.merge_metadata({}, item.get("metadata"))))
@@ -123,7 +123,7 @@ def _end_of(world: World, given: Json, sales: list[Sale], start: int) -> int:
         return world.clock.seconds() if given["end_date"] == "now" else int(given["end_date"])
     if "duration" in given:
         return add_interval(start, given["duration"]["interval"], given["duration"].get("interval_count", 1))
-    return subscriptions.period_from(sales[0].price, start)
+    return selling.period_from(sales[0].price, start)
 
 
 def item(price: str, quantity: int | None, metadata: Json) -> Json:

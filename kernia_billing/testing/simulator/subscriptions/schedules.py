@@ -14,8 +14,9 @@ from ..invoices import invoice_items, proration
 from ..metering import usage
 from ..world.errors import Json
 from ..world.events import emit, updating
-from . import cycle, renewals, starting, subscriptions, transitions
-from .subscriptions import Sale, Terms
+from . import cycle, renewals, selling, starting, subscriptions, transitions
+from .selling import Sale
+from .subscriptions import Terms
 from .transitions import Move
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _move(world: World, subscription: Json, phase: Json, at: int, behavior: pror
 def _swap(world: World, subscription: Json, sales: Sequence[Sale], at: int, *, anew: bool) -> None:
     """Change the items where their periods end; the renewal that comes next bills them."""
     before = subscriptions.items_of(world, subscription)
-    intervals = {subscriptions.interval_of(world.table("price").get(item["price"])) for item in before}
+    intervals = {selling.interval_of(world.table("price").get(item["price"])) for item in before}
     changes = transitions.replace_items(world, subscription, sales)
     gone = [change.item for change in changes if change.deleted and change.item is not None]
     for line in usage.last_lines(world, subscription, gone):
@@ -163,7 +164,7 @@ def _swap(world: World, subscription: Json, sales: Sequence[Sale], at: int, *, a
             del world.table("subscription_item").rows[change.item["id"]]
         else:
             change.item.update(quantity=change.sale.quantity, metadata=dict(change.sale.metadata))
-    if anew or {subscriptions.interval_of(sale.price) for sale in sales} != intervals:
+    if anew or {selling.interval_of(sale.price) for sale in sales} != intervals:
         subscription["billing_cycle_anchor"] = at
 
 

@@ -18,8 +18,9 @@ from ..world.errors import Decline, Json, invalid
 from ..world.events import emit, updating
 from ..world.purchase_orders import BY_API
 from ..world.rehearsal import rehearsal
-from . import changes, cycle, item_changes, subscriptions
-from .subscriptions import Sale, Terms
+from . import changes, cycle, ending, item_changes, selling, subscriptions
+from .selling import Sale
+from .subscriptions import Terms
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -62,7 +63,7 @@ def create(world: World, call: Call) -> Json:
     automatic_tax.check(customer, params)
     sales = read_sales(world, customer, params["items"])
     flexible = params.get("billing_mode", {}).get("type", "flexible") == "flexible"
-    currency = subscriptions.mixed_terms(sales, "items", flexible=flexible)
+    currency = selling.mixed_terms(sales, "items", flexible=flexible)
     customers.settle_currency(customer, currency, "items")
     terms = _terms(world, customer, sales, params)
     _check_end(world, params)
@@ -119,7 +120,7 @@ def read_sales(world: World, customer: Json, items: list[Json], param: str = "it
         at = f"{param}[{index}]"
         price = world.table("price").get(item["price"], f"{at}[price]")
         quantity = item.get("quantity", None if prices.is_metered(price) else 1)
-        sale = subscriptions.checked_sale(world, item["price"], quantity, at)
+        sale = selling.checked_sale(world, item["price"], quantity, at)
         if price["type"] != "recurring":
             raise invalid(
                 "The price specified is set to `type=one_time` but this field only accepts prices with "
@@ -144,7 +145,7 @@ def read_sales(world: World, customer: Json, items: list[Json], param: str = "it
 def _built(world: World, customer: Json, sales: list[Sale], terms: Terms, params: Json) -> Json:
     subscription = subscriptions.build(world, customer, sales, terms)
     subscription["_first_period_free"] = params.get("proration_behavior") == "none"
-    changes.set_end(world, subscription, params)
+    ending.set_end(world, subscription, params)
     return subscription
 
 
@@ -222,7 +223,7 @@ def _anchor(world: World, sales: list[Sale], params: Json, trial_end: int | None
         raise invalid("`billing_cycle_anchor` cannot be set with a trial.", "billing_cycle_anchor")
     if anchor <= now:
         raise invalid("The `billing_cycle_anchor` must be in the future.", "billing_cycle_anchor")
-    if any(subscriptions.period_from(sale.price, now) < anchor for sale in sales):
+    if any(selling.period_from(sale.price, now) < anchor for sale in sales):
         message = "`billing_cycle_anchor` cannot be later than next natural billing date for plan."
         raise invalid(message, "billing_cycle_anchor")
     return anchor

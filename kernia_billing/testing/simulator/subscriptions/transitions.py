@@ -17,9 +17,9 @@ from ..invoices import collection, invoice_items, invoice_lines, invoices, prora
 from ..metering import usage
 from ..world.errors import Decline, Json
 from ..world.events import updating
-from . import cycle, deductions, subscriptions
+from . import cycle, deductions, selling, subscriptions
 from .deductions import Deductions
-from .subscriptions import Sale
+from .selling import Sale
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -202,17 +202,17 @@ def _new_interval(world: World, subscription: Json, move: Move) -> bool:
     A single item that is replaced by another one changes it too; in a mixture items may come and go.
     """
     before = {
-        subscriptions.interval_of(world.table("price").get(item["price"]))
+        selling.interval_of(world.table("price").get(item["price"]))
         for item in subscriptions.items_of(world, subscription)
     }
-    after = {subscriptions.interval_of(change.sale.price) for change in move.items if not change.deleted}
+    after = {selling.interval_of(change.sale.price) for change in move.items if not change.deleted}
     kept = [
         change
         for change in move.items
         if change.item is not None
         and not change.deleted
-        and subscriptions.interval_of(change.sale.price)
-        != subscriptions.interval_of(world.table("price").get(change.item["price"]))
+        and selling.interval_of(change.sale.price)
+        != selling.interval_of(world.table("price").get(change.item["price"]))
     ]
     gone = {change.item["id"] for change in move.items if change.item is not None and change.deleted}
     replaced = gone >= set(subscription["_items"]) and bool(after) and after != before

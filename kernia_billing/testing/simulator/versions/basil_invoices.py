@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..world.errors import Json
+from .plans import plan_of
 from .step import Target, id_of, part
 
 _ERROR_ADVICE = ("advice_code", "network_advice_code", "network_decline_code")
@@ -132,8 +133,6 @@ def _price_of(target: Target, shown: Json) -> Json | None:
 
 def _plan_of(target: Target, price: Json | None) -> Json | None:
     """The plan that stood beside a recurring price."""
-    from ..subscriptions.subscriptions import plan_of
-
     if price is None or price.get("recurring") is None:
         return None
     return target.embed(plan_of(price))

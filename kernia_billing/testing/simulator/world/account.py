@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..api.router import Call, Route
 from .errors import Json
 
 if TYPE_CHECKING:
@@ -14,7 +13,8 @@ COUNTRY = "US"
 CURRENCY = "usd"
 
 
-def _retrieve(world: World, call: Call) -> Json:
+def of(world: World) -> Json:
+    """The account as Stripe shows it."""
     return {
         "id": world.account_id,
         "object": "account",
@@ -28,6 +28,3 @@ def _retrieve(world: World, call: Call) -> Json:
         "payouts_enabled": True,
         "type": "standard",
     }
-
-
-ROUTES = (Route("GET", "/v1/account", _retrieve),)

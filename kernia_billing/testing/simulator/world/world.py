@@ -11,7 +11,6 @@ from typing import Literal
 from attrs import define, field
 
 from ... import oracle
-from ..metering.usage_book import MeterErrors, UsageBook
 from ..versions import CURRENT_VERSION
 from .agenda import Agenda
 from .clock import SimulatedClock
@@ -21,6 +20,7 @@ from .ownership import ACCOUNT
 from .purchase_orders import PurchaseOrder
 from .rendering import render
 from .tables import Ids, Table
+from .usage_book import MeterErrors, UsageBook
 
 _KINDS = {
     "billing.credit_balance_transaction": "credit balance transaction",

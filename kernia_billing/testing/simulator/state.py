@@ -8,12 +8,12 @@ from typing import Any
 
 from attrs import define
 
-from ..api import endpoints
-from ..api.api import Api
-from ..webhooks.delivery import Outbox
-from ..webhooks.targets import Secrets, Targets
-from .clock import DEFAULT_START
-from .world import World
+from . import endpoints
+from .api.api import Api
+from .webhooks.delivery import Outbox
+from .webhooks.targets import Secrets, Targets
+from .world.clock import DEFAULT_START
+from .world.world import World
 
 
 @define(eq=False)

@@ -10,24 +10,24 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from .checkout import checkout, purchases
-from .customers import customers
-from .invoices import collection, invoices
-from .metering import meters
-from .payments import payment_methods
-from .payments.cards import Card
-from .payments.cards import card as card_of_number
-from .subscriptions import subscriptions
-from .webhooks.delivery import Delivery
-from .webhooks.parcels import Parcel
-from .world import test_clocks
-from .world.clock import add_months
-from .world.errors import CardDeclined, Json, SimulatorError
-from .world.events import updating
-from .world.journeys import Journey
-from .world.ownership import ACCOUNT, clock_of
-from .world.state import State
-from .world.world import World
+from ..checkout import checkout, purchases
+from ..customers import customers
+from ..invoices import collection, invoices
+from ..metering import meters
+from ..payments import payment_methods
+from ..payments.cards import Card
+from ..payments.cards import card as card_of_number
+from ..state import State
+from ..subscriptions import subscriptions
+from ..webhooks.delivery import Delivery
+from ..webhooks.parcels import Parcel
+from ..world import test_clocks
+from ..world.clock import add_months
+from ..world.errors import CardDeclined, Json, SimulatorError
+from ..world.events import updating
+from ..world.journeys import Journey
+from ..world.ownership import ACCOUNT, clock_of
+from ..world.world import World
 
 Step: TypeAlias = Callable[[], Any]
 """A call into the library; what it answers may have to be awaited."""
@@ -119,7 +119,8 @@ def collect(state: State, reference: str) -> Script:
         with state.world.on_clock(clock_of(state.world, customers.live(state.world, customer_id))):
             for subscription in subscriptions.live_of(state.world, customer_id):
                 for invoice in reversed(invoices.of_subscription(state.world, subscription["id"], "open")):
-                    collection.collect(state.world, invoice)
+                    if not collection.is_processing(state.world, invoice):
+                        collection.collect(state.world, invoice)
     yield from after_action(state)
 
 

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Awaitable
 from typing import Any, TypeAlias
 
+from ..world.errors import SimulatorError
 from . import actions
-from .world.errors import SimulatorError
 
 Outcome: TypeAlias = tuple[Any, Exception | None]
 """What a call into the library answered, or raised."""

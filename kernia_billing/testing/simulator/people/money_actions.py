@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..actions import Script, after_action, catch_up, customer_of
 from ..api import lists
 from ..customers import customers
 from ..invoices import discounts
+from ..payments import charges, disputes, refunds
+from ..state import State
 from ..world.errors import ApiError, Json, SimulatorError
 from ..world.ownership import clock_of
-from ..world.state import State
-from . import charges, disputes, refunds
+from .actions import Script, after_action, catch_up, customer_of
 
 
 def refund(state: State, reference: str, amount: int | None) -> Script:

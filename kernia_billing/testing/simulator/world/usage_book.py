@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
-from ..world.errors import Json
+from .errors import Json
 
 UNIQUE_SECONDS = 24 * 3_600
 """How long an identifier is remembered: 'at least 24 hours', says Stripe, so that a client may rely on no more."""

@@ -9,18 +9,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..actions import Script, after_action, catch_up
 from ..catalog import prices
 from ..customers import customers
 from ..payments import payment_methods, setup_intents
 from ..payments.cards import card as card_of_number
+from ..state import State
 from ..subscriptions import pausing, subscriptions
 from ..world.clock import add_interval
 from ..world.errors import ApiError, CardDeclined, Json, SimulatorError
 from ..world.events import updating
 from ..world.ownership import clock_of
-from ..world.state import State
 from ..world.tables import nested
+from .actions import Script, after_action, catch_up
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -234,13 +234,17 @@ def _pause(state: State, session: Json, id: str, choices: Choices) -> None:
         options = duration["interval_options"]
         chosen = options[int(choices.get("duration") or 0) % len(options)]
         back = add_interval(world.clock.seconds(), chosen["interval"], chosen["interval_count"])
+        world.table("subscription").get(id)["_resumes_at"] = back
         world.agenda.add(back, _resume_when_due, id)
 
 
 def _resume_when_due(world: World, id: str) -> None:
+    """The pause that was chosen is over, unless another one began since, or its end is being paid for already."""
     subscription = world.table("subscription").get(id)
-    if subscription["status"] == "paused":
-        pausing.resume(world, subscription, {})
+    back: int | None = subscription["_resumes_at"]
+    over = back is not None and back <= world.clock.seconds()
+    if over and subscription["status"] == "paused" and subscription["_pending"] is None:
+        pausing.come_back(world, subscription)
 
 
 def _resume(state: State, _session: Json, id: str, _choices: Choices) -> None:

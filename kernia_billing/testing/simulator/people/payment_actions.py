@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..actions import Script, after_action, catch_up, customer_of, session_of
 from ..checkout import checkout
+from ..payments import payments, settlements
+from ..payments.cards import card
+from ..state import State
 from ..world.errors import Json, SimulatorError
 from ..world.ownership import clock_of
-from ..world.state import State
-from . import payments, settlements
-from .cards import card
+from .actions import Script, after_action, catch_up, customer_of, session_of
 
 _FAILING = card("pm_usBankAccount_insufficientFunds").decline
 

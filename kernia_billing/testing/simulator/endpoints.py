@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ..catalog import coupons, features, prices, products, promotion_codes, tax_rates
-from ..checkout import checkout
-from ..customers import balance_routes, customers, deletions, entitlements, tax_id_routes
-from ..invoices import credit_notes, discounts, invoice_items, invoice_routes, invoice_writing, previews
-from ..metering import (
+from .api import account_routes
+from .api.router import Router
+from .catalog import coupons, features, prices, products, promotion_codes, tax_rates
+from .checkout import checkout
+from .customers import balance_routes, customers, entitlements, tax_id_routes
+from .invoices import credit_notes, discounts, invoice_items, invoice_routes, invoice_writing
+from .metering import (
     credit_grants,
     credit_ledger,
     meter_adjustments,
@@ -16,15 +18,21 @@ from ..metering import (
     meter_summaries,
     meters,
 )
-from ..payments import charges, disputes, payment_intents, payment_methods, payments, refunds, setup_intents
-from ..portal import portal, portal_configurations
-from ..subscriptions import pausing, schedule_routes, subscription_items, subscription_routes
-from ..webhooks import event_destinations, thin_routes, webhook_endpoints
-from ..world import account, events, test_clocks
-from .router import Router
+from .payments import charges, disputes, payment_intents, payment_methods, payments, refunds, setup_intents
+from .portal import portal, portal_configurations
+from .subscriptions import (
+    deletions,
+    pausing,
+    previews,
+    schedule_routes,
+    subscription_items,
+    subscription_routes,
+    test_clock_routes,
+)
+from .webhooks import event_destinations, event_routes, thin_routes, webhook_endpoints
 
 _NOUNS = (
-    account,
+    account_routes,
     balance_routes,
     charges,
     checkout,
@@ -38,7 +46,7 @@ _NOUNS = (
     disputes,
     entitlements,
     event_destinations,
-    events,
+    event_routes,
     features,
     invoice_items,
     invoice_routes,
@@ -66,7 +74,7 @@ _NOUNS = (
     subscription_routes,
     tax_id_routes,
     tax_rates,
-    test_clocks,
+    test_clock_routes,
     thin_routes,
     webhook_endpoints,
 )

@@ -12,7 +12,10 @@ from ..api import fields
 from ..api.router import Call, Route
 from ..catalog import prices
 from ..customers import customers
-from ..subscriptions import (
+from ..invoices import discounts, invoice_items, invoices, proration
+from ..world.errors import ApiError, Json, invalid, not_modelled
+from ..world.rehearsal import rehearsal
+from . import (
     changes,
     cycle,
     deductions,
@@ -20,14 +23,12 @@ from ..subscriptions import (
     item_changes,
     pausing,
     renewals,
+    selling,
     starting,
     subscriptions,
     transitions,
 )
-from ..subscriptions.subscriptions import Terms
-from ..world.errors import ApiError, Json, invalid, not_modelled
-from ..world.rehearsal import rehearsal
-from . import discounts, invoice_items, invoices, proration
+from .subscriptions import Terms
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -124,7 +125,7 @@ def _of_new(world: World, customer: Json, params: Json, details: Json) -> Json:
         name = f"subscription_details[{min(unknown)}]"
         raise invalid(f"`{name}` needs a subscription.", name)
     mode = details.get("billing_mode", {}).get("type", "flexible")
-    currency = subscriptions.mixed_terms(sales, "subscription_details[items]", flexible=mode == "flexible")
+    currency = selling.mixed_terms(sales, "subscription_details[items]", flexible=mode == "flexible")
     customers.settle_currency(customer, currency, "currency")
     trial_end = details.get("trial_end")
     wanted = discounts.read(world, params.get("discounts"), customer=customer["id"], currency=currency)
@@ -155,7 +156,7 @@ def _of_existing(world: World, subscription: Json, details: Json) -> Json:
         return _shown(subscription, ending.bill_now(world, subscription), now)
     changes.check_editable(subscription, details)
     move = changes.read_move(world, subscription, details)
-    changes.set_end(world, subscription, details)
+    ending.set_end(world, subscription, details)
     made = transitions.perform(world, subscription, move) if move else None
     shown = renewals.as_preview(made) if made is not None else renewals.foresee(world, subscription)
     if shown is None:

@@ -1,0 +1,125 @@
+"""What is to be bought in a checkout: a request that was judged, with its prices looked up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from ..domain.metadata import client_metadata
+from ..domain.plans import BillingInterval, Plan
+from ..domain.references import Identity
+from ..errors import InvalidInput, NotFound
+from ..ports.store import Transaction
+from .core import Core
+from .plans import mapped_prices, price_of
+
+_MAX_LOCALE = 20
+
+
+@frozen
+class Order:
+    """What is to be bought. `lines` are prices and their quantities, None for a metered price, which has none."""
+
+    plan: Plan
+    interval: BillingInterval
+    seats: int
+    lines: tuple[tuple[str, int | None], ...]
+    success_url: str
+    cancel_url: str
+    locale: str | None
+    metadata: Mapping[str, str]
+    user_id: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for orders that one page can serve."""
+        told = [self.plan.key, self.interval, self.seats, self.lines, self.success_url, self.cancel_url, self.locale]
+        text = json.dumps([*told, dict(self.metadata), self.user_id], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def order_of(
+    core: Core,
+    plan_name: str,
+    annual: bool,  # noqa: FBT001 - passed on in order
+    seats: int | None,
+    locale: str | None,
+    metadata: Mapping[str, str] | None,
+    identity: Identity | None,
+    success_url: str,
+    cancel_url: str,
+) -> Order:
+    """The order that a request stands for.
+
+    Raises:
+        NotFound: no such plan (PLAN_NOT_FOUND), or no price for it (PRICE_NOT_FOUND).
+        InvalidInput: a value is out of range.
+        Unavailable: Stripe or the database does not answer.
+    """
+    interval = _interval(annual=annual)
+    if not isinstance(plan_name, str):
+        raise InvalidInput("must be a text", field="plan")
+    if locale is not None and not (isinstance(locale, str) and 0 < len(locale) <= _MAX_LOCALE and locale.isascii()):
+        raise InvalidInput("must be a language tag such as 'de' or 'pt-BR'", field="locale")
+    plan = core.offer.plan(plan_name)
+    count = _seats(plan, seats)
+    return Order(
+        plan=plan,
+        interval=interval,
+        seats=count,
+        lines=await _lines(core, plan, interval, count),
+        success_url=success_url,
+        cancel_url=cancel_url,
+        locale=locale,
+        metadata=client_metadata(metadata, "metadata"),
+        user_id=None if identity is None else identity.user_id,
+    )
+
+
+def _interval(*, annual: bool) -> BillingInterval:
+    if type(annual) is not bool:
+        raise InvalidInput("must be true or false", field="annual")
+    return "year" if annual else "month"
+
+
+def _seats(plan: Plan, seats: int | None) -> int:
+    """The number of seats to buy. A plan without seats is bought once, or so many times over as asked."""
+    limit = plan.max_seats if plan.max_seats is not None else 10_000
+    if seats is None:
+        return plan.min_seats
+    if type(seats) is not int or not 1 <= seats <= limit:
+        raise InvalidInput(f"must be an integer between 1 and {limit}", field="seats")
+    return max(seats, plan.min_seats)
+
+
+async def _lines(core: Core, plan: Plan, interval: BillingInterval, seats: int) -> tuple[tuple[str, int | None], ...]:
+    if plan.is_free:
+        raise InvalidInput("names a free plan: there is nothing to pay", field="plan")
+    base = await _price_id(core, plan, interval)
+    if plan.metered:
+        return ((base, None),)
+    if plan.seat_price_id is None or plan.seat_price_id == base:
+        return ((base, seats),)
+    return ((base, 1), (plan.seat_price_id, seats))
+
+
+async def _price_id(core: Core, plan: Plan, interval: BillingInterval) -> str:
+    """The price to charge: never the one of another interval. An imported lookup key counts, else Stripe is asked."""
+    lookup_key = plan.lookup_key_for(interval)
+    if lookup_key is None and plan.price_for(interval) is not None:
+        return str(plan.price_for(interval))
+
+    def read(tx: Transaction) -> str | None:
+        price = price_of(tx, plan, interval, mapped_prices(tx))
+        return None if price is None or not price.active else price.id
+
+    known = await core.store.read(read)
+    if known is None and lookup_key is not None:
+        page = await core.provider().page("/v1/prices", {"lookup_keys": [lookup_key], "active": True})
+        known = str(page.data[0]["id"]) if page.data else None
+    if known is None:
+        raise NotFound("Price ID not found for the selected plan", code="PRICE_NOT_FOUND")
+    return known
