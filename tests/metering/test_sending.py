@@ -174,7 +174,7 @@ def test_until_the_customer_is_known(shop: Shop) -> None:
         billing.customers.ensure("eve")
         billing.jobs.run()
         assert {"sent": 1} == shop.states()
-    assert 2 == shop.counted("eve")
+        assert 2 == shop.counted("eve")
 
 
 def test_in_the_hosts_transaction(shop: Shop) -> None:
