@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import copy_context
 from importlib import import_module
 from inspect import isawaitable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -43,8 +43,9 @@ def load(app: str | None, missing: str = "give --app (or set KERNIA_BILLING_APP)
     module, _, attribute = app.partition(":")
     if not module or not attribute:
         raise click.UsageError("--app must be module:attribute")
-    if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109 - as a text, which sys.path holds
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
     try:
         found = import_module(module)
         for name in attribute.split("."):

@@ -50,7 +50,10 @@ def simulator(
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     signal.signal(signal.SIGTERM, _leave)
-    with suppress(KeyboardInterrupt), _server(port, host, webhook_urls, webhook_secret, api_key, now, frozen) as server:
+    with (
+        suppress(KeyboardInterrupt),
+        _server(port, host, webhook_urls, webhook_secret, api_key, now, frozen=frozen) as server,
+    ):
         click.echo(_words(server, webhook_urls, as_json=as_json))
         server.serve()
 
@@ -62,7 +65,8 @@ def _server(
     webhook_secret: str | None,
     api_key: str | None,
     now: str | None,
-    frozen: bool,  # noqa: FBT001 - passed on in order
+    *,
+    frozen: bool,
 ) -> SimulatorServer:
     from ..testing.simulator import StripeSimulator
     from ..testing.simulator.server import SimulatorServer

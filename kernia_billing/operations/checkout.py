@@ -55,7 +55,17 @@ async def upgrade(
         Unavailable: Stripe or the database does not answer; nothing was sold, the same call goes on.
     """
     who = core.reference(reference)
-    order = await order_of(core, plan, annual, seats, locale, metadata, identity, success_url, cancel_url)
+    order = await order_of(
+        core,
+        plan,
+        annual=annual,
+        seats=seats,
+        locale=locale,
+        metadata=metadata,
+        identity=identity,
+        success_url=success_url,
+        cancel_url=cancel_url,
+    )
     email = identity.email if identity is not None and identity.user_id == who.id else None
     customer = await with_stripe(core, await row_of(core, who), email=email)
     await adopt_subscriptions(core, customer)

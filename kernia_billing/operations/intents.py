@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from typing import Any, Literal
 
 from attrs import evolve
@@ -186,14 +186,14 @@ async def fresh_key(core: Core, *parts: str) -> str:
     """The key of these parts, of the first attempt at it that Stripe has not refused."""
 
     def unit(tx: Transaction) -> str:
-        for attempt in count():
-            key = intent_key(*parts) if attempt == 0 else intent_key(*parts, str(attempt))
-            known = tx.intents.get(key)
-            if known is None or known.state != "failed":
-                return key
-        raise AssertionError("unreachable")  # pragma: no cover
+        attempts = chain([intent_key(*parts)], (intent_key(*parts, str(attempt)) for attempt in count(1)))
+        return next(key for key in attempts if not _has_failed(tx.intents.get(key)))
 
     return await core.store.read(unit)
+
+
+def _has_failed(known: IntentRow | None) -> bool:
+    return known is not None and known.state == "failed"
 
 
 async def _send(core: Core, intent: IntentRow) -> StripeObject:
@@ -226,7 +226,8 @@ async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> St
     """
     params = _narrowed(intent, core.now())
     after: str | None = None
-    for number in count():
+    number = 0
+    while True:
         if number == pages:
             raise TooMany
         if core.stopping():
@@ -241,7 +242,7 @@ async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> St
         if not page.has_more:
             return None
         after = str(page.data[-1]["id"])
-    raise AssertionError("unreachable")  # pragma: no cover
+        number += 1
 
 
 def _narrowed(intent: IntentRow, now: Instant) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Order:
 async def order_of(
     core: Core,
     plan_name: str,
-    annual: bool,  # noqa: FBT001 - passed on in order
+    *,
+    annual: bool,
     seats: int | None,
     locale: str | None,
     metadata: Mapping[str, str] | None,

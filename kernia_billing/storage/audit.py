@@ -47,5 +47,4 @@ class Audit(Noun):
 
     def prune(self, before: Instant, limit: int) -> int:
         """Delete the oldest rows, those of before an instant, so many at most; how many."""
-        ids = [str(id_) for (id_,) in self._db.all(_OLD, {"old": before, "limit": limit})]
-        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0
+        return self._prune(_OLD, _PRUNE, before, limit)

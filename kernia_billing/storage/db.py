@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, CursorResult, Table, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.base import Executable
 
+from ..domain.instants import Instant
 from .dialects import AnySelect, Change, Flavour, Variants, was_inserted
 
 T = TypeVar("T")
@@ -35,6 +36,13 @@ class Db:
     def one(self, statement: Statement, values: Values) -> Row | None:
         """The first row."""
         row: Row | None = self._execute(statement, values).fetchone()
+        return row
+
+    def only(self, statement: Statement, values: Values) -> Row:
+        """The one row of a statement that always answers, such as a count without groups."""
+        row = self.one(statement, values)
+        if row is None:
+            raise AssertionError("the statement has no answer")
         return row
 
     def all(self, statement: Statement, values: Values) -> Sequence[Row]:
@@ -68,6 +76,11 @@ class Noun:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+
+    def _prune(self, old: Statement, delete: Statement, before: Instant, limit: int) -> int:
+        """Delete what is old, so many rows at most; how many. `old` finds their ids, `delete` takes these as `ids`."""
+        ids = [str(id_) for (id_,) in self._db.all(old, {"old": before, "limit": limit})]
+        return self._db.run(delete, {"ids": ids}) if ids else 0
 
 
 class Shape(Generic[T]):

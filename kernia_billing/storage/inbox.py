@@ -196,13 +196,11 @@ class Inbox(Noun):
 
     def waiting(self) -> int:
         """How many still have to be worked on."""
-        row = self._db.one(_WAIT, {})
-        return 0 if row is None else int(row[0])
+        return int(self._db.only(_WAIT, {})[0])
 
     def health(self, now: Instant) -> InboxHealth:
         """How webhooks are doing."""
-        row = self._db.one(_HEALTH, {"since": now - DAY})
-        assert row is not None  # noqa: S101 - it has no condition
+        row = self._db.only(_HEALTH, {"since": now - DAY})
         counts = {str(status): int(number) for status, number in self._db.all(_COUNTS, {})}
         return InboxHealth(counts, *row)
 

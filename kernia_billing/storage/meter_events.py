@@ -222,5 +222,4 @@ class MeterEvents(Noun):
 
         Those of a period that was not over then stay: what was reported in it bounds what is taken back.
         """
-        ids = [str(identifier) for (identifier,) in self._db.all(_OLD, {"old": before, "limit": limit})]
-        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0
+        return self._prune(_OLD, _PRUNE, before, limit)

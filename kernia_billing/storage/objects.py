@@ -46,10 +46,9 @@ class Objects(Noun):
         """A number greater than every one given out for this object."""
         if self._db.flavour == "mysql":
             self._db.run(_TAKE, _new(kind, stripe_id, 1))
-            row = self._db.one(_NEXT, {"of": kind, "stripe": stripe_id})
+            row = self._db.only(_NEXT, {"of": kind, "stripe": stripe_id})
         else:
-            row = self._db.one(_TAKE_ONE, _new(kind, stripe_id, 1))
-        assert row is not None  # noqa: S101 - the statement wrote it, and holds it
+            row = self._db.only(_TAKE_ONE, _new(kind, stripe_id, 1))
         return int(row[0])
 
     def applied(self, kind: str, stripe_id: str) -> int:

@@ -99,11 +99,9 @@ class Outbox(Noun):
 
     def lag(self, now: Instant) -> tuple[int, Instant | None]:
         """How many events written up to `now` are not sent yet, and when the oldest of them was written."""
-        row = self._db.one(_LAG, {"now": now})
-        assert row is not None  # noqa: S101 - a count always answers
+        row = self._db.only(_LAG, {"now": now})
         return int(row[0]), row[1]
 
     def prune(self, before: Instant, limit: int) -> int:
         """Delete the events that were sent first, those sent before an instant, so many at most; how many."""
-        ids = [str(id_) for (id_,) in self._db.all(_OLD, {"old": before, "limit": limit})]
-        return self._db.run(_PRUNE, {"ids": ids}) if ids else 0
+        return self._prune(_OLD, _PRUNE, before, limit)

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.testing.simulator.server import SimulatorServer
 from tests.acceptance.support import serving
+from tests.harness.listening import QuietHandler, listening
 
 
 @define
@@ -63,23 +64,16 @@ def receiving() -> Generator[Inbox]:
     """A receiving server on a free port."""
     kept = Inbox()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             self.send_response(kept.take(body, self.headers["stripe-signature"]))
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        kept.url = f"http://127.0.0.1:{server.server_port}/webhook"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with listening(Handler) as origin:
+        kept.url = f"{origin}/webhook"
         yield kept
-        server.shutdown()
-        thread.join()
 
 
 @frozen

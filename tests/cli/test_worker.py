@@ -114,7 +114,7 @@ def test_on_postgresql(make_database: object, tmp_path: Path) -> None:
     """The same on a server, with an engine that locks rows."""
     folder = tmp_path / "app"
     folder.mkdir()
-    with standing(make_database("postgresql"), folder) as stand:  # type: ignore[operator]
+    with standing(make_database("postgresql"), folder) as stand:  # type: ignore[operator]  # the fixture is an object
         stand.run("db", "upgrade", KERNIA_BILLING_DATABASE=stand.url)
         for number in range(60):
             stand.post(number)

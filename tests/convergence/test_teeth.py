@@ -25,7 +25,7 @@ from tests.convergence.streams import play_stream, stream
 from tests.convergence.tape import Tape, Told, Version
 from tests.convergence.walks import every_way
 from tests.webhooks.shop import Shop
-from tests.webhooks.stepping import STEPS, Handler, run
+from tests.webhooks.stepping import Handler, run
 from tests.webhooks.test_tickets import SUBJECTS, Stage, Subject, _told
 
 CHANGES = HISTORIES[1]
@@ -118,25 +118,6 @@ def _stamped_late(fetch: Callable[..., Any]) -> Callable[..., Any]:
     return fetched
 
 
-class _LateHandler(Handler):
-    """A handler whose halts are in another order: it reads before it takes its ticket."""
-
-    def step(self) -> None:
-        """Go on to the next halt."""
-        if not self._started:
-            self._started = True
-            assert self.work.send(None) == "read"
-        self._taken += 1
-        if self._taken < len(STEPS):
-            self.work.send(None)
-            return
-        while True:
-            try:
-                self.work.send(None)
-            except StopIteration:
-                return
-
-
 def _stored(core: Core, subject: Subject, stripe_id: str) -> object:
     return run_blocking(core.store.read(lambda tx: subject.stored(tx, stripe_id)))
 
@@ -149,7 +130,7 @@ def test_a_ticket_taken_after_the_fetch_is_found(shop: Shop, monkeypatch: pytest
     wrong = 0
     for order in _told("a", "b"):
         stage = Stage(core, subject)
-        handlers = {name: _LateHandler(subject.handle(stage.core, stage.id)) for name in "ab"}
+        handlers = {name: Handler(subject.handle(stage.core, stage.id), first="read") for name in "ab"}
         run(order, {"A": stage.change, "B": stage.change}, handlers)
         wrong += _stored(core, subject, stage.id) != subject.expected(2)
     assert wrong

@@ -63,7 +63,7 @@ def test_refusals_of_operations_are_noted(told: Told, failure: Exception) -> Non
     service.fails = failure
     send(service, "GET", "/subscription/list")
 
-    assert [(event, fields["code"]) for _, event, fields in told.events] == [("http.refused", failure.code)]  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [(event, fields["code"]) for _, event, fields in told.events] == [("http.refused", failure.code)]  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] - a recorder stands there
 
 
 def test_what_is_allowed_is_not_noted(told: Told) -> None:

@@ -484,28 +484,6 @@ def test_what_was_finished_meanwhile_is_not_parked(shop: Shop) -> None:
     assert intents.UNDER_WAY == MINUTE
 
 
-# ── Two subscriptions ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_second_live_subscription_is_told_of_once(open_shop: Open) -> None:
-    """Hooks hear `subscription.duplicate`, the audit log has it, and the mark on the subscription stays."""
-    told: list[Any] = []
-    shop = open_shop(on_event=told.append)
-    shop.buy()
-    shop.stripe.advance(hours=1)
-    shop.account.buy("price_team", customer=shop.customer())
-    shop.stripe.flush()
-    shop.billing.jobs.run()
-
-    duplicates = [each for each in told if each.type == "subscription.duplicate"]
-    assert [each.subscription.plan for each in duplicates] == ["team"]
-    assert [each.action for each in shop.billing.audit("ann")].count("subscription.duplicate") == 1
-    assert {each.plan: each.duplicate for each in shop.billing.subscriptions.list("ann")} == {
-        "pro": False,
-        "team": True,
-    }
-
-
 # ── At once ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 FAULTS: dict[str, dict[str, Any] | None] = {

@@ -99,6 +99,6 @@ def test_what_cannot_work_is_refused(open_shop: Open) -> None:
     shop = open_shop(deliver="manual")
     for number in (0, 65, True, 1.5):
         with pytest.raises(ConfigError, match="threads"):
-            Worker(shop.billing, threads=number)  # type: ignore[arg-type]
+            Worker(shop.billing, threads=number)  # type: ignore[arg-type]  # some are no numbers
     with pytest.raises(ConfigError, match="billing"):
-        Worker(AsyncBilling(database="sqlite+aiosqlite://"))  # type: ignore[arg-type]
+        Worker(AsyncBilling(database="sqlite+aiosqlite://"))  # type: ignore[arg-type]  # that is refused

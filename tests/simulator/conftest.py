@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
+import stripe
 
 from tests.simulator.shop import Shop
 
@@ -15,3 +19,19 @@ def shop() -> Iterator[Shop]:
     opened = Shop()
     yield opened
     opened.http.close()
+
+
+@pytest.fixture
+def http(shop: Shop) -> Any:
+    """The official package's httpx client, on the simulator's transports."""
+    client: Any = stripe.HTTPXClient(allow_sync_methods=True)
+    client._client = httpx.Client(transport=shop.stripe.transport)
+    asyncio.run(client._client_async.aclose())
+    client._client_async = httpx.AsyncClient(transport=shop.stripe.async_transport)
+    return client
+
+
+@pytest.fixture
+def client(shop: Shop, http: Any) -> Any:
+    """The official package's `StripeClient`. Its types are not used, so that plain maps can be given."""
+    return stripe.StripeClient(shop.stripe.api_key, http_client=http, max_network_retries=0)

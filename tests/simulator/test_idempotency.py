@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import httpx
 import pytest
 
 from kernia_billing.testing import Fault
-from kernia_billing.testing.simulator.api import search
-from kernia_billing.testing.simulator.customers import customers
-from kernia_billing.testing.simulator.world.world import World
+from tests.simulator.held import Held
 from tests.simulator.shop import Shop
 from tests.simulator.story import DESTINATION
 
@@ -91,21 +88,13 @@ def test_a_kept_500_is_replayed(shop: Shop) -> None:
 
 def test_a_running_key_is_in_use(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one request with a key is carried out, another with that key is 409 idempotency_key_in_use."""
-    entered, leave = threading.Event(), threading.Event()
-    remember = search.remember
-
-    def slow(world: World, stored: dict[str, Any]) -> None:
-        entered.set()
-        assert leave.wait(10)
-        remember(world, stored)
-
-    monkeypatch.setattr(customers, "remember", slow)
+    held = Held.put_up(monkeypatch)
     first: list[httpx.Response] = []
     running = threading.Thread(target=lambda: first.append(shop.send("POST", PATH, {}, key="k")))
     running.start()
-    assert entered.wait(10)
+    assert held.entered.wait(10)
     second = shop.send("POST", PATH, {}, key="k")
-    leave.set()
+    held.leave.set()
     running.join(10)
 
     assert (409, "idempotency_key_in_use") == (second.status_code, second.json()["error"]["code"])

@@ -10,9 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kernia_billing.testing.simulator.api import search
-from kernia_billing.testing.simulator.customers import customers
-from kernia_billing.testing.simulator.world.world import World
+from tests.simulator.held import Held
 from tests.simulator.metering import meter, usage
 from tests.simulator.shop import DAY, Shop
 
@@ -135,15 +133,7 @@ def test_two_writers_on_one_customer_collide(shop: Shop, monkeypatch: pytest.Mon
     """The second is refused with lock_timeout at once, its key is not used up; another customer's writer only waits."""
     customer, other = shop.customer(), shop.customer()
     shop.stripe.settings.rate_limits = True
-    entered, leave = threading.Event(), threading.Event()
-    remember = search.remember
-
-    def slow(world: World, stored: dict[str, Any]) -> None:
-        entered.set()
-        assert leave.wait(10)
-        remember(world, stored)
-
-    monkeypatch.setattr(customers, "remember", slow)
+    held = Held.put_up(monkeypatch)
     answers: list[httpx.Response] = []
 
     def write(id: str) -> None:
@@ -151,10 +141,10 @@ def test_two_writers_on_one_customer_collide(shop: Shop, monkeypatch: pytest.Mon
 
     threads = [threading.Thread(target=write, args=(id,)) for id in (customer, other)]
     threads[0].start()
-    assert entered.wait(10)
+    assert held.entered.wait(10)
     threads[1].start()
     second = shop.send("POST", f"{PATH}/{customer}", {"name": "B"}, key="k")
-    leave.set()
+    held.leave.set()
     for thread in threads:
         thread.join(10)
 

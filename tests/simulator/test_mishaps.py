@@ -263,7 +263,7 @@ def test_rolling_the_secret(shop: Shop) -> None:
     new = shop.stripe.delivery.roll_secret()
     assert (new, True) == (shop.stripe.webhook_secret, old != new)
     inbox = Inbox(shop)
-    shop.stripe.attach(inbox)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shop.stripe.attach(inbox)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - that is refused later
     for _ in range(2):
         shop.customer()
         shop.stripe.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 import stripe
 
@@ -13,22 +12,6 @@ from tests.simulator.shop import Shop
 
 # The package gives httpx its form text in a way that httpx deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def http(shop: Shop) -> Any:
-    """The package's httpx client, on the simulator's transports."""
-    client: Any = stripe.HTTPXClient(allow_sync_methods=True)
-    client._client = httpx.Client(transport=shop.stripe.transport)
-    asyncio.run(client._client_async.aclose())
-    client._client_async = httpx.AsyncClient(transport=shop.stripe.async_transport)
-    return client
-
-
-@pytest.fixture
-def client(shop: Shop, http: Any) -> Any:
-    """The package's `StripeClient`. Its types are not used, so that plain maps can be given."""
-    return stripe.StripeClient(shop.stripe.api_key, http_client=http, max_network_retries=0)
 
 
 def test_the_whole_story(shop: Shop, client: Any) -> None:

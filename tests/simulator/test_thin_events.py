@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from itertools import count
 from typing import Any
@@ -54,32 +53,24 @@ def _json(shop: Shop, method: str, path: str, body: object = None) -> tuple[int,
     return response.status_code, response.json()
 
 
-def _destination(shop: Shop, **changes: Any) -> dict[str, Any]:
-    """A new thin destination for everything; None leaves a parameter out."""
-    good: dict[str, Any] = {
+def _wanted(**changes: Any) -> dict[str, Any]:
+    """The parameters of a thin destination for everything; None leaves one out."""
+    good = {
         "name": "Thin",
         "type": "webhook_endpoint",
         "event_payload": "thin",
         "enabled_events": ["*"],
         "webhook_endpoint": {"url": "https://shop.example/thin"},
-        "include": [_SECRET],
         **changes,
     }
-    status, made = _json(
-        shop, "POST", "/v2/core/event_destinations", {key: value for key, value in good.items() if value is not None}
-    )
+    return {key: value for key, value in good.items() if value is not None}
+
+
+def _destination(shop: Shop, **changes: Any) -> dict[str, Any]:
+    """A new thin destination for everything, with its secret."""
+    status, made = _json(shop, "POST", "/v2/core/event_destinations", _wanted(include=[_SECRET], **changes))
     assert 200 == status, made
     return made
-
-
-@pytest.fixture
-def client(shop: Shop) -> Any:
-    """The official client on the simulator's transport."""
-    http: Any = stripe.HTTPXClient(allow_sync_methods=True)
-    http._client = httpx.Client(transport=shop.stripe.transport)
-    asyncio.run(http._client_async.aclose())
-    http._client_async = httpx.AsyncClient(transport=shop.stripe.async_transport)
-    return stripe.StripeClient(shop.stripe.api_key, http_client=http, max_network_retries=0)
 
 
 def test_a_destination_lives(shop: Shop) -> None:
@@ -131,15 +122,7 @@ def test_a_destination_lives(shop: Shop) -> None:
 )
 def test_wrong_destinations_are_refused(shop: Shop, changes: dict[str, Any], param: str) -> None:
     """Types fit the kind of payload, versions belong to snapshots, and only webhook endpoints are modelled."""
-    good: dict[str, Any] = {
-        "name": "Thin",
-        "type": "webhook_endpoint",
-        "event_payload": "thin",
-        "enabled_events": ["*"],
-        "webhook_endpoint": {"url": "https://shop.example/thin"},
-        **changes,
-    }
-    body = {key: value for key, value in good.items() if value is not None}
+    body = _wanted(**changes)
     status, refusal = _json(shop, "POST", "/v2/core/event_destinations", body)
 
     assert (400, param) == (status, refusal["error"]["param"])
@@ -180,7 +163,7 @@ def test_a_notification_is_fetched(shop: Shop, client: Any) -> None:
 def test_whole_and_thin_tell_the_same(shop: Shop) -> None:
     """A thin destination of everything hears of every event of the v1 API, and of those that have no other form."""
     made = _destination(shop)
-    whole = _destination(shop, event_payload="snapshot", snapshot_api_version="2026-10-28.endive", include=[_SECRET])
+    whole = _destination(shop, event_payload="snapshot", snapshot_api_version="2026-10-28.endive")
     thin, snapshots = Inbox(), Inbox()
     shop.stripe.delivery.serve(made["id"], thin)
     shop.stripe.delivery.serve(whole["id"], snapshots)

@@ -74,6 +74,6 @@ def test_prune_page(counted: Counted) -> None:
     """Many old rows go in two statements."""
     for number in range(20):
         row = rows.webhook(f"evt_{number}", status="processed")
-        counted(lambda tx, row=row: tx.inbox.add(row))  # type: ignore[misc]
+        counted(lambda tx, row=row: tx.inbox.add(row))  # type: ignore[misc]  # a default is no type
 
     assert 2 == counted(lambda tx: tx.inbox.prune(NOW + 1, 1_000))

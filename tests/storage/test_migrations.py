@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, inspect, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, inspect, text
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.errors import ConfigError
@@ -20,6 +20,7 @@ from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
 from tests.storage.conftest import BlockingPace
+from tests.storage.deaths import Killed, counting
 
 
 @pytest.fixture
@@ -96,31 +97,17 @@ def test_upgrade_again(engine: Engine) -> None:
     assert [] == migrations.check(engine)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 def test_killed_anywhere(engine: Engine, engine_name: str) -> None:
     """A run that is killed before any of its statements is healed by the next one."""
-    left = [sys.maxsize]
-
-    def count(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.lstrip().upper().startswith(("CREATE", "INSERT", "ALTER")):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-    event.listen(engine, "before_cursor_execute", count)
-    migrations.upgrade(engine)
-    total = sys.maxsize - left[0]
+    countdown, total = counting(engine)
     assert total > 30
     for steps in range(0, total, 7 if engine_name == "mariadb" else 3):
-        left[0] = sys.maxsize
+        countdown.live()
         _drop(engine)
-        left[0] = steps
+        countdown.left = steps
         with pytest.raises(Killed):
             migrations.upgrade(engine)
-        left[0] = sys.maxsize
+        countdown.live()
         migrations.upgrade(engine)
         assert [] == migrations.check(engine), steps
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.outbound import IntentRow
@@ -18,6 +17,7 @@ from kernia_billing.testing.conformance import rows
 from kernia_billing.testing.conformance.harness import DrivenStore
 from kernia_billing.testing.conformance.rows import NOW
 from tests.storage.conftest import BlockingPace
+from tests.storage.deaths import Killed, counting
 
 _ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "billing_customer": [
@@ -170,33 +170,19 @@ def test_first_use(sqlite_url: str) -> None:
     engine.dispose()
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 def test_killed_anywhere(engine: Engine, engine_name: str) -> None:
     """An upgrade that is killed before any of its statements loses nothing, and the next one heals it."""
-    left = [sys.maxsize]
-
-    def count(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.lstrip().upper().startswith(("CREATE", "INSERT", "ALTER", "DROP", "UPDATE")):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-    event.listen(engine, "before_cursor_execute", count)
-    migrations.upgrade(engine)
-    total = sys.maxsize - left[0]
+    countdown, total = counting(engine)
     assert total > 20
     # Where the upgrade is one transaction the places differ little.
     for steps in range(0, total, 1 if engine_name == "mariadb" else 5):
-        left[0] = sys.maxsize
+        countdown.live()
         _drop(engine)
         _make(engine)
-        left[0] = steps
+        countdown.left = steps
         with pytest.raises(Killed):
             migrations.upgrade(engine)
-        left[0] = sys.maxsize
+        countdown.live()
         assert [] == _lost(engine), steps
         migrations.upgrade(engine)
         assert [] == migrations.check(engine), steps

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
@@ -14,6 +12,7 @@ from attrs import define, field
 
 from kernia_billing.errors import GuardError
 from kernia_billing.stripe.elsewhere import AsyncElsewhereTransport, ElsewhereTransport
+from tests.harness.listening import QuietHandler, listening
 
 ACCOUNT = "https://api.stripe.com/v1/account?expand[0]=x"
 TEST, LIVE = {"authorization": "Bearer sk_test_1"}, {"authorization": "Bearer sk_live_1"}
@@ -32,7 +31,7 @@ def stand() -> Generator[Stand]:
     """It listens on a free port."""
     kept = Stand()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             kept.asked.append((self.path, self.headers["host"]))
             self.send_response(200)
@@ -40,16 +39,8 @@ def stand() -> Generator[Stand]:
             self.end_headers()
             self.wfile.write(b"{}")
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        kept.origin = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with listening(Handler) as kept.origin:
         yield kept
-        server.shutdown()
-        thread.join()
 
 
 def test_requests_are_led_there(stand: Stand) -> None:

@@ -149,7 +149,7 @@ def meant(value: object) -> object:
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0[]"), min_size=1, max_size=8)
 # As Python wants them of keyword arguments at the top, which is how the SDK's own programs name them.
 top_names = st.from_regex("[a-z][a-z_]{0,9}", fullmatch=True)
-moments = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds, of which the strategy makes instants
 decimals = st.decimals(-(10**9), 10**9, places=4).map(lambda value: Decimal(format(value, "f")))
 tame = (
     st.sampled_from(["", " ", "é", "日本", "😀", "a b&c=d", "[x]", "%2F+", "true", "None"])

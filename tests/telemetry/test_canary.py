@@ -138,7 +138,7 @@ def story(canaries: Canaries) -> None:
         attempt(lambda: shop.upgrade("jane", identity=jane))
         faults.clear()
     for kind in ("html_502", "redirect", "torn_before", "drip_before", "reset_before"):
-        faults.append(Fault(kind, path="/v1/checkout/sessions", times=4))  # pyright: ignore[reportArgumentType]
+        faults.append(Fault(kind, path="/v1/checkout/sessions", times=4))  # pyright: ignore[reportArgumentType] - from a table of texts
         attempt(lambda: shop.upgrade("jane", identity=jane))
         faults.clear()
     attempt(lambda: billing.customers.ensure("jane2", email=EMAIL + "\n", name=NAME))
@@ -182,7 +182,7 @@ def test_nothing_that_is_told_holds_a_secret_or_a_person(canaries: Canaries) -> 
     wiring: Any = billing._wiring
 
     spans = [span.to_json() for span in canaries.exporter.get_finished_spans()]
-    metrics = [json.dumps(json.loads(canaries.reader.get_metrics_data().to_json()))]  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+    metrics = [json.dumps(json.loads(canaries.reader.get_metrics_data().to_json()))]  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess] - something was measured
     within: Any = wiring.core.stripe.__dict__
     held: list[Any] = [
         billing,

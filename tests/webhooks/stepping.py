@@ -80,6 +80,7 @@ class Handler:
     """One run of a handler, from halt to halt; the last step runs to its end."""
 
     work: Coroutine[Any, Any, Any]
+    first: str = "transaction"
     _taken: int = 0
     _started: bool = False
 
@@ -87,7 +88,7 @@ class Handler:
         """Go on to the next halt; the fourth step goes on to the end."""
         if not self._started:
             self._started = True
-            assert self.work.send(None) == "transaction"
+            assert self.work.send(None) == self.first
         self._taken += 1
         if self._taken < len(STEPS):
             self.work.send(None)

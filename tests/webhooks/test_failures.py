@@ -53,7 +53,7 @@ def test_an_event_that_meets_an_outage_waits_and_is_healed(
         shop.post(told)
     assert failure.value.status == 503  # type: ignore[attr-defined]
     row = shop.inbox()[told["id"]]
-    error = f"{failure.value.code} {type(failure.value).__name__}"  # type: ignore[attr-defined]
+    error = f"{failure.value.code} {type(failure.value).__name__}"  # type: ignore[attr-defined]  # each of them has one
     assert (row["status"], row["note"], row["attempts"]) == ("failed", error, 1)
     assert shop.billing.subscriptions.get("ann") is None
     shop.stripe.faults.clear()

@@ -282,7 +282,7 @@ def test_one_event_is_replayed(quiet_shop: Shop) -> None:
     assert missing.value.code == "EVENT_NOT_FOUND"
     for junk in (None, 5, ["evt_1"]):
         with pytest.raises(InvalidInput):
-            shop.billing.webhooks.replay(junk)  # type: ignore[arg-type]
+            shop.billing.webhooks.replay(junk)  # type: ignore[arg-type]  # some are no texts
 
 
 def test_a_range_is_replayed(each_shop: Shop) -> None:

@@ -1,5 +1,4 @@
 """What a store does with usage that Stripe counts once."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

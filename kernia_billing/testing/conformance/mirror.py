@@ -1,5 +1,4 @@
 """What a store does with invoices, schedules, payment methods and how customers look at Stripe."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

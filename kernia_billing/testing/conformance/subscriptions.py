@@ -1,5 +1,4 @@
 """What a store does with subscriptions and checkouts."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

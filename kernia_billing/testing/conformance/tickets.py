@@ -1,5 +1,4 @@
 """What a store does with tickets, which keep old news from overwriting newer."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

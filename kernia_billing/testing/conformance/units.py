@@ -1,5 +1,4 @@
 """What a store does with a unit of work, whatever the unit does."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

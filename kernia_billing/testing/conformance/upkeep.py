@@ -1,5 +1,4 @@
 """What a store does with leases, imports and the audit log."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Literal
 from attrs import define, evolve, field
 
 from ..world.errors import ApiError, ConnectionLost, Json
+from ..world.rules import strikes
 from .wire import Reply, Request
 
 Kind = Literal[
@@ -72,14 +73,7 @@ class Fault:
 
     def matches(self, method: str, path: str) -> bool:
         """Whether this rule strikes the call; counts it."""
-        if self.method not in (None, method) or not self._fits(path) or self.times == 0:
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+        return self.method in (None, method) and self._fits(path) and strikes(self)
 
     def error(self) -> ApiError:
         """The error that a `status` answers."""

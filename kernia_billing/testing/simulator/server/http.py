@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             reply = Reply(500, {"content-type": "text/plain; charset=utf-8"}, b"The simulator failed; see its log.")
         self._write(reply)
 
-    do_POST = do_DELETE = do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_GET  # noqa: N815 - the names that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the simulator keeps its own log of requests, without keys."""

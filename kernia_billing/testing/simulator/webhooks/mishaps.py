@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from attrs import define, field
 
+from ..world.rules import strikes
+
 Kind = Literal["drop", "repeat", "delay", "late", "wrong_livemode", "foreign_account", "stale_version"]
 
 
@@ -43,11 +45,4 @@ class Mishap:
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether this rule strikes the event; counts it."""
         fits = re.fullmatch(re.escape(self.type).replace(r"\*", ".*"), str(event["type"])) is not None
-        if self.times == 0 or not fits or (self.where is not None and not self.where(event)):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+        return fits and (self.where is None or self.where(event)) and strikes(self)
