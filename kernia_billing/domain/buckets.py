@@ -51,10 +51,14 @@ class Bucket:
 
 @frozen
 class Pool:
-    """A credit feature that pays for another one: `cost` credits for one unit, at the credit feature's scale."""
+    """A credit feature that pays for another one: `cost` credits for one unit, at the credit feature's scale.
+
+    `headroom` is how many credits the usage limits on the pool itself leave; None where there is no such limit.
+    """
 
     feature: str
     cost: int
+    headroom: int | None = None
 
 
 @frozen
@@ -121,6 +125,7 @@ def allocate(
     entity: str = "",
     pools: Sequence[Pool] = (),
     headroom: int | None = None,
+    earlier: Sequence[Bucket] = (),
 ) -> Allocation:
     """Plan the drawing of `quantity` units of `feature`. Nothing is changed.
 
@@ -128,7 +133,9 @@ def allocate(
     and other entities are passed over. A request with an `entity` draws from that entity's buckets and then from the
     customer's; one without never touches an entity's. Direct buckets come first, then the pools in their order (a unit
     may span buckets of one pool, never two pools), then overage, direct before pools. A pool of cost 0 funds everything
-    as long as the customer holds a bucket of it. `headroom` is what usage limits leave: it clamps the quantity first.
+    as long as the customer holds a bucket of it. `headroom` is what usage limits leave: it clamps the quantity first;
+    the `headroom` of a pool clamps what that pool pays. `earlier` are buckets of the past period that a late use
+    happened in: what is included in them is drawn before everything else.
 
     Raises:
         ValueError: the quantity is negative; what was used is returned by `give_back`.
@@ -140,10 +147,17 @@ def allocate(
     draws: list[Draw] = []
     overage_units = 0
     included, overage = _own(live, feature, entity)
+    if earlier:
+        left -= _draw(_own(earlier, feature, entity)[0], left, draws)
     left -= _draw(included, left, draws)
     if left and (pools or overage):
-        for stage, cost, is_overage in _further_stages(live, overage, entity, pools):
-            units = _spend(stage, cost, left, draws)
+        spent: dict[str, int] = {}
+        for stage, pool, is_overage in _further_stages(live, overage, entity, pools):
+            if pool is None:
+                units = _draw(stage, left, draws)
+            else:
+                units = _spend(stage, pool.cost, _payable(pool, spent, left), draws)
+                spent[pool.feature] = spent.get(pool.feature, 0) + units * pool.cost
             left -= units
             if is_overage:
                 overage_units += units
@@ -196,16 +210,23 @@ def rescale(amount: int | None, used: int, held: int) -> int | None:
 
 def _further_stages(
     buckets: Sequence[Bucket], overage: list[Bucket], entity: str, pools: Sequence[Pool]
-) -> Iterator[tuple[list[Bucket], int, bool]]:
-    """What follows the direct included buckets: groups of buckets, each with its cost and whether it is overage."""
-    paying = [(pool.cost, *_own(buckets, pool.feature, entity)) for pool in pools]
-    for cost, included, extra in paying:
+) -> Iterator[tuple[list[Bucket], Pool | None, bool]]:
+    """What follows the direct included buckets: groups of buckets, each with its pool and whether it is overage."""
+    paying = [(pool, *_own(buckets, pool.feature, entity)) for pool in pools]
+    for pool, included, extra in paying:
         # At no cost nothing is drawn, and a bucket of any kind shows that the customer holds the pool.
-        yield (included if cost else included + extra), cost, False
-    yield overage, 1, True
-    for cost, _, extra in paying:
-        if cost:
-            yield extra, cost, True
+        yield (included if pool.cost else included + extra), pool, False
+    yield overage, None, True
+    for pool, _, extra in paying:
+        if pool.cost:
+            yield extra, pool, True
+
+
+def _payable(pool: Pool, spent: dict[str, int], wanted: int) -> int:
+    """How many of the units wanted the limits on a pool let it pay for, after what it paid already."""
+    if pool.headroom is None or pool.cost == 0:
+        return wanted
+    return min(wanted, max(0, pool.headroom - spent.get(pool.feature, 0)) // pool.cost)
 
 
 def _own(buckets: Sequence[Bucket], feature: str, entity: str) -> tuple[list[Bucket], list[Bucket]]:

@@ -55,6 +55,23 @@ class Period:
     end: Instant
 
 
+@frozen
+class Rhythm:
+    """An endless row of periods: its anchor, how long each is, and the time zone whose wall clock it follows."""
+
+    anchor: Instant
+    interval: Interval
+    timezone: str = "UTC"
+
+    def start(self, number: int) -> Instant:
+        """When period `number` starts, which is when the one before it ends."""
+        return boundary(self.anchor, number, self.interval, self.timezone)
+
+    def period(self, now: Instant) -> Period:
+        """The period that `now` lies in."""
+        return period_at(self.anchor, now, self.interval, self.timezone)
+
+
 _RESETS: dict[str, Interval | None] = {
     "hour": Interval("hour"),
     "day": Interval("day"),

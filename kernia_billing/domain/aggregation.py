@@ -1,0 +1,32 @@
+"""Aggregations as deltas: what a reported value adds to what is used.
+
+The balance is always a sum. A maximum, a latest value and a count of different values become one by adding only the
+difference that a new value makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from .plans import Aggregation
+
+
+def delta(aggregation: Aggregation, value: int, measured: int, *, is_new: bool = True) -> int:
+    """How much more is used after `value` was reported; below 0 it is given back, which only `latest` does.
+
+    `measured` is what the values of the period amount to so far: everything reported, also what no balance covered.
+    For `unique` the value itself does not count, but whether it `is_new` in this period.
+    """
+    if aggregation == "sum":
+        return value
+    if aggregation == "count":
+        return 1
+    if aggregation == "unique":
+        return 1 if is_new else 0
+    difference = value - measured
+    return max(0, difference) if aggregation == "max" else difference
+
+
+def value_hash(value: str | int) -> str:
+    """What a value is remembered by: 64 hexadecimal digits. A number and its text are different values."""
+    return hashlib.sha256(f"{type(value).__name__}:{value}".encode()).hexdigest()

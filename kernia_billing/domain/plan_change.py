@@ -1,0 +1,114 @@
+"""What of a running period moves along when another plan, or another number of seats, takes its place.
+
+The buckets of the old plan are closed and keep their history; the new plan has new ones, which start as said here.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from .buckets import carry_usage, rescale
+from .instants import Instant
+from .plans import FeatureKind, PlanChangePolicy
+from .rollover import DebtMode
+
+
+@frozen
+class Running:
+    """An allowance in its running period. `amount` None means no cap."""
+
+    amount: int | None
+    used: int = 0
+    held: int = 0
+
+    @property
+    def available(self) -> int | None:
+        """Units that can still be drawn; None where there is no cap."""
+        return None if self.amount is None else self.amount - self.used - self.held
+
+
+@frozen
+class Part:
+    """How much of a period is left: `left` of `length`, in microseconds."""
+
+    left: int
+    length: int
+
+    def of(self, amount: int) -> int:
+        """The share of an amount that falls to what is left, rounded up to a whole unit."""
+        return -(-amount * self.left // self.length)
+
+
+@frozen
+class Change:
+    """What the bucket of the new plan starts with.
+
+    `held` units move along with the holds they belong to, whose lines are pointed to the new bucket. `leftover` units
+    come on top, in a bucket of their own that ends when the old period would have ended. `debt` is what was used beyond
+    the new amount and is owed; `forgiven` is what was used beyond it and is not.
+    """
+
+    amount: int | None
+    used: int = 0
+    held: int = 0
+    leftover: int = 0
+    debt: int = 0
+    forgiven: int = 0
+
+
+def remaining_part(now: Instant, start: Instant, end: Instant) -> Part:
+    """How much is left at `now` of the period from `start` to `end`."""
+    return Part(min(max(end - now, 0), end - start), end - start)
+
+
+def policy_for(kind: FeatureKind, policy: PlanChangePolicy) -> PlanChangePolicy:
+    """The policy that counts for a kind of feature: what counts things that exist always carries its usage."""
+    return "carry_usage" if kind in ("quantity", "seat", "boolean") else policy
+
+
+def change(
+    policy: PlanChangePolicy, old: Running, amount: int | None, part: Part, *, debt: DebtMode = "forgive"
+) -> Change:
+    """Replace `old` by an allowance of `amount` units, with `part` of the running period left.
+
+    `carry_usage`: what was used counts in the new plan too, and what is held stays held. The others start anew:
+    `reset` with the whole amount and nothing else, `carry_remaining` with the whole amount and what was left,
+    `prorate` with the amount's share of the period, rounded up, and what was left. Held units stay with the old bucket
+    there: what is settled is used of the old plan, and what is released lapses with it.
+    """
+    if policy == "carry_usage":
+        return _carried(old, amount, debt)
+    if policy == "reset":
+        return Change(amount)
+    if policy == "prorate" and amount is not None:
+        amount = part.of(amount)
+    return Change(amount, leftover=max(0, old.available or 0))
+
+
+def resize(
+    old: Running,
+    amount: int | None,
+    *,
+    part: Part | None = None,
+    included: int | None = None,
+    debt: DebtMode = "forgive",
+) -> Change:
+    """The same allowance with another number of seats, which includes `amount` units from the next period on.
+
+    The running period never falls below what is used and held of it: the excess is forgiven or owed. With `part` more
+    seats count only for what is left of the period, on top of the units that it `included` (default: its amount).
+    """
+    before = old.amount if included is None else included
+    if part is not None and amount is not None and before is not None and amount > before:
+        amount = before + part.of(amount - before)
+    excess = 0 if amount is None else max(0, old.used + old.held - amount)
+    owed = excess if debt == "carry" else 0
+    return Change(rescale(amount, old.used, old.held), old.used, old.held, debt=owed, forgiven=excess - owed)
+
+
+def _carried(old: Running, amount: int | None, debt: DebtMode) -> Change:
+    used = carry_usage(old.used, amount)
+    excess = old.used - used
+    owed = excess if debt == "carry" else 0
+    # A plan too small for what is held makes room for it: the work it is held for has begun.
+    return Change(rescale(amount, used, old.held), used, old.held, debt=owed, forgiven=excess - owed)

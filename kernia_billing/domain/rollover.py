@@ -1,0 +1,149 @@
+"""Rollover: what a period that closes leaves to the ones that follow.
+
+Unused units move on as rollover units, within a cap and for so many periods; units that were used beyond what was
+included may be owed by the next period. Nothing here depends on when it is evaluated: periods that nobody opened count
+as periods in which nothing was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from attrs import evolve, frozen
+
+from .instants import FOREVER, Instant
+from .period import Rhythm
+
+DebtMode = Literal["forgive", "carry"]
+"""What happens to free overage when its period closes: nothing, or the next period starts with it as used."""
+
+
+@frozen
+class Rule:
+    """How unused units move on: at most `cap` of them at a time, each for `periods` periods (None: for ever)."""
+
+    cap: int
+    periods: int | None = None
+
+    def expiry(self, rhythm: Rhythm, origin: int) -> Instant:
+        """When the units left over from period `origin` are lost."""
+        return FOREVER if self.periods is None else rhythm.start(origin + 1 + self.periods)
+
+
+@frozen
+class Rolled:
+    """Units left over from period `origin` that can still be drawn. Held ones are not among them."""
+
+    origin: int
+    left: int
+    expires_at: Instant
+
+
+@frozen
+class Closing:
+    """The last period of a grant that was opened, at its end.
+
+    `unused` are the units neither used nor held; `debt` what its free overage bucket has used; `rolled` the rollover
+    units of the grant that are left.
+    """
+
+    number: int
+    unused: int
+    debt: int = 0
+    rolled: Sequence[Rolled] = ()
+
+
+@frozen
+class Opening:
+    """What a period starts with: units `used` already because they are owed, and the rollover units alive in it.
+
+    `forgiven` is what was owed beyond the amount of one period.
+    """
+
+    used: int
+    rolled: Sequence[Rolled]
+    forgiven: int = 0
+
+
+def unused(amount: int | None, used: int, held: int) -> int:
+    """The units of a closing bucket that move on: what is held stays, and a bucket without cap leaves nothing."""
+    return 0 if amount is None else max(0, amount - used - held)
+
+
+def lose_at(rhythm: Rhythm, number: int, rule: Rule | None, expires_at: Instant = FOREVER) -> Instant:
+    """When unused units of period `number` are lost: at its end, or when they would be lost after rolling over.
+
+    Never later than `expires_at`, with which the whole grant ends.
+    """
+    end = rhythm.start(number + 1) if rule is None else rule.expiry(rhythm, number)
+    return min(end, expires_at)
+
+
+def step(rolled: Sequence[Rolled], new: Rolled, at: Instant, cap: int) -> list[Rolled]:
+    """The rollover units after one period has closed `at`: expired ones go, `new` ones come, the cap trims.
+
+    What is lost first is trimmed first, and of that the oldest. They come in this order.
+    """
+    alive = sorted((each for each in [*rolled, new] if each.left > 0 and each.expires_at > at), key=_order)
+    excess = sum(each.left for each in alive) - cap
+    kept: list[Rolled] = []
+    for each in alive:
+        trimmed = min(max(excess, 0), each.left)
+        excess -= trimmed
+        if each.left > trimmed:
+            kept.append(evolve(each, left=each.left - trimmed))
+    return kept
+
+
+def opening(
+    closing: Closing,
+    number: int,
+    amount: int | None,
+    rhythm: Rhythm,
+    *,
+    rule: Rule | None = None,
+    debt: DebtMode = "forgive",
+) -> Opening:
+    """What period `number` starts with, where `closing` is the last one before it that was opened.
+
+    `amount` is what every period of the grant includes. Periods in between were never opened: each leaves its whole
+    amount, the first of them less what was owed. Only as many of them are looked at as can matter, which the cap and
+    the life of rolled units bound.
+
+    Raises:
+        ValueError: the period does not come after the closing one.
+    """
+    if number <= closing.number:
+        raise ValueError("a period opens after the one that closes")
+    owed = closing.debt if debt == "carry" and amount is not None else 0
+    paid = 0 if amount is None else min(owed, amount)
+    starts_used = paid if number == closing.number + 1 else 0
+    if rule is None or amount is None:
+        return Opening(starts_used, (), owed - paid)
+    rolled = list(closing.rolled)
+    for origin in [closing.number, *_missed(closing.number, number, amount, rule)]:
+        left = closing.unused if origin == closing.number else amount
+        if origin == closing.number + 1:
+            left -= paid
+        new = Rolled(origin, left, rule.expiry(rhythm, origin))
+        rolled = step(rolled, new, rhythm.start(origin + 1), rule.cap)
+    # Where the loop skipped periods, or none of them left anything, some may have expired since.
+    start = rhythm.start(number)
+    return Opening(starts_used, [each for each in rolled if each.expires_at > start], owed - paid)
+
+
+def _missed(closed: int, number: int, amount: int, rule: Rule) -> range:
+    """The periods after the closed one that were never opened and can matter to period `number`.
+
+    A period leaves units for `rule.periods` periods, and enough full periods fill the cap whatever came before them.
+    """
+    matter = number - closed - 1
+    if rule.periods is not None:
+        matter = min(matter, rule.periods)
+    matter = min(matter, -(-rule.cap // amount)) if amount > 0 else 0
+    return range(number - matter, number)
+
+
+def _order(rolled: Rolled) -> tuple[Instant, int]:
+    return rolled.expires_at, rolled.origin
