@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 
 from attrs import evolve, frozen
 
@@ -28,7 +27,8 @@ class Place:
 class Refund:
     """What is given back. `units` are of the feature that was used, of which `restored` ones can be spent again.
 
-    The `lapsed` rest was drawn from a bucket that is closed, in part at least, or had come back before.
+    The `lapsed` rest was drawn from buckets that are closed, or had come back before; credits that do not pay a whole
+    unit count as lapsed.
     """
 
     draws: Sequence[Draw]
@@ -94,23 +94,25 @@ def anonymous(
 
 
 def _place(lines: Sequence[Draw], places: Mapping[str, Place]) -> tuple[list[Draw], int]:
-    """The lines brought to their places, and how many of their units can be spent again."""
+    """The lines brought to their places, and how many units can be bought again with what can be spent of them."""
     room = {place.bucket_id: place.used for place in places.values()}
     draws: list[Draw] = []
-    restored = 0
-    for _, group in groupby(lines, lambda line: line.feature):
-        together = list(group)
-        cost = sum(line.amount for line in together) // units_of(together)
-        spendable = 0
-        for line in together:
-            place = places[line.bucket_id]
-            amount = min(line.amount, room[place.bucket_id])
-            room[place.bucket_id] -= amount
-            if amount:
-                draws.append(evolve(line, bucket_id=place.bucket_id, amount=amount))
-            spendable += amount if place.is_open else 0
-        restored += spendable // cost
-    return draws, restored
+    spendable: dict[str, int] = {}
+    for line in lines:
+        place = places[line.bucket_id]
+        amount = min(line.amount, room[place.bucket_id])
+        room[place.bucket_id] -= amount
+        if amount:
+            draws.append(evolve(line, bucket_id=place.bucket_id, amount=amount))
+        if place.is_open:
+            spendable[line.feature] = spendable.get(line.feature, 0) + amount
+    return draws, sum(amount // _cost(lines, feature) for feature, amount in spendable.items())
+
+
+def _cost(lines: Sequence[Draw], feature: str) -> int:
+    """How much one unit cost that the lines of a feature paid."""
+    mine = [line for line in lines if line.feature == feature]
+    return sum(line.amount for line in mine) // units_of(mine)
 
 
 def _back(stage: Iterable[Bucket], cost: int, wanted: int, limits: Mapping[str, int] | None) -> list[Draw]:
