@@ -128,7 +128,7 @@ def opening(
             left -= paid
         new = Rolled(origin, left, rule.expiry(rhythm, origin))
         rolled = step(rolled, new, rhythm.start(origin + 1), rule.cap)
-    # Where the loop skipped periods, or none of them left anything, some may have expired since.
+    # A grant that includes nothing any more has no periods that matter, and what it left before goes on expiring.
     start = rhythm.start(number)
     return Opening(starts_used, [each for each in rolled if each.expires_at > start], owed - paid)
 

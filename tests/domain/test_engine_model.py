@@ -185,7 +185,8 @@ class Both(RuleBasedStateMachine):
         for key, amount in found["drawn"].items():
             changes[key][0] += amount
         assert {key: (used, held) for key, (used, held) in changes.items() if used or held} == self.moved(before)
-        assert expected.units + expected.excess == actual == found["funded"] + found["unfunded"]
+        assert (expected.units, expected.excess) == (found["settled"], actual - found["settled"])
+        assert actual == found["funded"] + found["unfunded"]
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data(), units=small)

@@ -181,7 +181,10 @@ def test_a_lease_in_parts_is_a_hold_in_one(case: tuple[list[Bucket], list[Draw],
         found = settle_part(lease, units, 0)
         state, lease, total = after(state, found), found.hold, total + units
         assert all(0 <= one.used and 0 <= one.held and one.used + one.held <= (one.amount or 0) for one in state)
-    state = after(state, release(lease, 0))
+    rest = settle(lease, quantity // 2, 0)
+    assert rest.units == min(quantity // 2, quantity - total)
+    assert rest.units + rest.excess == quantity // 2
+    state, total = after(state, rest), total + rest.units
     whole = settle(reserve("h", "msg", quantity, lines, LATER), total, 0)
 
     assert numbers(after(shift(buckets, lines, held=1), whole)) == numbers(state)

@@ -67,6 +67,13 @@ def test_an_amount_without_a_cap_leaves_nothing() -> None:
     assert Opening(0, ()) == opening(Closing(0, 9, debt=5), 1, None, MONTHS, rule=Rule(9), debt="carry")
 
 
+def test_a_grant_of_nothing_goes_on_forgetting() -> None:
+    """What was left before the amount fell to nothing expires in its time, also where nobody looked."""
+    older = [Rolled(-2, 5, MONTHS.start(1)), Rolled(-1, 7, MONTHS.start(2)), Rolled(0, 9, MONTHS.start(9))]
+
+    assert older[2:] == opening(Closing(0, 0, rolled=older), 3, 0, MONTHS, rule=Rule(50, 2)).rolled
+
+
 def test_a_long_absence_costs_no_time() -> None:
     """A million missed hours of a small cap, or of a short life, are looked at in a few steps."""
     hours = Rhythm(0, Interval("hour"))

@@ -257,7 +257,7 @@ class EngineModel:
         excess = actual - len(paid)
         more = self._units(hold["feature"], excess, hold["entity"])
         answer = self._record(hold["feature"], actual, more, hold["entity"], paid)
-        return {**answer, "late": late}
+        return {**answer, "late": late, "settled": len(paid)}
 
     def release(self, hold_id: str) -> None:
         """End a hold of which nothing was used."""
