@@ -21,7 +21,8 @@ from kernia_billing.domain.plans import PlanChangePolicy
 from kernia_billing.domain.refunds import Place, refund
 from kernia_billing.domain.rollover import Closing, DebtMode, Rolled, Rule, opening
 
-from ..harness.engine_model import EngineModel, Mismatch, Refused, Row
+from ..harness.engine_books import Row
+from ..harness.engine_model import EngineModel, Mismatch, Refused
 
 DAYS = Rhythm(0, Interval("day"))
 POOLS = {"msg": [("credits", 3)]}

@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kernia_billing.domain.period import Rhythm
-
-Row = dict[str, Any]
-Unit = list[tuple[str, int]]
-"""What one unit was drawn from: bucket ids with amounts. Empty where it cost nothing."""
-NEVER = 2**53 - 1
+from .engine_books import NEVER, Row, Unit
+from .engine_planning import EnginePlanning
 
 
 class Refused(Exception):
@@ -30,28 +26,12 @@ class Mismatch(Exception):
     """The idempotency key was used for something else."""
 
 
-class EngineModel:
+class EngineModel(EnginePlanning):
     """One customer. `pools` are (credit feature, cost) by feature; times are instants, quantities whole numbers.
 
     `buckets` are rows by id: of a grant's period ("g1:0"), of what a period left over ("g1:r0"). A unit that was drawn
     or held is a list of (bucket id, amount), which is empty where it cost nothing.
     """
-
-    def __init__(self, pools: Mapping[str, list[tuple[str, int]]] | None = None, now: int = 0) -> None:
-        self.now = now
-        self.seq = 0
-        self.pools = dict(pools or {})
-        self.grants: dict[str, Row] = {}
-        self.buckets: dict[str, Row] = {}
-        self.holds: dict[str, Row] = {}
-        self.events: dict[str, Row] = {}
-        self.limits: dict[str, Row] = {}
-        self.windows: dict[tuple[str, str, int], int] = {}
-        self.values: dict[tuple[str, str, int], list[int]] = {}
-        self.fired: set[tuple[str, int, int]] = set()
-        self.alerts: dict[str, list[int]] = {}
-        self.ledger: list[Row] = []
-        self._answers: dict[str, tuple[object, Row]] = {}
 
     # ── what is given ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,41 +96,7 @@ class EngineModel:
         if over > 0 and grant["debt"] == "carry":
             grant["owed"] += over
 
-    def limit(self, feature: str, maximum: int, rhythm: Rhythm, *, entity: str = "", per_entity: bool = False) -> str:
-        """A limit on a feature or on a credit pool. Gives its id."""
-        self._write()
-        name = f"l{len(self.limits) + 1}"
-        self.limits[name] = {
-            "feature": feature,
-            "maximum": maximum,
-            "rhythm": rhythm,
-            "entity": entity,
-            "per_entity": per_entity,
-        }
-        return name
-
     # ── what is used ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def check(self, feature: str, quantity: int, *, entity: str = "") -> Row:
-        """Whether `consume` would do it now, and why. Leaves no trace."""
-        units = self._units(feature, quantity, entity)
-        mine = self._mine(feature, entity)
-        overage = any(each["kind"] == "overage" for each in mine)
-        if len(units) == quantity and mine:
-            over = any(self.buckets[bucket]["kind"] == "overage" for unit in units for bucket, _ in unit)
-            free = any(each["amount"] is None and each["kind"] != "overage" for each in mine)
-            reason = "overage" if over else "unlimited" if free else "ok"
-        elif not mine:
-            reason = "not_entitled"
-        elif len(self._units(feature, quantity, entity, limited=False)) == quantity:
-            reason = "usage_limit"
-        else:
-            reason = "overage_limit" if overage else "insufficient_balance"
-        return {
-            "allowed": reason in ("ok", "overage", "unlimited"),
-            "reason": reason,
-            "fundable": len(units),
-        }
 
     def track(
         self, feature: str, quantity: int, *, mode: str = "record", entity: str = "", key: str | None = None
@@ -277,69 +223,6 @@ class EngineModel:
             self._take(unit, "settle", held=-1, used=1)
         hold["units"] = hold["units"][units:]
 
-    # ── time, and what can be seen ───────────────────────────────────────────────────────────────────────────────────
-
-    def advance(self, to: int) -> None:
-        """The clock goes on: periods open one by one, holds expire when their time comes."""
-        while True:
-            ends = [each["end"] for each in self.buckets.values() if each["current"] and each["end"] <= to]
-            lapses = [each["expires_at"] for each in self.holds.values() if each["status"] == "open"]
-            self.now = min([to, *ends, *(each for each in lapses if each <= to)])
-            # At one instant holds lapse first: their units are unused when the period closes.
-            for hold in self.holds.values():
-                if hold["status"] == "open" and hold["expires_at"] <= self.now:
-                    self._free(hold, hold["units"], "expire")
-                    hold.update(units=[], status="expired")
-            for grant in list(self.grants.values()):
-                current = self.buckets[grant["current"]]
-                if current["current"] and current["end"] <= self.now:
-                    self._next_period(grant, current)
-            if self.now == to and not any(each["current"] and each["end"] <= to for each in self.buckets.values()):
-                return
-
-    def balance(self, feature: str, *, entity: str = "") -> Row:
-        """What `balances` says of a feature: included units, and overage apart."""
-        mine = [each for each in self._mine(feature, entity) if each["feature"] == feature]
-        included = [each for each in mine if each["kind"] != "overage"]
-        capped = [each for each in included if each["amount"] is not None]
-        return {
-            "included": sum(each["amount"] for each in capped),
-            "used": sum(each["used"] for each in included),
-            "held": sum(each["held"] for each in included),
-            "remaining": None if len(capped) < len(included) else sum(map(self._left, capped)),
-            "overage_used": sum(each["used"] for each in mine if each["kind"] == "overage"),
-        }
-
-    def live(self, feature: str, entity: str = "") -> list[Row]:
-        """The buckets that a use of the feature may draw from."""
-        return self._mine(feature, entity)
-
-    def room(self, feature: str, entity: str = "") -> int | None:
-        """What the narrowest limit on a feature or pool leaves."""
-        left = [limit["maximum"] - self.windows.get(key, 0) for limit, key in self._windows(feature, entity, self.now)]
-        return max(0, min(left)) if left else None
-
-    def verify(self) -> None:
-        """Every invariant that can be seen from outside of a single operation."""
-        sums: dict[str, list[int]] = {name: [0, 0] for name in self.buckets}
-        for line in self.ledger:
-            sums[line["bucket"]][0] += line["used"]
-            sums[line["bucket"]][1] += line["held"]
-        for name, bucket in self.buckets.items():
-            assert sums[name] == [bucket["used"], bucket["held"]], "I2, I9: the ledger rebuilds every bucket"
-            assert min(bucket["used"], bucket["held"]) >= 0, "I1"
-            assert bucket["amount"] is None or bucket["used"] + bucket["held"] <= bucket["amount"], "I1"
-        for event in self.events.values():
-            assert event["funded"] + event["unfunded"] == event["quantity"], "I3"
-            assert event["refunded"] + len(event["units"]) == event["funded"], "I8"
-        held = [piece for hold in self.holds.values() for unit in hold["units"] for piece in unit]
-        assert sum(amount for _, amount in held) == sum(each["held"] for each in self.buckets.values())
-        for line in self.ledger:
-            assert not line["past"] or line["entry"] in ("refund", "settle", "release", "expire", "carry"), "I12"
-        assert {line["seq"] for line in self.ledger} <= set(range(self.seq + 1)), "I4"
-        for (name, _, _), used in self.windows.items():
-            assert 0 <= used <= self.limits[name]["maximum"]
-
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _once(self, key: str | None, request: object, act: Callable[[], Row]) -> Row:
@@ -353,88 +236,6 @@ class EngineModel:
         answer = act()
         self._answers[key] = request, answer
         return answer
-
-    def _write(self) -> None:
-        self.seq += 1
-
-    def _open(self, grant: Row, number: int, used: int = 0) -> None:
-        rhythm = grant["rhythm"]
-        name = f"{grant['id']}:{number}"
-        assert name not in self.buckets, "I5: a period is opened once"
-        start, end = (
-            (grant["effective_at"], NEVER) if rhythm is None else (rhythm.start(number), rhythm.start(number + 1))
-        )
-        lose_at = end
-        if grant["cap"] is not None and rhythm is not None:
-            lose_at = NEVER if grant["life"] is None else rhythm.start(number + 1 + grant["life"])
-        self._bucket(grant, name, number, grant["kind"], grant["amount"], start, end, min(lose_at, grant["expires_at"]))
-        grant["current"] = name
-        self._move(name, "carry", used=used)
-
-    def _bucket(
-        self, grant: Row, name: str, number: int, kind: str, amount: int | None, start: int, end: int, lose_at: int
-    ) -> None:
-        self.buckets[name] = {
-            "id": name,
-            "grant": grant["id"],
-            "number": number,
-            "feature": grant["feature"],
-            "entity": grant["entity"],
-            "kind": kind,
-            "amount": amount,
-            "used": 0,
-            "held": 0,
-            "start": start,
-            "end": end,
-            "lose_at": lose_at,
-            "current": kind != "rollover",
-            "closed_at": NEVER,
-            "heir": None,
-        }
-
-    def _next_period(self, grant: Row, last: Row) -> None:
-        last.update(current=False, closed_at=self.now)
-        if grant["ended"] or grant["expires_at"] <= self.now:
-            return
-        owed = 0
-        if grant["amount"] is not None and grant["kind"] == "grant":
-            owed = min(grant["owed"] + self._debt(grant, last), grant["amount"])
-        grant["owed"] = 0
-        if grant["cap"] is not None and last["amount"] is not None:
-            self._roll(grant, last)
-        self._open(grant, last["number"] + 1, owed)
-
-    def _debt(self, grant: Row, last: Row) -> int:
-        """What the overage of the closing period has used, where that is owed."""
-        if grant["debt"] != "carry":
-            return 0
-        return sum(
-            each["used"]
-            for each in self.buckets.values()
-            if each["kind"] == "overage"
-            and each["end"] == last["end"]
-            and (each["feature"], each["entity"]) == (grant["feature"], grant["entity"])
-            and not self.grants[each["grant"]]["ended"]
-        )
-
-    def _roll(self, grant: Row, last: Row) -> None:
-        life = grant["life"]
-        until = NEVER if life is None else grant["rhythm"].start(last["number"] + 1 + life)
-        left = self._left(last)
-        if left > 0:
-            name = f"{grant['id']}:r{last['number']}"
-            lose_at = min(until, grant["expires_at"])
-            self._bucket(grant, name, last["number"], "rollover", left, self.now, until, lose_at)
-        while True:
-            alive = [
-                each
-                for each in self.buckets.values()
-                if each["grant"] == grant["id"] and each["kind"] == "rollover" and each["end"] > self.now
-            ]
-            alive = [each for each in alive if self._left(each) > 0 and each["closed_at"] > self.now]
-            if sum(map(self._left, alive)) <= grant["cap"]:
-                return
-            min(alive, key=lambda each: (each["end"], each["number"]))["amount"] -= 1
 
     def _replace(self, feature: str, row: Row, settings: Row, old: Row | None) -> None:
         policy = row.get("policy", "carry_usage")
@@ -467,82 +268,6 @@ class EngineModel:
         before["heir"] = bucket["id"]
         for hold in self.holds.values():
             hold["units"] = [[(self._heir(name), size) for name, size in unit] for unit in hold["units"]]
-
-    def _end(self, grant: Row) -> None:
-        grant["ended"] = True
-        for each in self.buckets.values():
-            if each["grant"] == grant["id"] and each["closed_at"] == NEVER:
-                each.update(current=False, closed_at=self.now)
-
-    def _heir(self, name: str) -> str:
-        while self.buckets[name]["heir"] is not None:
-            name = self.buckets[name]["heir"]
-        return name
-
-    def _is_live(self, bucket: Row) -> bool:
-        grant = self.grants[bucket["grant"]]
-        ends = min(bucket["end"], bucket["closed_at"], grant["expires_at"])
-        return not grant["ended"] and self.now < ends
-
-    def _mine(self, feature: str, entity: str) -> list[Row]:
-        features = {feature, *(pool for pool, _ in self.pools.get(feature, ()))}
-        return [
-            each
-            for each in self.buckets.values()
-            if each["feature"] in features and each["entity"] in ("", entity) and self._is_live(each)
-        ]
-
-    def _left(self, bucket: Row) -> int:
-        return 10**15 if bucket["amount"] is None else int(bucket["amount"] - bucket["used"] - bucket["held"])
-
-    def _order(self, bucket: Row) -> tuple[Any, ...]:
-        grant = self.grants[bucket["grant"]]
-        return (
-            bucket["kind"] == "overage",
-            not bucket["entity"],
-            bucket["amount"] is not None,
-            grant["priority"],
-            bucket["lose_at"],
-            grant["category"],
-            grant["effective_at"],
-            grant["seq"],
-            bucket["id"],
-        )
-
-    def _units(self, feature: str, quantity: int, entity: str, *, limited: bool = True) -> list[Unit]:
-        """What so many units would be drawn from, each by itself; fewer where there is no more."""
-        mine = sorted(self._mine(feature, entity), key=self._order)
-        left = {each["id"]: self._left(each) for each in mine}
-        room = {name: self.room(name, entity) if limited else None for name in {each["feature"] for each in mine}}
-        room[feature] = self.room(feature, entity) if limited else None
-        top = room[feature]
-        units: list[Unit] = []
-        while len(units) < quantity and (top is None or len(units) < top):
-            unit = self._unit(feature, mine, left, room)
-            if unit is None:
-                break
-            units.append(unit)
-        return units
-
-    def _unit(self, feature: str, mine: list[Row], left: dict[str, int], room: dict[str, int | None]) -> Unit | None:
-        for overage in (False, True):
-            for pool, cost in [(feature, 1), *self.pools.get(feature, ())]:
-                stage = [each for each in mine if each["feature"] == pool]
-                if cost == 0 and stage:
-                    return []
-                stage = [each for each in stage if (each["kind"] == "overage") == overage]
-                most = room.get(pool) if pool != feature else None
-                if cost == 0 or sum(left[each["id"]] for each in stage) < cost or (most is not None and most < cost):
-                    continue
-                unit: dict[str, int] = {}
-                for _ in range(cost):
-                    name = next(each["id"] for each in stage if left[each["id"]] > 0)
-                    left[name] -= 1
-                    unit[name] = unit.get(name, 0) + 1
-                if most is not None:
-                    room[pool] = most - cost
-                return list(unit.items())
-        return None
 
     def _record(
         self,
@@ -592,66 +317,6 @@ class EngineModel:
                 self.fired.add((feature, start, percent))
                 found.append(percent)
         return found
-
-    def _take(self, unit: Iterable[tuple[str, int]], entry: str, *, used: int = 0, held: int = 0) -> None:
-        for bucket, amount in unit:
-            self._move(bucket, entry, used=used * amount, held=held * amount)
-
-    def _free(self, hold: Row, units: list[Unit], entry: str) -> None:
-        for unit in units:
-            self._take(unit, entry, held=-1)
-            self._uncount(hold, unit)
-
-    def _move(self, bucket: str, entry: str, *, used: int = 0, held: int = 0, event: str = "") -> None:
-        if used or held:
-            self.buckets[bucket]["used"] += used
-            self.buckets[bucket]["held"] += held
-            self.ledger.append(
-                {
-                    "seq": self.seq,
-                    "bucket": bucket,
-                    "entry": entry,
-                    "used": used,
-                    "held": held,
-                    "at": self.now,
-                    "past": self.buckets[bucket]["closed_at"] != NEVER,
-                    "event": event,
-                }
-            )
-
-    def _windows(self, feature: str, entity: str, at: int) -> list[tuple[Row, tuple[str, str, int]]]:
-        found: list[tuple[Row, tuple[str, str, int]]] = []
-        for name, limit in self.limits.items():
-            if limit["feature"] != feature or limit["entity"] not in ("", entity):
-                continue
-            if not limit["per_entity"] or entity:
-                counted = entity if limit["per_entity"] else ""
-                found.append((limit, (name, counted, limit["rhythm"].period(at).start)))
-        return found
-
-    def _count(self, feature: str, entity: str, quantity: int, units: Iterable[Unit] = ()) -> None:
-        """Count units of the feature, and the credits that they cost, in the windows of now."""
-        moved = {feature: quantity}
-        for unit in units:
-            for bucket, amount in unit:
-                pool = self.buckets[bucket]["feature"]
-                if pool != feature:
-                    moved[pool] = moved.get(pool, 0) + amount
-        for name, amount in moved.items():
-            for _, key in self._windows(name, entity, self.now):
-                self.windows[key] = max(0, self.windows.get(key, 0) + amount)
-
-    def _uncount(self, source: Row, unit: Unit) -> None:
-        """Take one unit out of the windows that count it, if they are still running."""
-        moved = {source["feature"]: 1}
-        for bucket, amount in unit:
-            pool = self.buckets[bucket]["feature"]
-            if pool != source["feature"]:
-                moved[pool] = moved.get(pool, 0) + amount
-        for name, amount in moved.items():
-            for _, key in self._windows(name, source["entity"], source["at"]):
-                if key in [now for _, now in self._windows(name, source["entity"], self.now)]:
-                    self.windows[key] = max(0, self.windows.get(key, 0) - amount)
 
     def _aggregate(self, aggregation: str, values: list[int]) -> int:
         if aggregation == "max":

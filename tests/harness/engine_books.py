@@ -1,0 +1,213 @@
+"""The books of the reference model: grants, their buckets period by period, and what moved in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+Unit = list[tuple[str, int]]
+"""What one unit was drawn from: bucket ids with amounts. Empty where it cost nothing."""
+NEVER = 2**53 - 1
+
+
+class EngineBooks:
+    """What the model knows, how periods follow each other, and whether it all adds up."""
+
+    def __init__(self, pools: Mapping[str, list[tuple[str, int]]] | None = None, now: int = 0) -> None:
+        self.now = now
+        self.seq = 0
+        self.pools = dict(pools or {})
+        self.grants: dict[str, Row] = {}
+        self.buckets: dict[str, Row] = {}
+        self.holds: dict[str, Row] = {}
+        self.events: dict[str, Row] = {}
+        self.limits: dict[str, Row] = {}
+        self.windows: dict[tuple[str, str, int], int] = {}
+        self.values: dict[tuple[str, str, int], list[int]] = {}
+        self.fired: set[tuple[str, int, int]] = set()
+        self.alerts: dict[str, list[int]] = {}
+        self.ledger: list[Row] = []
+        self._answers: dict[str, tuple[object, Row]] = {}
+
+    def balance(self, feature: str, *, entity: str = "") -> Row:
+        """What `balances` says of a feature: included units, and overage apart."""
+        mine = [each for each in self._mine(feature, entity) if each["feature"] == feature]
+        included = [each for each in mine if each["kind"] != "overage"]
+        capped = [each for each in included if each["amount"] is not None]
+        return {
+            "included": sum(each["amount"] for each in capped),
+            "used": sum(each["used"] for each in included),
+            "held": sum(each["held"] for each in included),
+            "remaining": None if len(capped) < len(included) else sum(map(self._left, capped)),
+            "overage_used": sum(each["used"] for each in mine if each["kind"] == "overage"),
+        }
+
+    def live(self, feature: str, entity: str = "") -> list[Row]:
+        """The buckets that a use of the feature may draw from."""
+        return self._mine(feature, entity)
+
+    def verify(self) -> None:
+        """Every invariant that can be seen from outside of a single operation."""
+        sums: dict[str, list[int]] = {name: [0, 0] for name in self.buckets}
+        for line in self.ledger:
+            sums[line["bucket"]][0] += line["used"]
+            sums[line["bucket"]][1] += line["held"]
+        for name, bucket in self.buckets.items():
+            assert sums[name] == [bucket["used"], bucket["held"]], "I2, I9: the ledger rebuilds every bucket"
+            assert min(bucket["used"], bucket["held"]) >= 0, "I1"
+            assert bucket["amount"] is None or bucket["used"] + bucket["held"] <= bucket["amount"], "I1"
+        for event in self.events.values():
+            assert event["funded"] + event["unfunded"] == event["quantity"], "I3"
+            assert event["refunded"] + len(event["units"]) == event["funded"], "I8"
+        held = [piece for hold in self.holds.values() for unit in hold["units"] for piece in unit]
+        assert sum(amount for _, amount in held) == sum(each["held"] for each in self.buckets.values())
+        for line in self.ledger:
+            assert not line["past"] or line["entry"] in ("refund", "settle", "release", "expire", "carry"), "I12"
+        assert {line["seq"] for line in self.ledger} <= set(range(self.seq + 1)), "I4"
+        for (name, _, _), used in self.windows.items():
+            assert 0 <= used <= self.limits[name]["maximum"]
+
+    def _write(self) -> None:
+        self.seq += 1
+
+    def _open(self, grant: Row, number: int, used: int = 0) -> None:
+        rhythm = grant["rhythm"]
+        name = f"{grant['id']}:{number}"
+        assert name not in self.buckets, "I5: a period is opened once"
+        start, end = (
+            (grant["effective_at"], NEVER) if rhythm is None else (rhythm.start(number), rhythm.start(number + 1))
+        )
+        lose_at = end
+        if grant["cap"] is not None and rhythm is not None:
+            lose_at = NEVER if grant["life"] is None else rhythm.start(number + 1 + grant["life"])
+        self._bucket(grant, name, number, grant["kind"], grant["amount"], start, end, min(lose_at, grant["expires_at"]))
+        grant["current"] = name
+        self._move(name, "carry", used=used)
+
+    def _bucket(
+        self, grant: Row, name: str, number: int, kind: str, amount: int | None, start: int, end: int, lose_at: int
+    ) -> None:
+        self.buckets[name] = {
+            "id": name,
+            "grant": grant["id"],
+            "number": number,
+            "feature": grant["feature"],
+            "entity": grant["entity"],
+            "kind": kind,
+            "amount": amount,
+            "used": 0,
+            "held": 0,
+            "start": start,
+            "end": end,
+            "lose_at": lose_at,
+            "current": kind != "rollover",
+            "closed_at": NEVER,
+            "heir": None,
+        }
+
+    def _next_period(self, grant: Row, last: Row) -> None:
+        last.update(current=False, closed_at=self.now)
+        if grant["ended"] or grant["expires_at"] <= self.now:
+            return
+        owed = 0
+        if grant["amount"] is not None and grant["kind"] == "grant":
+            owed = min(grant["owed"] + self._debt(grant, last), grant["amount"])
+        grant["owed"] = 0
+        if grant["cap"] is not None and last["amount"] is not None:
+            self._roll(grant, last)
+        self._open(grant, last["number"] + 1, owed)
+
+    def _debt(self, grant: Row, last: Row) -> int:
+        """What the overage of the closing period has used, where that is owed."""
+        if grant["debt"] != "carry":
+            return 0
+        return sum(
+            each["used"]
+            for each in self.buckets.values()
+            if each["kind"] == "overage"
+            and each["end"] == last["end"]
+            and (each["feature"], each["entity"]) == (grant["feature"], grant["entity"])
+            and not self.grants[each["grant"]]["ended"]
+        )
+
+    def _roll(self, grant: Row, last: Row) -> None:
+        life = grant["life"]
+        until = NEVER if life is None else grant["rhythm"].start(last["number"] + 1 + life)
+        left = self._left(last)
+        if left > 0:
+            name = f"{grant['id']}:r{last['number']}"
+            lose_at = min(until, grant["expires_at"])
+            self._bucket(grant, name, last["number"], "rollover", left, self.now, until, lose_at)
+        while True:
+            alive = [
+                each
+                for each in self.buckets.values()
+                if each["grant"] == grant["id"] and each["kind"] == "rollover" and each["end"] > self.now
+            ]
+            alive = [each for each in alive if self._left(each) > 0 and each["closed_at"] > self.now]
+            if sum(map(self._left, alive)) <= grant["cap"]:
+                return
+            min(alive, key=lambda each: (each["end"], each["number"]))["amount"] -= 1
+
+    def _end(self, grant: Row) -> None:
+        grant["ended"] = True
+        for each in self.buckets.values():
+            if each["grant"] == grant["id"] and each["closed_at"] == NEVER:
+                each.update(current=False, closed_at=self.now)
+
+    def _heir(self, name: str) -> str:
+        while self.buckets[name]["heir"] is not None:
+            name = self.buckets[name]["heir"]
+        return name
+
+    def _is_live(self, bucket: Row) -> bool:
+        grant = self.grants[bucket["grant"]]
+        ends = min(bucket["end"], bucket["closed_at"], grant["expires_at"])
+        return not grant["ended"] and self.now < ends
+
+    def _mine(self, feature: str, entity: str) -> list[Row]:
+        features = {feature, *(pool for pool, _ in self.pools.get(feature, ()))}
+        return [
+            each
+            for each in self.buckets.values()
+            if each["feature"] in features and each["entity"] in ("", entity) and self._is_live(each)
+        ]
+
+    def _left(self, bucket: Row) -> int:
+        return 10**15 if bucket["amount"] is None else int(bucket["amount"] - bucket["used"] - bucket["held"])
+
+    def _order(self, bucket: Row) -> tuple[Any, ...]:
+        grant = self.grants[bucket["grant"]]
+        return (
+            bucket["kind"] == "overage",
+            not bucket["entity"],
+            bucket["amount"] is not None,
+            grant["priority"],
+            bucket["lose_at"],
+            grant["category"],
+            grant["effective_at"],
+            grant["seq"],
+            bucket["id"],
+        )
+
+    def _take(self, unit: Iterable[tuple[str, int]], entry: str, *, used: int = 0, held: int = 0) -> None:
+        for bucket, amount in unit:
+            self._move(bucket, entry, used=used * amount, held=held * amount)
+
+    def _move(self, bucket: str, entry: str, *, used: int = 0, held: int = 0, event: str = "") -> None:
+        if used or held:
+            self.buckets[bucket]["used"] += used
+            self.buckets[bucket]["held"] += held
+            self.ledger.append(
+                {
+                    "seq": self.seq,
+                    "bucket": bucket,
+                    "entry": entry,
+                    "used": used,
+                    "held": held,
+                    "at": self.now,
+                    "past": self.buckets[bucket]["closed_at"] != NEVER,
+                    "event": event,
+                }
+            )
