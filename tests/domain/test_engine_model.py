@@ -18,7 +18,7 @@ from kernia_billing.domain.limits import Limit, Window, headroom, meters
 from kernia_billing.domain.period import Interval, Rhythm
 from kernia_billing.domain.plan_change import Running, change, remaining_part
 from kernia_billing.domain.plans import PlanChangePolicy
-from kernia_billing.domain.refunds import Place, refund
+from kernia_billing.domain.refunds import Place, anonymous, refund
 from kernia_billing.domain.rollover import Closing, DebtMode, Rolled, Rule, opening
 
 from ..harness.engine_books import Row
@@ -240,8 +240,11 @@ class Both(RuleBasedStateMachine):
 
     @rule(feature=features, quantity=small, entity=entities)
     def give_back(self, feature: str, quantity: int, entity: str) -> None:
-        """Without naming a use."""
-        self.model.give_back(feature, quantity, entity=entity)
+        """Without naming a use: direct units, in the reverse of the order of drawing."""
+        expected = anonymous(view(self.model, feature, entity), feature, quantity, entity=entity)
+        before = self.state()
+        assert expected.units == self.model.give_back(feature, quantity, entity=entity)["restored"]
+        assert {key: (-amount, 0) for key, amount in amounts(expected.draws).items()} == self.moved(before)
 
     @rule(hours=st.integers(1, 60))
     def advance(self, hours: int) -> None:

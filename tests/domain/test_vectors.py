@@ -23,6 +23,8 @@ from kernia_billing.domain.period import Interval, Rhythm
 from kernia_billing.domain.plan_change import Part, Running, change
 from kernia_billing.domain.rollover import Closing, Rolled, Rule, opening, step
 
+from ..harness.engine_model import EngineModel, Refused
+
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "entitlements.json").read_text())
 MONTHS = Rhythm(to_instant(datetime.fromisoformat("2026-01-01T00:00:00+00:00")), Interval("month"))
 
@@ -123,3 +125,80 @@ def test_alerts(vector: dict[str, Any]) -> None:
         assert expected == [each.value for each in found]
         already.update(found)
         before = after
+
+
+# ── The judge is judged by them too ──────────────────────────────────────────────────────────────────────────────────
+
+
+def modelled(vector: dict[str, Any]) -> tuple[EngineModel, dict[str, str]]:
+    """The reference model with an example's buckets, and their names by its ids."""
+    pools = [(feature, cost) for feature, cost in vector["pools"]]
+    model = EngineModel({vector["feature"]: pools}, now=instant("2026-01-01T00:00:00+00:00"))
+    called: dict[str, str] = {}
+    for raw in sorted(vector["buckets"], key=lambda raw: raw["seq"]):
+        more = {name: raw[name] for name in ("priority", "category", "kind")}
+        lose_at = instant(raw["lose_at"])
+        grant = model.give(raw["feature"], raw["amount"], entity=raw["entity"] or "", expires_at=lose_at, **more)
+        called[f"{grant}:0"] = raw["id"]
+        if raw["used"]:
+            model.track(raw["feature"], raw["used"])
+    return model, called
+
+
+@pytest.mark.parametrize("vector", VECTORS["burn"], ids=names("burn"))
+def test_the_model_draws_as_the_examples_say(vector: dict[str, Any]) -> None:
+    """Drawn and given back, bucket by bucket."""
+    model, called = modelled(vector)
+    feature, entity = vector["feature"], vector["entity"] or ""
+    for each in vector["steps"]:
+        if each["quantity"] < 0:
+            assert each["restored"] == model.give_back(feature, -each["quantity"], entity=entity)["restored"]
+        else:
+            assert each["allowed"] == model.check(feature, each["quantity"], entity=entity)["allowed"]
+            try:
+                found = model.track(feature, each["quantity"], mode=each["mode"], entity=entity)
+            except Refused:
+                assert each["funded"] == 0
+                continue
+            assert each["funded"] == found["funded"]
+            assert each["lines"] == [[called[bucket], amount] for bucket, amount in found["drawn"].items()]
+        assert each["used"] == {called[row["id"]]: row["used"] for row in model.buckets.values()}
+    model.verify()
+
+
+@pytest.mark.parametrize("vector", VECTORS["hold"], ids=names("hold"))
+def test_the_model_holds_as_the_examples_say(vector: dict[str, Any]) -> None:
+    """Reserved and settled, bucket by bucket."""
+    model = EngineModel()
+    model.give("msg", 100, expires_at=10)
+    model.give("msg", 50)
+
+    def state() -> dict[str, list[int]]:
+        numbers = [[each["amount"], each["used"], each["held"]] for each in model.buckets.values()]
+        return dict(zip(("plan", "top"), numbers, strict=True))
+
+    hold = model.reserve("msg", vector["hold"], 5)
+    assert vector["after_hold"] == state()
+    assert vector["available_while_held"] == model.balance("msg")["remaining"]
+    found = model.settle(hold, vector["actual"])
+    assert vector["unfunded"] == found["unfunded"]
+    assert vector["after"] == state()
+
+
+@pytest.mark.parametrize("vector", VECTORS["rollover"], ids=names("rollover"))
+def test_the_model_rolls_over_as_the_examples_say(vector: dict[str, Any]) -> None:
+    """Month by month, with what the example leaves unused."""
+    amount = max(each["unused"] for each in vector["steps"])
+    model = EngineModel(now=MONTHS.anchor)
+    more: dict[str, Any] = {"cap": vector["cap"], "life": vector["expires_after_periods"]}
+    grant = model.give("msg", amount, rhythm=MONTHS, **more)
+    for each in vector["steps"]:
+        # A month that includes what the example leaves of it, and of which nothing is used.
+        model.buckets[model.grants[grant]["current"]]["amount"] = each["unused"]
+        model.advance(instant(each["close"]))
+        found = [
+            [f"R{row['number'] + 1}", row["amount"], row["end"]]
+            for row in sorted(model.live("msg"), key=lambda row: row["end"])
+            if row["kind"] == "rollover" and row["amount"]
+        ]
+        assert [[name, left, instant(until)] for name, left, until in each["buckets"]] == found
