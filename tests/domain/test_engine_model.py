@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kernia_billing.domain.buckets import Allocation, Bucket, Draw, Mode, Pool, allocate
 from kernia_billing.domain.holds import Hold, reserve, settle, settle_part
@@ -99,6 +99,15 @@ class Both(RuleBasedStateMachine):
     def state(self) -> dict[str, tuple[int, int]]:
         """Used and held of each bucket."""
         return {name: (each["used"], each["held"]) for name, each in self.model.buckets.items()}
+
+    @initialize(direct=small, credits=small, over=st.one_of(st.none(), small), maximum=st.one_of(st.none(), small))
+    def start(self, direct: int, credits: int, over: int | None, maximum: int | None) -> None:
+        """Something of every kind to draw from, and perhaps a limit on the pool."""
+        self.model.give("msg", direct, rhythm=DAYS, cap=direct)
+        self.model.give("credits", credits * 2)
+        self.model.give("credits", over, kind="overage")
+        if maximum is not None:
+            self.limit("credits", maximum, "", False)
 
     @rule(
         feature=features,
