@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .domain.plans import Plan as Plan
     from .domain.plans import Quantity as Quantity
     from .domain.plans import TopUp as TopUp
+    from .domain.plans import UsageLimit as UsageLimit
     from .domain.references import Identity as Identity
     from .domain.references import Reference as Reference
     from .errors import AlreadySubscribed as AlreadySubscribed
@@ -61,6 +62,7 @@ _HOME = {
     "Quantity": "domain.plans",
     "Reference": "domain.references",
     "TopUp": "domain.plans",
+    "UsageLimit": "domain.plans",
     "Use": "domain.answers",
     "WebhookEvent": "domain.answers",
     "WebhookHealth": "domain.answers",

@@ -14,7 +14,7 @@ from attrs import define, evolve
 from ._simulated import Simulated, is_simulated, receiver
 from .config import BillingConfig
 from .configuration.settings import BASE_URL
-from .domain.plans import items_of
+from .domain.plan_items import items_of
 from .domain.secret import Secret
 from .domain.urls import TrustedOrigins
 from .errors import ConfigError

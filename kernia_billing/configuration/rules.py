@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from ..domain.ids import MAX_INTEGER, feature_key, plan_key
-from ..domain.plans import SEATS, Allowance, Boolean, Credits, Feature, Metered, Plan, Quantity, items_of
+from ..domain.plan_items import items_of
+from ..domain.plans import SEATS, Allowance, Boolean, Credits, Feature, Metered, Plan, Quantity
 from .plans import Located
 from .problems import Problems, Wrong
 from .values import boolean, integer, is_mapping, one_of, text
@@ -119,10 +120,6 @@ def check_features(features: Sequence[Located[Feature]], problems: Problems) -> 
     """Every declared feature by itself, and keys used twice."""
     for feature in features:
         _check_fields(feature.value, _FEATURE, feature.where, problems)
-        if feature.value.credit_cost:
-            problems.add(f"{feature.where}.credit_cost", _UNAVAILABLE)
-        if feature.value.aggregation in ("count", "max", "latest", "unique"):
-            problems.add(f"{feature.where}.aggregation", f"{feature.value.aggregation} {_UNAVAILABLE}")
     _check_unique(((feature.value.key, f"{feature.where}.key") for feature in features), "feature", problems)
 
 
@@ -201,12 +198,6 @@ def _check_allowance(key: str, allowance: Allowance, where: str, problems: Probl
     if isinstance(allowance, Quantity):
         return
     _check_overage(allowance, where, problems)
-    if isinstance(allowance, Credits):
-        problems.add(where, f"the kind credits {_UNAVAILABLE}")
-    if allowance.rollover is not None:
-        problems.add(f"{where}.rollover", _UNAVAILABLE)
-    if allowance.on_plan_change in ("carry_remaining", "prorate"):
-        problems.add(f"{where}.on_plan_change", f"{allowance.on_plan_change} {_UNAVAILABLE}")
 
 
 def _check_overage(allowance: Metered | Credits, where: str, problems: Problems) -> None:

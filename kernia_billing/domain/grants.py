@@ -9,10 +9,15 @@ from attrs import frozen
 
 from .buckets import Bucket, Kind
 from .instants import FOREVER, Instant
-from .period import Interval, Period, period_at
+from .period import Interval, Period, Rhythm, period_at
+from .rollover import lose_at
+from .terms import Terms, terms_of
 
-Source = Literal["plan", "default", "manual"]
-Entry = Literal["open", "use", "return", "carry", "amend"]
+Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover"]
+"""What gave a grant. `carry` and `rollover` are units that moved on from another grant, in a grant of their own."""
+Entry = Literal[
+    "open", "use", "return", "refund", "carry", "amend", "hold", "settle", "release", "expire", "roll", "void"
+]
 
 
 @frozen
@@ -21,7 +26,8 @@ class Grant:
 
     `amount` is None where there is no limit. Unique by (customer, source_type, source_id, feature, entity, kind):
     giving the same thing twice is one grant. It counts from `effective_at` until the earlier of `expires_at`, which
-    follows the subscription's state, and `closed_at`, which is set when something else took its place.
+    follows the subscription's state, and `closed_at`, which is set when something else took its place. `terms` is the
+    stored form of its `Terms`.
     """
 
     id: str
@@ -41,6 +47,17 @@ class Grant:
     anchor_at: Instant
     meter: str | None
     created_seq: int
+    terms: str | None = None
+
+    @property
+    def rules(self) -> Terms:
+        """Its terms: rollover, debt, limits, alerts."""
+        return terms_of(self.terms)
+
+    @property
+    def rhythm(self) -> Rhythm | None:
+        """Its row of periods, None where it never resets."""
+        return None if self.interval is None else Rhythm(self.anchor_at, self.interval)
 
     def is_live(self, now: Instant) -> bool:
         """Whether it counts at `now`."""
@@ -55,7 +72,11 @@ class Grant:
 
 @frozen
 class BucketRow:
-    """One period of one grant, as stored."""
+    """One period of one grant, as stored.
+
+    `heir_id` is the bucket that its usage moved to when another plan took over, "" for none. `owed` is what the next
+    period starts with as used.
+    """
 
     id: str
     grant_id: str
@@ -69,6 +90,8 @@ class BucketRow:
     used: int
     held: int
     closed_at: Instant
+    heir_id: str = ""
+    owed: int = 0
 
 
 @frozen
@@ -91,12 +114,18 @@ class Holding:
             used=bucket.used,
             held=bucket.held,
             priority=grant.priority,
-            lose_at=min(bucket.period_end, grant.expires_at),
+            lose_at=self._lose_at(),
             category=grant.category,
             kind=grant.kind,
             effective_at=grant.effective_at,
             seq=grant.created_seq,
         )
+
+    def _lose_at(self) -> Instant:
+        grant, rhythm = self.grant, self.grant.rhythm
+        if grant.terms is None or rhythm is None or grant.rules.rollover is None:
+            return min(self.bucket.period_end, grant.expires_at)
+        return lose_at(rhythm, self.bucket.period_no, grant.rules.rollover, grant.expires_at)
 
 
 def holding(grant: Grant, bucket: BucketRow | None, now: Instant) -> Holding:
@@ -123,7 +152,13 @@ def holding(grant: Grant, bucket: BucketRow | None, now: Instant) -> Holding:
 
 @frozen
 class LedgerLine:
-    """One movement on one bucket. Append only; the sum of `use`, `return` and `carry` of a bucket is its `used`."""
+    """One movement on one bucket. Append only.
+
+    `amount` is by how much `used` rose or fell, `held` the same of what is held: each of the two adds up, over all the
+    lines of a bucket, to what the bucket has now. `units` are those of the feature asked for that the line pays, or
+    gives back; they differ from the amount where credits pay. `included_after` is the bucket's amount, None without
+    limit.
+    """
 
     customer_id: str
     seq: int
@@ -133,11 +168,20 @@ class LedgerLine:
     amount: int
     used_after: int
     event_id: str
+    units: int = 0
+    held: int = 0
+    held_after: int = 0
+    included_after: int | None = None
+    moved_at: Instant = 0
 
 
 @frozen
 class UsageRow:
-    """One use, as stored. `result` is the receipt that a repeated call with the same key gets again."""
+    """One use, as stored. `result` is the receipt that a repeated call with the same key gets again.
+
+    `refund_of` is the use that it gives back, `hold_id` the hold that it settles, "" for none; `refunded` how much of
+    what was funded came back by refunds.
+    """
 
     id: str
     customer_id: str
@@ -154,3 +198,6 @@ class UsageRow:
     idempotency_key: str
     fingerprint: str
     result: Mapping[str, object]
+    refund_of: str = ""
+    hold_id: str = ""
+    refunded: int = 0

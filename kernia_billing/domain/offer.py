@@ -11,8 +11,11 @@ from typing import NamedTuple
 from attrs import evolve, field, fields, frozen
 
 from ..errors import NotFound
+from .buckets import Pool
 from .catalog import PriceRole
-from .plans import BillingInterval, Feature, FeatureKind, Plan, PlanItem, items_of
+from .credit_cost import smallest_cost
+from .plan_items import PlanItem, items_of
+from .plans import Aggregation, BillingInterval, Feature, FeatureKind, Plan
 
 _Way = tuple[str | None, BillingInterval, PriceRole]
 _Ways = Callable[[Plan], list[_Way]]
@@ -27,6 +30,9 @@ class FeatureSpec:
     unit: str | None = None
     title: str | None = None
     scale: int = 0
+    aggregation: Aggregation = "sum"
+    pools: tuple[Pool, ...] = ()
+    """The credits that pay for it where its own allowances do not, in the order in which they are asked."""
 
 
 class Sale(NamedTuple):
@@ -142,13 +148,25 @@ def _feature_specs(plans: Iterable[Plan], declared: Iterable[Feature]) -> dict[s
     # same.
     for key in known:
         kinds.setdefault(key, "metered")
-    return {key: _feature_spec(key, kind, known.get(key)) for key, kind in kinds.items()}
+    scales = {key: feature.scale for key, feature in known.items()}
+    return {key: _feature_spec(key, kind, known.get(key), scales) for key, kind in kinds.items()}
 
 
-def _feature_spec(key: str, kind: FeatureKind, declared: Feature | None) -> FeatureSpec:
+def _feature_spec(key: str, kind: FeatureKind, declared: Feature | None, scales: Mapping[str, int]) -> FeatureSpec:
     if declared is None:
         return FeatureSpec(key, kind)
-    return FeatureSpec(key, kind, unit=declared.unit, title=declared.title, scale=declared.scale)
+    return FeatureSpec(
+        key,
+        kind,
+        unit=declared.unit,
+        title=declared.title,
+        scale=declared.scale,
+        aggregation=declared.aggregation,
+        pools=tuple(
+            Pool(credit, smallest_cost(cost, scales.get(credit, 0), declared.scale))
+            for credit, cost in declared.credit_cost.items()
+        ),
+    )
 
 
 def _ranks(plans: Iterable[Plan]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
@@ -16,6 +16,8 @@ PlanChangePolicy = Literal["carry_usage", "reset", "carry_remaining", "prorate"]
 Aggregation = Literal["sum", "count", "max", "latest", "unique"]
 ProrationBehavior = Literal["create_prorations", "always_invoice", "none"]
 BillingInterval = Literal["month", "year"]
+LimitWindow = Literal["hour", "day", "week", "month", "year"]
+Debt = Literal["forgive", "carry"]
 FeatureKind = Literal["boolean", "metered", "quantity", "seat", "credit"]
 
 SEATS = "seats"
@@ -42,6 +44,29 @@ class Feature:
     aggregation: Aggregation = "sum"
 
 
+def _anything() -> dict[str, str | int | bool]:
+    return {}
+
+
+@frozen
+class UsageLimit:
+    """At most `maximum` units within every window of `count` times `per`, by the calendar of `timezone`.
+
+    `per_entity` counts every entity by itself, and leaves use without one unlimited; `where` are properties that a use
+    must have to be counted, all of them. The windows do not follow the plan: two plans whose limits differ in nothing
+    but `maximum` count into the same ones, so that a change of plan refills none.
+
+        "messages": Metered(10_000, limits=(UsageLimit(200, per="day"),))
+    """
+
+    maximum: int
+    per: LimitWindow = "day"
+    count: int = 1
+    per_entity: bool = False
+    where: Mapping[str, str | int | bool] = field(factory=_anything)
+    timezone: str = "UTC"
+
+
 @frozen
 class Boolean:
     """The plan has the feature: `"sso": Boolean()`."""
@@ -49,11 +74,16 @@ class Boolean:
 
 @frozen
 class Quantity:
-    """How many of a thing may exist: `"projects": Quantity(5)`. Never resets; `give_back` returns what was deleted."""
+    """How many of a thing may exist: `"projects": Quantity(5)`. Never resets; `give_back` returns what was deleted.
+
+    `limits` bound how many may be made in a time, `alerts` are percentages of what is included.
+    """
 
     included: int = 0
     unlimited: bool = False
     per_seat: bool = False
+    limits: Sequence[UsageLimit] = field(default=(), kw_only=True)
+    alerts: Sequence[int] = field(default=(), kw_only=True)
 
 
 @frozen(kw_only=True)
@@ -66,7 +96,11 @@ class _Metered:
     overage_limit: int | None = None
     meter: str | None = None
     rollover: int | None = None
+    rollover_periods: int | None = None
     on_plan_change: PlanChangePolicy = "carry_usage"
+    debt: Debt = "forgive"
+    limits: Sequence[UsageLimit] = ()
+    alerts: Sequence[int] = ()
 
 
 @frozen
@@ -76,8 +110,12 @@ class Metered(_Metered):
     The period is anchored to the subscription's billing day, also under a yearly bill; `anchor="calendar"` resets on
     calendar boundaries in UTC, `anchor="grant"` at the moment of the grant. `overage="free"` lets use go on beyond
     `included` (up to `overage_limit`); with `"billed"` what is beyond it is reported to the Stripe meter whose event
-    name is `meter`. A `meter` without billed overage is told of everything that the plan covers. `rollover` and the
-    other policies of `on_plan_change` are not available yet and are refused by the configuration.
+    name is `meter`. A `meter` without billed overage is told of everything that the plan covers.
+
+    At most `rollover` unused units move into the next period, where they live for `rollover_periods` periods (None:
+    until they are used). What a plan that is too small for the usage carried over forgives, `debt="carry"` takes from
+    the next period, free overage too. `limits` hold within windows of their own; `alerts` are percentages of what is
+    included, each told of once a period.
     """
 
     included: int = 0
@@ -165,58 +203,3 @@ class TopUp(_TopUp):
     """A one-time Stripe price and what each unit of it grants."""
 
     name: str
-
-
-@frozen
-class PlanItem:
-    """One allowance of a plan version, as stored. `amount` is per seat where `per_seat`; None means without limit."""
-
-    feature: str
-    kind: FeatureKind
-    amount: int | None
-    per_seat: bool = False
-    reset: Reset = "never"
-    anchor: Anchor = "billing"
-    overage: Overage = "none"
-    overage_limit: int | None = None
-    meter: str | None = None
-    on_plan_change: PlanChangePolicy = "carry_usage"
-
-
-@frozen
-class PlanVersion:
-    """One version of a plan's content: a changed plan is a new version, so that grants say what they came from."""
-
-    id: str
-    key: str
-    version: int
-    content_hash: str
-    items: tuple[PlanItem, ...]
-
-
-def items_of(plan: Plan) -> tuple[PlanItem, ...]:
-    """The allowances of a plan in stored form, by key; a plan with seats has the feature "seats"."""
-    items = [_item(key, allowance) for key, allowance in plan.features.items()]
-    if plan.seats and SEATS not in plan.features:
-        items.append(PlanItem(SEATS, "seat", 1, per_seat=True))
-    return tuple(sorted(items, key=lambda item: item.feature))
-
-
-def _item(feature: str, allowance: Allowance) -> PlanItem:
-    if isinstance(allowance, Boolean):
-        return PlanItem(feature, "boolean", None)
-    amount = None if allowance.unlimited else allowance.included
-    if isinstance(allowance, Quantity):
-        return PlanItem(feature, "seat" if feature == SEATS else "quantity", amount, per_seat=allowance.per_seat)
-    return PlanItem(
-        feature,
-        "credit" if isinstance(allowance, Credits) else "metered",
-        amount,
-        per_seat=allowance.per_seat,
-        reset=allowance.reset,
-        anchor=allowance.anchor,
-        overage=allowance.overage,
-        overage_limit=allowance.overage_limit,
-        meter=allowance.meter,
-        on_plan_change=allowance.on_plan_change,
-    )

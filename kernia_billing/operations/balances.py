@@ -8,12 +8,13 @@ from ..domain.answers import Balance, Decision, Reason
 from ..domain.buckets import Allocation
 from ..domain.grants import Holding
 from ..domain.ids import entity_id
-from ..domain.instants import FOREVER, Instant, to_datetime, to_datetime_or_none
+from ..domain.instants import FOREVER, to_datetime, to_datetime_or_none
 from ..domain.offer import FeatureSpec
 from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, first_live
 from .core import Core
 from .holdings import live_holdings
+from .situation import Situation
 
 
 def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
@@ -51,19 +52,18 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
 
 def decide(
     reference: Reference,
-    feature: FeatureSpec,
+    situation: Situation,
     required: int,
-    holdings: Sequence[Holding],
     allocation: Allocation,
-    now: Instant,
     *,
     subscriptions: Sequence[SubscriptionRow] = (),
 ) -> Decision:
-    """The decision on a quantity, from the holdings and the allocation that the planner made of them.
+    """The decision on a quantity, from a situation and the allocation that the planner made of it.
 
     `subscriptions` are needed only where there are no holdings, to say why.
     """
-    balance = balance_of(feature.key, holdings)
+    feature, holdings = situation.feature, situation.holdings
+    balance = balance_of(feature.key, situation.own)
     allowed = allocation.allowed and bool(holdings)
     reason = _reason(feature, holdings, allocation, subscriptions)
     return Decision(
@@ -77,7 +77,7 @@ def decide(
         breakdown=_breakdown(holdings, allocation),
         limits=(),
         offers=(),
-        as_of=to_datetime(now),
+        as_of=to_datetime(situation.now),
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ..domain.answers import Decision
-from ..domain.buckets import allocate
 from ..domain.ids import entity_id, feature_key, quantity
 from ..domain.references import Ref
 from .balances import decide
 from .core import Core
-from .holdings import live_holdings
+from .situation import features_of, seen
 
 
 async def check(
@@ -28,12 +27,12 @@ async def check(
     quantity(required, "required", minimum=0)
     where = entity_id(entity)
     now = core.now()
-    features = (spec.key,)
+    features = features_of(spec)
     customer, held = await core.store.read(lambda tx: tx.entitlements.of_reference(who, features, now))
-    holdings = live_holdings(core.offer, customer, held, features, now)
-    allocation = allocate([each.as_bucket() for each in holdings], spec.key, required, "require", entity=where)
-    if holdings or customer is None:
-        return decide(who, spec, required, holdings, allocation, now)
+    state = seen(core, customer, held, spec, where, now)
+    allocation = state.allocate(required, "require")
+    if state.holdings or customer is None:
+        return decide(who, state, required, allocation)
     customer_id = customer.id
     subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
-    return decide(who, spec, required, holdings, allocation, now, subscriptions=subscriptions)
+    return decide(who, state, required, allocation, subscriptions=subscriptions)

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from ..domain.buckets import carry_usage, rescale
 from ..domain.grants import Grant, Holding, holding
 from ..domain.instants import Instant
-from ..domain.plans import PlanItem, PlanVersion
+from ..domain.plan_items import PlanItem, PlanVersion
 from ..domain.subscriptions import SubscriptionRow, entitled_until
 from ..ports.store import Transaction
 from .core import Core
@@ -83,7 +83,7 @@ def _reconcile(tx: Transaction, books: Books, wanted: Sequence[_Wanted], now: In
             item = next(item for id_, item in policies.items() if id_ == successor.grant.id)
             current[grant.feature, grant.kind] = _take_over(books, holding(grant, bucket, now), successor, item)
         if grant.source_type == "plan":
-            _end(tx, grant, now, replaced=successor is not None)
+            _end(books, grant, now, replaced=successor is not None)
 
 
 def _give(tx: Transaction, books: Books, known: Sequence[Grant], wanted: Grant) -> str:
@@ -93,7 +93,7 @@ def _give(tx: Transaction, books: Books, known: Sequence[Grant], wanted: Grant) 
         return books.give(wanted).id
     renewed = evolve(wanted, id=old.id, created_seq=old.created_seq, effective_at=old.effective_at)
     if renewed != old:
-        tx.entitlements.put_grant(renewed)
+        books.put(renewed)
     return old.id
 
 
@@ -123,8 +123,8 @@ def _same_period(old: Grant, new: Grant) -> bool:
     return old.source_id.partition(":")[0] == subscription and old.anchor_at == new.anchor_at
 
 
-def _end(tx: Transaction, grant: Grant, now: Instant, *, replaced: bool) -> None:
+def _end(books: Books, grant: Grant, now: Instant, *, replaced: bool) -> None:
     """Close a grant that another took the place of; one that nothing replaces lapses, and may come back."""
     ended = evolve(grant, closed_at=now) if replaced else evolve(grant, expires_at=min(grant.expires_at, now))
     if ended != grant:
-        tx.entitlements.put_grant(ended)
+        books.put(ended)

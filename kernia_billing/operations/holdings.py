@@ -13,7 +13,8 @@ from ..domain.grants import Grant, Holding, holding
 from ..domain.instants import FOREVER, Instant
 from ..domain.offer import Offer
 from ..domain.period import Interval, interval_of
-from ..domain.plans import Plan, PlanItem, Reset, items_of
+from ..domain.plan_items import PlanItem, items_of
+from ..domain.plans import Plan, Reset
 from ..ports.store import Held
 from .ledger import Books
 
@@ -182,6 +183,7 @@ def grants_of(
         # Where overage is billed, what is included is paid for already.
         meter=None if item.overage == "billed" else item.meter,
         created_seq=0,
+        terms=item.terms,
     )
     if item.overage == "none":
         return [included]

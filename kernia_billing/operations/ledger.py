@@ -8,6 +8,7 @@ from attrs import evolve
 
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Entry, Grant, Holding, LedgerLine, UsageRow
+from ..domain.instants import Instant
 from ..ports.ids import Ids
 from ..ports.store import Transaction
 
@@ -19,8 +20,9 @@ class Books:
     by `record` with the usage event that caused them, or by `close`.
     """
 
-    def __init__(self, tx: Transaction, ids: Ids, customer: CustomerRow, event_id: str = "") -> None:
+    def __init__(self, tx: Transaction, ids: Ids, customer: CustomerRow, now: Instant, event_id: str = "") -> None:
         self._tx = tx
+        self._now = now
         self._ids = ids
         self.event_id = event_id
         self.customer = customer
@@ -35,7 +37,7 @@ class Books:
             grant = self.give(grant)
         bucket = evolve(holding.bucket, id=self._ids.new("bkt"), grant_id=grant.id, customer_id=self.customer.id)
         self._tx.entitlements.add_bucket(bucket)
-        self._line(bucket, "open", 0)
+        self._line(bucket, "open", bucket.used)
         return Holding(grant, bucket, opened=True)
 
     def give(self, grant: Grant) -> Grant:
@@ -46,23 +48,33 @@ class Books:
         self._tx.entitlements.add_grant(given)
         return given
 
-    def move(self, holding: Holding, amount: int, entry: Entry) -> Holding:
-        """Raise (or, below zero, lower) what is used of a holding."""
-        if amount == 0:
+    def put(self, grant: Grant) -> None:
+        """Overwrite what may change of a stored grant."""
+        self._tx.entitlements.put_grant(grant)
+
+    def move(self, holding: Holding, amount: int, entry: Entry, *, units: int = 0, held: int = 0) -> Holding:
+        """Raise (or, below zero, lower) what is used of a holding, and what is held of it.
+
+        `units` of the feature asked for are what the line pays or gives back.
+        """
+        if amount == held == 0:
             return holding
         holding = self.open(holding)
-        bucket = evolve(holding.bucket, used=holding.bucket.used + amount)
-        self._tx.entitlements.put_bucket(bucket)
-        self._line(bucket, entry, amount)
+        bucket = evolve(holding.bucket, used=holding.bucket.used + amount, held=holding.bucket.held + held)
+        self.store(bucket, entry, amount, units=units, held=held)
         return evolve(holding, bucket=bucket)
+
+    def store(self, bucket: BucketRow, entry: Entry, amount: int = 0, *, units: int = 0, held: int = 0) -> None:
+        """Overwrite a bucket that is stored already, with the line that says how it came to be so."""
+        self._tx.entitlements.put_bucket(bucket)
+        self._line(bucket, entry, amount, units, held)
 
     def amend(self, holding: Holding, amount: int | None) -> Holding:
         """Change how much the running period of a holding includes."""
         if not holding.opened or holding.bucket.amount == amount:
             return evolve(holding, bucket=evolve(holding.bucket, amount=amount))
         bucket = evolve(holding.bucket, amount=amount)
-        self._tx.entitlements.put_bucket(bucket)
-        self._line(bucket, "amend", 0)
+        self.store(bucket, "amend")
         return evolve(holding, bucket=bucket)
 
     def record(self, event: UsageRow) -> None:
@@ -74,7 +86,7 @@ class Books:
         if self._lines:
             self._tx.usage.add_lines(self._lines)
 
-    def _line(self, bucket: BucketRow, entry: Entry, amount: int) -> None:
+    def _line(self, bucket: BucketRow, entry: Entry, amount: int, units: int = 0, held: int = 0) -> None:
         self._lines.append(
             LedgerLine(
                 customer_id=self.customer.id,
@@ -85,6 +97,11 @@ class Books:
                 amount=amount,
                 used_after=bucket.used,
                 event_id=self.event_id,
+                units=units,
+                held=held,
+                held_after=bucket.held,
+                included_after=bucket.amount,
+                moved_at=self._now,
             )
         )
 

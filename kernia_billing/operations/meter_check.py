@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
-from ..domain.plans import BillingInterval, Plan, PlanItem, items_of
+from ..domain.plan_items import PlanItem, items_of
+from ..domain.plans import BillingInterval, Plan
 from ..domain.reading import members, own_id, text
 from ..domain.reports import Finding, Severity
 from ..ports.store import Transaction

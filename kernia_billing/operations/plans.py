@@ -10,7 +10,8 @@ from ..domain.answers import PlanView
 from ..domain.catalog import PriceMapping, PriceRow
 from ..domain.money import Money
 from ..domain.offer import content_hash
-from ..domain.plans import BillingInterval, Feature, Plan, PlanVersion, items_of
+from ..domain.plan_items import PlanVersion, items_of
+from ..domain.plans import BillingInterval, Feature, Plan
 from ..domain.subscriptions import StripeSubscription, SubscriptionItem
 from ..errors import InvalidInput, NotFound
 from ..ports.store import DuplicateKey, Transaction

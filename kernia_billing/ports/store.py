@@ -14,7 +14,8 @@ from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ..domain.instants import Instant
-from ..domain.plans import Feature, FeatureKind, PlanVersion
+from ..domain.plan_items import PlanVersion
+from ..domain.plans import Feature, FeatureKind
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from .exchange import Inbox, Intents, Objects, Outbox
@@ -250,7 +251,7 @@ class Entitlements(Protocol):
         ...
 
     def put_grant(self, grant: Grant) -> None:
-        """Overwrite amount, priority, expiry, closing, anchor and meter by id."""
+        """Overwrite amount, priority, expiry, closing, anchor, meter and terms by id."""
         ...
 
     def add_bucket(self, bucket: BucketRow) -> None:
@@ -258,7 +259,7 @@ class Entitlements(Protocol):
         ...
 
     def put_bucket(self, bucket: BucketRow) -> None:
-        """Overwrite amount, used, held and closing by id."""
+        """Overwrite amount, used, held, closing, heir and debt by id."""
         ...
 
 

@@ -34,6 +34,8 @@ _BUCKET = (
     _bucket.c.used,
     _bucket.c.held,
     _bucket.c.closed_at,
+    _bucket.c.heir_id,
+    _bucket.c.owed,
 )
 """What a bucket does not share with its grant."""
 _BUCKET_AT = len(_GRANT)
@@ -77,11 +79,11 @@ _OF_SOURCE = (
 )
 _ADD_GRANT = insert_new(_grant, "customer_id", "source_type", "source_id", "feature_key", "entity_id", "kind")
 _PUT_GRANT = update(_grant).where(_grant.c.id == text_param("this"))
-_CHANGING_GRANT = ("amount", "priority", "expires_at", "closed_at", "anchor_at", "meter")
+_CHANGING_GRANT = ("amount", "priority", "expires_at", "closed_at", "anchor_at", "meter", "terms")
 _BUCKET_SHAPE = Shape(BucketRow, _bucket, grant_id="entitlement_id", feature="feature_key", entity="entity_id")
 _ADD_BUCKET = plain_insert(_bucket)
 _PUT_BUCKET = update(_bucket).where(_bucket.c.id == text_param("this"))
-_CHANGING_BUCKET = ("amount", "used", "held", "closed_at")
+_CHANGING_BUCKET = ("amount", "used", "held", "closed_at", "heir_id", "owed")
 
 
 @lru_cache(maxsize=1_000)
@@ -169,7 +171,7 @@ class Entitlements(Noun):
         return self._db.insert_new(_ADD_GRANT, values)
 
     def put_grant(self, grant: Grant) -> None:
-        """Overwrite amount, priority, expiry, closing, anchor and meter by id."""
+        """Overwrite amount, priority, expiry, closing, anchor, meter and terms by id."""
         self._db.run(_PUT_GRANT, {"this": grant.id, **{name: getattr(grant, name) for name in _CHANGING_GRANT}})
 
     def add_bucket(self, bucket: BucketRow) -> None:
@@ -177,5 +179,5 @@ class Entitlements(Noun):
         self._db.run(_ADD_BUCKET, _BUCKET_SHAPE.values(bucket))
 
     def put_bucket(self, bucket: BucketRow) -> None:
-        """Overwrite amount, used, held and closing by id."""
+        """Overwrite amount, used, held, closing, heir and debt by id."""
         self._db.run(_PUT_BUCKET, {"this": bucket.id, **{name: getattr(bucket, name) for name in _CHANGING_BUCKET}})

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ..domain.instants import Instant
-from ..domain.plans import PlanItem, PlanVersion
+from ..domain.plan_items import PlanItem, PlanVersion
 from . import tables
 from .db import Noun, Row, Shape
 from .dialects import AnySelect, plain_insert

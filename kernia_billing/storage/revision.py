@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 VERSION_TABLE = "billing_alembic_version"
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision."""
 
 CURRENT = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from ...domain.customers import CustomerRow
 from ...domain.instants import Instant
-from ...domain.plans import PlanVersion
+from ...domain.plan_items import PlanVersion
 from ...domain.reading import is_cut, own_id
 from ...domain.reports import Outcome
 from ...domain.subscriptions import (
@@ -120,7 +120,7 @@ def _replace_all(
     for each in flagged:
         if others.get(each.id) != each:
             tx.subscriptions.put(each)
-    books = Books(tx, core.ids, customer)
+    books = Books(tx, core.ids, customer, now)
     apply_plans(core, tx, books, flagged)
     books.close()
     for each in flagged:

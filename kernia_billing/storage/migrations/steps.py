@@ -32,9 +32,13 @@ def text(name: str, length: int | None = 255, *, null: bool = False, default: st
     return Column(name, Id(length), nullable=null, server_default=default)
 
 
-def number(name: str, *, null: bool = False, counted: bool = False) -> Column[int]:
-    """A column of whole numbers; the database counts it up where it is `counted`."""
-    return Column(name, Amount, nullable=null, autoincrement=counted, primary_key=counted)
+def number(name: str, *, null: bool = False, counted: bool = False, default: int | None = None) -> Column[int]:
+    """A column of whole numbers; the database counts it up where it is `counted`.
+
+    `default` is for code that does not know the column.
+    """
+    filled = None if default is None else literal(str(default))
+    return Column(name, Amount, nullable=null, autoincrement=counted, primary_key=counted, server_default=filled)
 
 
 def instant(name: str, *, null: bool = False, default: int | None = None) -> Column[int]:
@@ -95,6 +99,15 @@ def replace_check(constraint: CheckConstraint, table: str) -> None:
     """Put a condition in the place of the one that has its name. One statement: there is no state between."""
     name = str(constraint.name)
     op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} CHECK ({constraint.sqltext})")
+
+
+def add_check(constraint: CheckConstraint, table: str) -> None:
+    """Add a condition where it is missing. Not on SQLite: `rebuild_table`."""
+    if not op.get_context().as_sql:
+        present = inspect(op.get_bind()).get_check_constraints(table)
+        if any(each["name"] == constraint.name for each in present):
+            return
+    op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {constraint.name} CHECK ({constraint.sqltext})")
 
 
 def rebuild_table(name: str, kept: Sequence[str], *items: SchemaItem) -> None:

@@ -9,21 +9,31 @@ from __future__ import annotations
 from .accounts import bucket, customer, entitlement, ledger, usage_event
 from .columns import metadata
 from .exchange import intent, outbox, stripe_object, webhook_event
+from .history import customer_change, entitlement_change
+from .holds import hold, hold_line
+from .limits import alert_fired, limit_window, measure, unique_value
 from .mirror import checkout, invoice, payment_method, schedule, stripe_customer, subscription
 from .offer import feature, plan, plan_feature, plan_price, price, product
 from .upkeep import audit, lease, meter_event, setting, sync_state
 
 __all__ = [
+    "alert_fired",
     "audit",
     "bucket",
     "checkout",
     "customer",
+    "customer_change",
     "entitlement",
+    "entitlement_change",
     "feature",
+    "hold",
+    "hold_line",
     "intent",
     "invoice",
     "lease",
     "ledger",
+    "limit_window",
+    "measure",
     "metadata",
     "meter_event",
     "outbox",
@@ -39,6 +49,7 @@ __all__ = [
     "stripe_object",
     "subscription",
     "sync_state",
+    "unique_value",
     "usage_event",
     "webhook_event",
 ]

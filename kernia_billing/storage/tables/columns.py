@@ -37,9 +37,10 @@ def long(name: str, *, nullable: bool = True) -> Column[str]:
     return Column(name, Id(None), nullable=nullable)
 
 
-def amount(name: str, *, nullable: bool = False) -> Column[int]:
-    """A whole number."""
-    return Column(name, Amount, nullable=nullable)
+def amount(name: str, *, nullable: bool = False, default: int | None = None) -> Column[int]:
+    """A whole number. The database fills in `default` for code that does not know the column."""
+    filled = None if default is None else text(str(default))
+    return Column(name, Amount, nullable=nullable, server_default=filled)
 
 
 def instant(name: str, *, nullable: bool = False, default: int | None = None) -> Column[int]:

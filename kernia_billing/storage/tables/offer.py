@@ -95,6 +95,7 @@ plan_feature = table(
     amount("overage_limit", nullable=True),
     id_("meter", nullable=True),
     id_("on_plan_change", 20),
+    long("terms"),
     flags=("per_seat",),
     kind=one_of("kind", "boolean", "metered", "quantity", "seat", "credit"),
     amounts="(amount IS NULL OR amount >= 0) AND (overage_limit IS NULL OR overage_limit >= 0)",

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
-from ...domain.plans import Feature, PlanItem, PlanVersion
+from ...domain.plan_items import PlanItem, PlanVersion
+from ...domain.plans import Feature
 from ...ports.store import DuplicateKey
 from . import rows
 from .harness import DrivenStore

@@ -1,0 +1,123 @@
+"""How everything is written that counts: once for each key, under the customer's lock, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import evolve, frozen
+
+from ..domain.answers import Decision, Usage
+from ..domain.customers import CustomerRow
+from ..domain.ids import idempotency_key
+from ..domain.instants import Instant
+from ..domain.references import Reference
+from ..errors import FeatureDenied, IdempotencyMismatch, InsufficientBalance, Unavailable
+from ..ports.store import DuplicateKey, Rollback, Transaction
+from .core import Core
+from .customers import lock_or_add
+from .receipts import read_receipt
+
+T = TypeVar("T")
+
+_SHORT = ("insufficient_balance", "overage_limit", "usage_limit")
+
+
+@frozen
+class Stamp:
+    """Whose books a write is for, and what tells its repetition from another write.
+
+    `key` is the caller's idempotency key, or a new one that nothing can repeat where it is not `keyed`.
+    """
+
+    reference: Reference
+    key: str
+    keyed: bool
+    fingerprint: str
+
+
+Find = Callable[[Transaction, Stamp, str | None], tuple[str, T] | None]
+"""Finds what was answered under a stamp's key, with the fingerprint of that call: by a plain read where the customer's
+id is None, by a locking one, which sees what an older snapshot hides, where it is given."""
+Write = Callable[[Transaction, CustomerRow, Instant], T | Decision]
+"""Writes on the books of a customer whose row is locked, or refuses: then nothing that it wrote stays."""
+
+
+def stamped(core: Core, reference: Reference, key: str | None, *told: object) -> Stamp:
+    """The stamp of a write. `told` is everything of which a repetition has to be the same, as JSON can say it.
+
+    Raises:
+        InvalidInput: the key is none.
+    """
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return Stamp(
+        reference=reference,
+        key=core.ids.new("auto") if key is None else idempotency_key(key),
+        keyed=key is not None,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def usage_of(tx: Transaction, stamp: Stamp, customer_id: str | None) -> tuple[str, Usage] | None:
+    """The receipt that was given under a stamp's key: a `Find` for everything that records a use."""
+    if customer_id is None:
+        row = tx.usage.by_key(stamp.reference, stamp.key)
+    else:
+        row = tx.usage.by_key_locked(customer_id, stamp.key)
+    return None if row is None else (row.fingerprint, evolve(read_receipt(row.result), replayed=True))
+
+
+async def write(core: Core, stamp: Stamp, find: Find[T], work: Write[T], host: object | None) -> T:
+    """Do `work` once for the stamp's key, in a transaction of its own or inside of the host's.
+
+    Raises:
+        FeatureDenied: the work refused (`InsufficientBalance` where too little is left).
+        IdempotencyMismatch: the key was used for something else.
+        TransactionConflict: the host's transaction has to be repeated.
+        Unavailable: the database does not answer.
+    """
+    if stamp.keyed and host is None:
+        earlier = await core.store.read(lambda tx: find(tx, stamp, None))
+        if earlier is not None:
+            return _replay(earlier, stamp)
+    joined = host is not None
+    try:
+        answer = await core.store.transaction(lambda tx: _unit(core, tx, stamp, find, work, joined=joined), host=host)
+    except DuplicateKey:
+        answer = await core.store.transaction(lambda tx: _stored(tx, stamp, find), host=host)
+    if isinstance(answer, Decision):
+        raise InsufficientBalance(answer) if answer.reason in _SHORT else FeatureDenied(answer)
+    return answer
+
+
+def _unit(core: Core, tx: Transaction, stamp: Stamp, find: Find[T], work: Write[T], *, joined: bool) -> T | Decision:
+    now = core.now()
+    customer = lock_or_add(core, tx, stamp.reference, now)
+    earlier = find(tx, stamp, None) if stamp.keyed else None
+    if earlier is None:
+        answer = work(tx, customer, now)
+        if not isinstance(answer, Decision):
+            return answer
+        # The host's snapshot may hide that what is missing now was used under this very key.
+        earlier = find(tx, stamp, customer.id) if joined and stamp.keyed else None
+        if earlier is None:
+            raise Rollback(answer)
+    raise Rollback(_replay(earlier, stamp))
+
+
+def _stored(tx: Transaction, stamp: Stamp, find: Find[T]) -> T:
+    """The answer of whoever used the key first. This transaction's snapshot hid it, and may hide the customer too."""
+    customer = tx.customers.lock_reference(stamp.reference)
+    earlier = customer and find(tx, stamp, customer.id)
+    if not earlier:
+        raise Unavailable("This could not be recorded: another call is being recorded under its key")
+    raise Rollback(_replay(earlier, stamp))
+
+
+def _replay(earlier: tuple[str, T], stamp: Stamp) -> T:
+    fingerprint, answer = earlier
+    if fingerprint != stamp.fingerprint:
+        raise IdempotencyMismatch
+    return answer

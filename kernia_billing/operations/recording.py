@@ -1,0 +1,97 @@
+"""A use is written down: its event with the receipt, and what Stripe's meters are to hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from ..domain.answers import Property, Usage
+from ..domain.buckets import Draw
+from ..domain.grants import Holding, UsageRow
+from ..domain.instants import Instant
+from ..ports.store import Transaction
+from .balances import balance_of
+from .ledger import Books
+from .metered import report, take_back
+from .receipts import receipt
+from .recipe import Stamp
+from .situation import Situation
+
+
+def _no_properties() -> dict[str, Property]:
+    return {}
+
+
+@frozen
+class Told:
+    """What is recorded of a use beside what it drew.
+
+    `quantity` is what happened: `funded` of it is what was drawn. `returning` is for what is given back.
+    """
+
+    stamp: Stamp
+    quantity: int
+    mode: str
+    returning: bool = False
+    properties: Mapping[str, Property] = field(factory=_no_properties)
+    occurred_at: Instant | None = None
+    refund_of: str = ""
+    hold_id: str = ""
+    late: bool = False
+
+
+def record(
+    tx: Transaction, books: Books, before: Situation, after: Situation, draws: Sequence[Draw], funded: int, told: Told
+) -> Usage:
+    """Store the event of a use whose draws have moved already, from `before` to `after`; gives the receipt.
+
+    `funded` units were covered, of which pools may have paid some at no cost, without a draw.
+    """
+    feature, now = before.feature.key, before.now
+    started = before.own[0].bucket.period_start if before.own else now
+    known = {old.bucket.id: new for old, new in zip(before.holdings, after.holdings, strict=True)}
+    usage = Usage(
+        event_id=books.event_id,
+        feature=feature,
+        quantity=told.quantity,
+        funded=funded,
+        unfunded=told.quantity - funded,
+        balance=balance_of(feature, after.own),
+        replayed=False,
+        late=told.late or (told.occurred_at is not None and told.occurred_at < started),
+        deductions=tuple(_deduction(known, draw) for draw in draws),
+    )
+    occurred_at = now if told.occurred_at is None else told.occurred_at
+    books.record(
+        UsageRow(
+            id=usage.event_id,
+            customer_id=books.customer.id,
+            seq=books.customer.ledger_seq,
+            feature=feature,
+            entity=before.entity,
+            quantity=-funded if told.returning else told.quantity,
+            funded=funded,
+            unfunded=usage.unfunded,
+            mode=told.mode,
+            occurred_at=occurred_at,
+            received_at=now,
+            properties=told.properties,
+            idempotency_key=told.stamp.key,
+            fingerprint=told.stamp.fingerprint,
+            result=receipt(usage),
+            refund_of=told.refund_of,
+            hold_id=told.hold_id,
+        )
+    )
+    metered = [(held, draw.units) for draw in draws if (held := before.holding(draw.bucket_id)).grant.meter is not None]
+    if metered and told.returning:
+        take_back(tx, books.customer, feature, usage.event_id, metered, now)
+    elif metered:
+        report(tx, books.customer, feature, usage.event_id, metered, occurred_at, now)
+    return usage
+
+
+def _deduction(known: Mapping[str, Holding], draw: Draw) -> Mapping[str, object]:
+    after = known[draw.bucket_id]
+    return {"bucketId": after.bucket.id, "source": after.grant.source_type, "amount": draw.amount}

@@ -1,0 +1,343 @@
+"""Holds, limits, measures, alerts, and a ledger that tells what was held, included, and when."""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+
+from kernia_billing.storage.migrations.steps import (
+    add_check,
+    add_column,
+    bounds,
+    check,
+    create_index,
+    create_table,
+    instant,
+    is_sqlite,
+    json,
+    number,
+    rebuild_table,
+    replace_check,
+    text,
+)
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_ENTRIES = "'open', 'use', 'return', 'refund', 'carry', 'amend', 'hold', 'settle', 'release', 'expire', 'roll', 'void'"
+
+
+def upgrade() -> None:
+    """Create every table, column and index that is not there."""
+    for change in (
+        _alert_fired,
+        _customer_change,
+        _entitlement_change,
+        _hold,
+        _limit_window,
+        _measure,
+        _unique_value,
+        _entitlement,
+        _plan_feature,
+        _bucket,
+        _usage_event,
+        _ledger,
+    ):
+        change()
+
+
+def _alert_fired() -> None:
+    create_table(
+        "billing_alert_fired",
+        text("customer_id"),
+        text("feature_key", 100),
+        text("entity_id"),
+        instant("period_start"),
+        text("measure", 20),
+        number("threshold"),
+        instant("fired_at"),
+        PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start", "measure", "threshold"),
+        check("alert_fired_measure", "measure IN ('percent', 'used', 'remaining')"),
+        bounds("alert_fired", "period_start", "threshold", "fired_at"),
+    )
+
+
+def _customer_change() -> None:
+    create_table(
+        "billing_customer_change",
+        text("customer_id"),
+        number("seq"),
+        instant("changed_at"),
+        text("plan", 100, null=True),
+        instant("plan_until"),
+        PrimaryKeyConstraint("customer_id", "seq"),
+        bounds("customer_change", "seq", "changed_at", "plan_until"),
+    )
+
+
+def _entitlement_change() -> None:
+    create_table(
+        "billing_entitlement_change",
+        text("entitlement_id"),
+        number("seq"),
+        text("customer_id"),
+        instant("changed_at"),
+        number("amount", null=True),
+        number("priority"),
+        instant("expires_at"),
+        instant("closed_at"),
+        instant("anchor_at"),
+        text("meter", null=True),
+        text("terms", None, null=True),
+        PrimaryKeyConstraint("entitlement_id", "seq"),
+        bounds("entitlement_change", "seq", "changed_at", "amount", "priority", "expires_at", "closed_at", "anchor_at"),
+    )
+    create_index("ix_billing_entitlement_change_customer", "billing_entitlement_change", "customer_id", "changed_at")
+
+
+def _hold() -> None:
+    create_table(
+        "billing_hold",
+        text("id"),
+        text("customer_id"),
+        text("feature_key", 100),
+        text("entity_id"),
+        number("quantity"),
+        number("left_units"),
+        text("status", 20),
+        instant("expires_at"),
+        instant("created_at"),
+        instant("ended_at"),
+        text("idempotency_key"),
+        text("fingerprint"),
+        PrimaryKeyConstraint("id"),
+        UniqueConstraint("customer_id", "idempotency_key", name="uq_billing_hold_key"),
+        check("hold_status", "status IN ('open', 'settled', 'released', 'expired')"),
+        check("hold_quantity", "quantity >= 0 AND left_units >= 0 AND left_units <= quantity"),
+        bounds("hold", "quantity", "left_units", "expires_at", "created_at", "ended_at"),
+    )
+    create_index("ix_billing_hold_customer", "billing_hold", "customer_id", "status", "expires_at")
+    create_index("ix_billing_hold_expiry", "billing_hold", "status", "expires_at")
+    create_table(
+        "billing_hold_line",
+        text("hold_id"),
+        number("line"),
+        text("bucket_id"),
+        text("feature_key", 100),
+        number("amount"),
+        number("units"),
+        PrimaryKeyConstraint("hold_id", "line"),
+        ForeignKeyConstraint(["hold_id"], ["billing_hold.id"], name="fk_billing_hold_line_hold"),
+        check("hold_line_amount", "amount >= 0 AND units >= 0"),
+        bounds("hold_line", "line", "amount", "units"),
+    )
+    create_index("ix_billing_hold_line_bucket", "billing_hold_line", "bucket_id")
+
+
+def _limit_window() -> None:
+    create_table(
+        "billing_limit_window",
+        text("customer_id"),
+        text("limit_id"),
+        text("entity_id"),
+        instant("window_start"),
+        instant("window_end"),
+        text("feature_key", 100),
+        number("used"),
+        PrimaryKeyConstraint("customer_id", "limit_id", "entity_id", "window_start"),
+        check("limit_window_used", "used >= 0"),
+        check("limit_window_window", "window_start < window_end"),
+        bounds("limit_window", "window_start", "window_end", "used"),
+    )
+    create_index("ix_billing_limit_window_end", "billing_limit_window", "window_end", "customer_id")
+
+
+def _measure() -> None:
+    create_table(
+        "billing_measure",
+        text("customer_id"),
+        text("feature_key", 100),
+        text("entity_id"),
+        instant("period_start"),
+        number("measured"),
+        PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start"),
+        bounds("measure", "period_start", "measured"),
+    )
+
+
+def _unique_value() -> None:
+    create_table(
+        "billing_unique_value",
+        text("customer_id"),
+        text("feature_key", 100),
+        text("entity_id"),
+        instant("period_start"),
+        text("value_hash"),
+        PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start", "value_hash"),
+        bounds("unique_value", "period_start"),
+    )
+
+
+def _entitlement() -> None:
+    add_column("billing_entitlement", text("terms", None, null=True))
+
+
+def _plan_feature() -> None:
+    add_column("billing_plan_feature", text("terms", None, null=True))
+
+
+def _bucket() -> None:
+    within = bounds("bucket", "period_no", "period_start", "period_end", "amount", "used", "held", "closed_at", "owed")
+    owed = check("bucket_owed", "owed >= 0")
+    if is_sqlite():
+        rebuild_table(
+            "billing_bucket",
+            (
+                "id",
+                "entitlement_id",
+                "customer_id",
+                "feature_key",
+                "entity_id",
+                "period_no",
+                "period_start",
+                "period_end",
+                "amount",
+                "used",
+                "held",
+                "closed_at",
+            ),
+            text("id"),
+            text("entitlement_id"),
+            text("customer_id"),
+            text("feature_key", 100),
+            text("entity_id"),
+            number("period_no"),
+            instant("period_start"),
+            instant("period_end"),
+            number("amount", null=True),
+            number("used"),
+            number("held"),
+            instant("closed_at"),
+            text("heir_id", default=""),
+            number("owed", default=0),
+            PrimaryKeyConstraint("id"),
+            ForeignKeyConstraint(["entitlement_id"], ["billing_entitlement.id"], name="fk_billing_bucket_entitlement"),
+            UniqueConstraint("entitlement_id", "period_no", name="uq_billing_bucket_period"),
+            check("bucket_used", "used >= 0"),
+            check("bucket_held", "held >= 0"),
+            check("bucket_fits", "amount IS NULL OR used + held <= amount"),
+            check("bucket_period", "period_start < period_end"),
+            owed,
+            within,
+        )
+    else:
+        add_column("billing_bucket", text("heir_id", default=""))
+        add_column("billing_bucket", number("owed", default=0))
+        add_check(owed, "billing_bucket")
+        replace_check(within, "billing_bucket")
+    create_index("ix_billing_bucket_current", "billing_bucket", "entitlement_id", "period_end")
+
+
+def _usage_event() -> None:
+    mode = check("usage_event_mode", "mode IN ('require', 'cap', 'record', 'return', 'refund', 'set', 'settle')")
+    refunded = check("usage_event_refunded", "refunded >= 0")
+    within = bounds("usage_event", "seq", "quantity", "funded", "unfunded", "occurred_at", "received_at", "refunded")
+    if is_sqlite():
+        rebuild_table(
+            "billing_usage_event",
+            (
+                "id",
+                "customer_id",
+                "seq",
+                "feature_key",
+                "entity_id",
+                "quantity",
+                "funded",
+                "unfunded",
+                "mode",
+                "occurred_at",
+                "received_at",
+                "properties",
+                "idempotency_key",
+                "fingerprint",
+                "result",
+            ),
+            text("id"),
+            text("customer_id"),
+            number("seq"),
+            text("feature_key", 100),
+            text("entity_id"),
+            number("quantity"),
+            number("funded"),
+            number("unfunded"),
+            text("mode", 20),
+            instant("occurred_at"),
+            instant("received_at"),
+            json("properties"),
+            text("idempotency_key"),
+            text("fingerprint"),
+            json("result"),
+            text("refund_of", default=""),
+            text("hold_id", default=""),
+            number("refunded", default=0),
+            PrimaryKeyConstraint("id"),
+            UniqueConstraint("customer_id", "idempotency_key", name="uq_billing_usage_event_key"),
+            UniqueConstraint("customer_id", "seq", name="uq_billing_usage_event_seq"),
+            mode,
+            refunded,
+            within,
+        )
+    else:
+        add_column("billing_usage_event", text("refund_of", default=""))
+        add_column("billing_usage_event", text("hold_id", default=""))
+        add_column("billing_usage_event", number("refunded", default=0))
+        replace_check(mode, "billing_usage_event")
+        add_check(refunded, "billing_usage_event")
+        replace_check(within, "billing_usage_event")
+    table = "billing_usage_event"
+    create_index("ix_billing_usage_event_feature", table, "customer_id", "feature_key", "occurred_at", "id")
+    create_index("ix_billing_usage_event_time", table, "customer_id", "occurred_at", "id")
+
+
+def _ledger() -> None:
+    entry = check("ledger_entry", f"entry IN ({_ENTRIES})")
+    held_after = check("ledger_held_after", "held_after >= 0")
+    within = bounds(
+        "ledger", "seq", "line", "amount", "used_after", "units", "held", "held_after", "included_after", "moved_at"
+    )
+    if is_sqlite():
+        rebuild_table(
+            "billing_ledger",
+            ("customer_id", "seq", "line", "bucket_id", "entry", "amount", "used_after", "event_id"),
+            text("customer_id"),
+            number("seq"),
+            number("line"),
+            text("bucket_id"),
+            text("entry", 20),
+            number("amount"),
+            number("used_after"),
+            text("event_id"),
+            number("units", default=0),
+            number("held", default=0),
+            number("held_after", default=0),
+            number("included_after", null=True),
+            instant("moved_at", default=0),
+            PrimaryKeyConstraint("customer_id", "seq", "line"),
+            entry,
+            check("ledger_used_after", "used_after >= 0"),
+            held_after,
+            within,
+        )
+    else:
+        add_column("billing_ledger", number("units", default=0))
+        add_column("billing_ledger", number("held", default=0))
+        add_column("billing_ledger", number("held_after", default=0))
+        add_column("billing_ledger", number("included_after", null=True))
+        add_column("billing_ledger", instant("moved_at", default=0))
+        replace_check(entry, "billing_ledger")
+        add_check(held_after, "billing_ledger")
+        replace_check(within, "billing_ledger")
+    # Until now a unit of a feature moved one unit of its bucket.
+    op.execute("UPDATE billing_ledger SET units = amount WHERE units = 0 AND entry = 'use'")
