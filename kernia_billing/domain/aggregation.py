@@ -8,7 +8,32 @@ from __future__ import annotations
 
 import hashlib
 
+from attrs import frozen
+
+from .instants import Instant
 from .plans import Aggregation
+
+
+@frozen
+class MeasureKey:
+    """What is measured together: one feature of a customer, or of an entity of theirs ("" for none), in one period."""
+
+    customer_id: str
+    feature: str
+    entity: str
+    period_start: Instant
+
+
+@frozen
+class Measured:
+    """What the values reported so far amount to: `value`, of which balances covered `covered` units."""
+
+    value: int = 0
+    covered: int = 0
+
+    def lowered(self, units: int) -> Measured:
+        """After so many covered units were given back."""
+        return Measured(max(0, self.value - units), max(0, self.covered - units))
 
 
 def delta(aggregation: Aggregation, value: int, measured: int, *, is_new: bool = True) -> int:

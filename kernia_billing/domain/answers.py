@@ -54,7 +54,8 @@ class Decision:
     """The answer of `check`: may `reference` use `required` more of `feature`?
 
     The only answer with a truth value: `bool(decision)` is `decision.allowed`, which means the whole quantity.
-    `message` is one sentence that a person may read. `breakdown` names the buckets that would be drawn from.
+    `message` is one sentence that a person may read. `breakdown` names the buckets that would be drawn from, `limits`
+    the usage limits that concern the use: `maximum`, `used` and `remaining` of a window from `startedAt` to `resetsAt`.
     """
 
     allowed: bool
@@ -89,7 +90,11 @@ class Usage:
     """The receipt of a recorded use.
 
     `quantity` is what happened, `funded` the part that balances covered, `unfunded` the rest. `replayed` says that the
-    idempotency key had been used, and that this is the first answer again.
+    idempotency key had been used, and that this is the first answer again. `alerts` are the percentages of what is
+    included that this use reached, `limits` the usage limits that counted it, as they stood after it.
+
+    Of what was given back `quantity` is what was asked for, `funded` what came back, and `restored` the part of it that
+    can be used again; it is None for a use.
     """
 
     event_id: str
@@ -101,6 +106,14 @@ class Usage:
     replayed: bool
     late: bool
     deductions: Sequence[Mapping[str, object]] = ()
+    alerts: Sequence[int] = ()
+    limits: Sequence[Mapping[str, object]] = ()
+    restored: int | None = None
+
+    @property
+    def lapsed(self) -> int:
+        """What came back and nobody can use again: what it was drawn from is over."""
+        return 0 if self.restored is None else self.funded - self.restored
 
 
 def _no_properties() -> dict[str, Property]:
@@ -128,6 +141,55 @@ class UsageEvent:
     quantity: int
     occurred_at: datetime
     properties: Mapping[str, Property]
+
+
+@frozen
+class Grant:
+    """Something that a reference was given beside what its plans include.
+
+    `amount` is in the feature's smallest unit, and 1 for a boolean feature. `expires_at` is when what is left of it
+    lapses, None if never; of one that was revoked, when that was.
+    """
+
+    id: str
+    feature: str
+    amount: int
+    expires_at: datetime | None
+
+
+@frozen
+class UsageRecord:
+    """A use as exported, with everything that is recorded of it.
+
+    `quantity` is negative for what was given back. `funded` of it balances covered, `unfunded` nothing did, `refunded`
+    came back since. `mode` says how it came: record, require, cap, settle, set, return or refund; `refund_of` is the
+    use that a refund gives back, `hold_id` the hold that was settled.
+    """
+
+    id: str
+    reference: Reference
+    feature: str
+    entity: str | None
+    quantity: int
+    funded: int
+    unfunded: int
+    refunded: int
+    mode: str
+    refund_of: str | None
+    hold_id: str | None
+    idempotency_key: str
+    occurred_at: datetime
+    received_at: datetime
+    properties: Mapping[str, Property]
+
+
+@frozen
+class UsagePoint:
+    """How much was used in the hour, day or month that begins at `start`; `group` is the value of a property."""
+
+    start: datetime
+    quantity: int
+    group: str | None
 
 
 @frozen
@@ -235,6 +297,22 @@ class SubscriptionEvent(Event):
     subscription: Subscription
     previous: Subscription | None
     stripe_object: Mapping[str, object]
+
+
+@frozen
+class ThresholdEvent(Event):
+    """A use reached an alert of a plan ("balance.threshold"): `threshold` percent of what is included, once a period.
+
+    `used` of `included` were used then. `entity` is whose own allowance it is, None for the customer's. `period_end` is
+    None where the allowance never starts anew.
+    """
+
+    feature: str
+    threshold: int
+    used: int
+    included: int
+    period_end: datetime | None
+    entity: str | None
 
 
 @frozen

@@ -123,7 +123,7 @@ class Holding:
 
     def _lose_at(self) -> Instant:
         grant, rhythm = self.grant, self.grant.rhythm
-        if grant.terms is None or rhythm is None or grant.rules.rollover is None:
+        if grant.terms is None or rhythm is None or grant.kind != "grant" or grant.rules.rollover is None:
             return min(self.bucket.period_end, grant.expires_at)
         return lose_at(rhythm, self.bucket.period_no, grant.rules.rollover, grant.expires_at)
 

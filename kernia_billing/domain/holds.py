@@ -35,6 +35,7 @@ class Hold:
     lines: Sequence[Draw] = ()
     entity: str = ""
     status: Status = "open"
+    created_at: Instant = 0
 
     def is_active(self, now: Instant) -> bool:
         """Whether its units are set aside at `now`."""
@@ -43,6 +44,41 @@ class Hold:
     def has_lapsed(self, now: Instant) -> bool:
         """Whether its time has come and nobody has written that down: its units are free, the next writer says so."""
         return self.status == "open" and now >= self.expires_at
+
+
+@frozen
+class HoldRow:
+    """One hold, as stored. Its lines are stored apart, and only while they are held: a hold that has ended has none.
+
+    `ended_at` is `FOREVER` while it is open.
+    """
+
+    id: str
+    customer_id: str
+    feature: str
+    entity: str
+    quantity: int
+    left: int
+    status: Status
+    expires_at: Instant
+    created_at: Instant
+    ended_at: Instant
+    idempotency_key: str
+    fingerprint: str
+
+    def with_lines(self, lines: Sequence[Draw]) -> Hold:
+        """What settling, releasing and expiry work on."""
+        return Hold(
+            id=self.id,
+            feature=self.feature,
+            quantity=self.quantity,
+            left=self.left,
+            expires_at=self.expires_at,
+            lines=tuple(lines),
+            entity=self.entity,
+            status=self.status,
+            created_at=self.created_at,
+        )
 
 
 @frozen

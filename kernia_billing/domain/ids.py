@@ -141,7 +141,7 @@ def event_properties(value: object, field: str = "properties") -> dict[str, str 
     if len(members) > _MAX_PROPERTIES:
         raise InvalidInput(f"must have at most {_MAX_PROPERTIES} members", field=field)
     return {
-        (name := _property_key(key, field)): _property_value(each, f"{field}.{name}") for key, each in members.items()
+        (name := property_key(key, field)): _property_value(each, f"{field}.{name}") for key, each in members.items()
     }
 
 
@@ -168,7 +168,12 @@ def _key(value: object, field: str) -> str:
     return text
 
 
-def _property_key(value: object, field: str) -> str:
+def property_key(value: object, field: str) -> str:
+    """The name of a property of usage events.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     if not isinstance(value, str) or not _PROPERTY_KEY.fullmatch(value):
         raise InvalidInput("must have keys of 1 to 40 characters out of A-Z a-z 0-9 _ . -", field=field)
     return value

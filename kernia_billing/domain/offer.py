@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from attrs import evolve, field, fields, frozen
+from attrs import Factory, evolve, field, fields, frozen
 
 from ..errors import NotFound
 from .buckets import Pool
 from .catalog import PriceRole
 from .credit_cost import smallest_cost
-from .plan_items import PlanItem, items_of
-from .plans import Aggregation, BillingInterval, Feature, FeatureKind, Plan
+from .plan_items import PlanItem, items_of, kinds_of
+from .plans import Aggregation, BillingInterval, Feature, FeatureKind, Plan, TopUp
+from .terms import terms_of
 
 _Way = tuple[str | None, BillingInterval, PriceRole]
 _Ways = Callable[[Plan], list[_Way]]
@@ -43,6 +44,10 @@ class Sale(NamedTuple):
     role: PriceRole
 
 
+def _default_items(offer: Offer) -> tuple[PlanItem, ...]:
+    return () if offer.default_plan is None else items_of(offer.default_plan)
+
+
 @frozen
 class Offer:
     """All plans and features of one configuration. Build it with `Offer.of()`; it never changes."""
@@ -50,25 +55,45 @@ class Offer:
     plans: Mapping[str, Plan]
     """By key (lower-case name), in the order of the configuration."""
     features: Mapping[str, FeatureSpec]
-    """Every feature that a plan names or the configuration declares, by key; "seats" where a plan has seats."""
+    """Every feature that a plan or a top-up names or the configuration declares, by key; "seats" where a plan has
+    seats."""
     default_plan: Plan | None
     """The free plan of references without a subscription."""
+    limited: frozenset[str]
+    """The features, credits among them, on which a plan puts usage limits."""
+    top_ups: Mapping[str, TopUp]
+    """By lower-case name, in the order of the configuration."""
     _ranks: Mapping[str, int] = field(alias="ranks", repr=False)
     _by_price: Mapping[str, tuple[Sale, ...]] = field(alias="by_price", repr=False)
     _by_lookup_key: Mapping[str, tuple[Sale, ...]] = field(alias="by_lookup_key", repr=False)
+    default_items: tuple[PlanItem, ...] = field(
+        init=False, repr=False, default=Factory(_default_items, takes_self=True)
+    )
+    """The allowances of the default plan in stored form, none without one."""
 
     @classmethod
-    def of(cls, plans: Iterable[Plan], features: Iterable[Feature] = (), default_plan: str | None = None) -> Offer:
-        """The offer of these plans, which must have different names, and these declared features.
+    def of(
+        cls,
+        plans: Iterable[Plan],
+        features: Iterable[Feature] = (),
+        default_plan: str | None = None,
+        top_ups: Iterable[TopUp] = (),
+    ) -> Offer:
+        """The offer of these plans, which must have different names, these declared features, and these top-ups.
 
         Raises:
             NotFound: PLAN_NOT_FOUND, there is no plan `default_plan`.
         """
         by_key = {plan.key: plan for plan in plans}
+        packs = {top_up.name.lower(): top_up for top_up in top_ups}
         offer = cls(
             plans=MappingProxyType(by_key),
-            features=MappingProxyType(_feature_specs(by_key.values(), features)),
+            features=MappingProxyType(_feature_specs(by_key.values(), list(features), packs.values())),
             default_plan=None,
+            limited=frozenset(
+                item.feature for plan in by_key.values() for item in items_of(plan) if terms_of(item.terms).limits
+            ),
+            top_ups=MappingProxyType(packs),
             ranks=MappingProxyType(_ranks(by_key.values())),
             by_price=MappingProxyType(_index(by_key.values(), _prices)),
             by_lookup_key=MappingProxyType(_index(by_key.values(), _lookup_keys)),
@@ -138,15 +163,20 @@ def _told(item: PlanItem) -> dict[str, object]:
     return {name: value for name, value, default in values if value != default}
 
 
-def _feature_specs(plans: Iterable[Plan], declared: Iterable[Feature]) -> dict[str, FeatureSpec]:
+def _feature_specs(
+    plans: Iterable[Plan], declared: Sequence[Feature], top_ups: Iterable[TopUp]
+) -> dict[str, FeatureSpec]:
     known = {feature.key: feature for feature in declared}
     kinds: dict[str, FeatureKind] = {}
     for plan in plans:
-        for item in items_of(plan):
-            kinds.setdefault(item.feature, item.kind)
-    # No plan says what kind a merely declared feature is. Nobody has it, and only a metered one can be counted all the
-    # same.
-    for key in known:
+        for key, kind in kinds_of(plan).items():
+            kinds.setdefault(key, kind)
+    for feature in declared:
+        for credit in feature.credit_cost:
+            kinds.setdefault(credit, "credit")
+    # No plan says what kind a feature is that is merely declared or topped up. Only a metered one can be counted though
+    # no plan has it.
+    for key in (*known, *(key for top_up in top_ups for key in top_up.grants)):
         kinds.setdefault(key, "metered")
     scales = {key: feature.scale for key, feature in known.items()}
     return {key: _feature_spec(key, kind, known.get(key), scales) for key, kind in kinds.items()}

@@ -62,16 +62,32 @@ def items_of(plan: Plan) -> tuple[PlanItem, ...]:
     return tuple(sorted(items, key=lambda item: item.feature))
 
 
-def _item(feature: str, allowance: Allowance) -> PlanItem:
+def kinds_of(plan: Plan) -> dict[str, FeatureKind]:
+    """The kind of every feature of a plan; a plan with seats has the feature "seats"."""
+    kinds: dict[str, FeatureKind] = {key: _kind(key, allowance) for key, allowance in plan.features.items()}
+    if plan.seats:
+        kinds[SEATS] = "seat"
+    return kinds
+
+
+def _kind(feature: str, allowance: Allowance) -> FeatureKind:
     if isinstance(allowance, Boolean):
-        return PlanItem(feature, "boolean", None)
+        return "boolean"
+    if isinstance(allowance, Quantity):
+        return "seat" if feature == SEATS else "quantity"
+    return "credit" if isinstance(allowance, Credits) else "metered"
+
+
+def _item(feature: str, allowance: Allowance) -> PlanItem:
+    kind = _kind(feature, allowance)
+    if isinstance(allowance, Boolean):
+        return PlanItem(feature, kind, None)
     amount = None if allowance.unlimited else allowance.included
     if isinstance(allowance, Quantity):
-        kind: FeatureKind = "seat" if feature == SEATS else "quantity"
         return PlanItem(feature, kind, amount, per_seat=allowance.per_seat, terms=_terms(allowance).text())
     return PlanItem(
         feature,
-        "credit" if isinstance(allowance, Credits) else "metered",
+        kind,
         amount,
         per_seat=allowance.per_seat,
         reset=allowance.reset,

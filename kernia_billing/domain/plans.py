@@ -32,8 +32,10 @@ def _empty() -> dict[str, int | str | Decimal]:
 class Feature:
     """What is known of a feature beyond its key. Optional: a feature named only in a plan is declared by being named.
 
-    Quantities are integers in units of `10**-scale`; `credit_cost` maps a credit feature to its cost for one unit,
-    never a float.
+    Quantities are integers in units of `10**-scale`; `credit_cost` maps credit features, in the order in which they are
+    asked to pay, to what one unit costs: never a float, and exact at the scale of the credits. `aggregation` says what
+    reported values amount to; things that exist (`Quantity`) can only be a sum, a maximum or the latest value.
+    What counts different values ("unique") is told each in the property `value` of the use.
     """
 
     key: str
@@ -112,10 +114,10 @@ class Metered(_Metered):
     `included` (up to `overage_limit`); with `"billed"` what is beyond it is reported to the Stripe meter whose event
     name is `meter`. A `meter` without billed overage is told of everything that the plan covers.
 
-    At most `rollover` unused units move into the next period, where they live for `rollover_periods` periods (None:
-    until they are used). What a plan that is too small for the usage carried over forgives, `debt="carry"` takes from
-    the next period, free overage too. `limits` hold within windows of their own; `alerts` are percentages of what is
-    included, each told of once a period.
+    At most `rollover` unused units (no more than 1,000 times what is included) move into the next period, where they
+    live for `rollover_periods` periods (None: until they are used). What a plan that is too small for the usage carried
+    over forgives, `debt="carry"` takes from the next period, free overage too. `limits` hold within windows of their
+    own; `alerts` are percentages of what is included, each told of once a period.
     """
 
     included: int = 0
@@ -200,6 +202,9 @@ class _TopUp:
 
 @frozen
 class TopUp(_TopUp):
-    """A one-time Stripe price and what each unit of it grants."""
+    """A one-time Stripe price and what each unit of it grants, which lapses `expires_after` it was paid (None: never).
+
+    TopUp("pack", price_id="price_1", grants={"credits": 1_000})
+    """
 
     name: str

@@ -55,6 +55,14 @@ class Closing:
 
 
 @frozen
+class Freed:
+    """Rollover units that a hold gave back when its time came, `at` an instant after the period had closed."""
+
+    at: Instant
+    units: Rolled
+
+
+@frozen
 class Opening:
     """What a period starts with: units `used` already because they are owed, and the rollover units alive in it.
 
@@ -119,9 +127,11 @@ def opening(
     owed = closing.debt if debt == "carry" and amount is not None else 0
     paid = 0 if amount is None else min(owed, amount)
     starts_used = paid if number == closing.number + 1 else 0
-    if rule is None or amount is None:
-        return Opening(starts_used, (), owed - paid)
+    start = rhythm.start(number)
     rolled = list(closing.rolled)
+    if rule is None or amount is None:
+        # Nothing more moves on. What did under the terms before, or under another plan, goes on expiring.
+        return Opening(starts_used, tuple(each for each in rolled if each.expires_at > start), owed - paid)
     for origin in [closing.number, *_missed(closing.number, number, amount, rule)]:
         left = closing.unused if origin == closing.number else amount
         if origin == closing.number + 1:
@@ -129,8 +139,42 @@ def opening(
         new = Rolled(origin, left, rule.expiry(rhythm, origin))
         rolled = step(rolled, new, rhythm.start(origin + 1), rule.cap)
     # A grant that includes nothing any more has no periods that matter, and what it left before goes on expiring.
-    start = rhythm.start(number)
     return Opening(starts_used, [each for each in rolled if each.expires_at > start], owed - paid)
+
+
+def opening_after(
+    closing: Closing,
+    freed: Sequence[Freed],
+    number: int,
+    amount: int | None,
+    rhythm: Rhythm,
+    *,
+    rule: Rule | None = None,
+    debt: DebtMode = "forgive",
+) -> Opening:
+    """`opening`, where rollover units came back in between without anybody writing that down.
+
+    A unit that comes back at the end of a period is there when that period closes.
+    """
+    found: Opening | None = None
+    forgiven = 0
+    for each in sorted(freed, key=lambda each: each.at):
+        period = rhythm.period(each.at - 1).number
+        if period > closing.number:
+            found = opening(closing, period, amount, rhythm, rule=rule, debt=debt)
+            forgiven += found.forgiven
+            closing = Closing(period, unused(amount, found.used, 0), 0, found.rolled)
+        closing = evolve(closing, rolled=_with(closing.rolled, each.units))
+    if found is not None and closing.number == number:
+        return evolve(found, rolled=closing.rolled, forgiven=forgiven)
+    found = opening(closing, number, amount, rhythm, rule=rule, debt=debt)
+    return evolve(found, forgiven=forgiven + found.forgiven)
+
+
+def _with(rolled: Sequence[Rolled], units: Rolled) -> list[Rolled]:
+    rest = [each for each in rolled if each.origin != units.origin]
+    left = sum(each.left for each in rolled if each.origin == units.origin)
+    return sorted([*rest, evolve(units, left=units.left + left)], key=_order)
 
 
 def _missed(closed: int, number: int, amount: int, rule: Rule) -> range:

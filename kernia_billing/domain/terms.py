@@ -43,11 +43,20 @@ class Terms:
 
 
 NO_TERMS = Terms()
+UNFILTERED = "all:"
+"""Begins the id of a limit that counts every use, whatever its properties."""
 
 
 def terms_of(text: str | None) -> Terms:
     """The terms that a stored form stands for."""
     return NO_TERMS if text is None else _read(text)
+
+
+@lru_cache(maxsize=1_000)
+def moves_on(text: str | None) -> bool:
+    """Whether a period under stored terms may start with more or less than its amount, by what the last one left."""
+    terms = terms_of(text)
+    return terms.rollover is not None or terms.debt == "carry"
 
 
 @lru_cache(maxsize=1_000)
@@ -76,7 +85,7 @@ def _limit(limit: UsageLimit, feature: str) -> Limit:
     # Counted from a fixed instant: the windows are the same for everybody, whenever they are asked for.
     anchor = calendar_anchor(interval, 0, limit.timezone)
     return Limit(
-        id=hashlib.sha256(text.encode()).hexdigest()[:32],
+        id=("some:" if where else UNFILTERED) + hashlib.sha256(text.encode()).hexdigest()[:32],
         feature=feature,
         maximum=limit.maximum,
         rhythm=Rhythm(anchor, interval, limit.timezone),

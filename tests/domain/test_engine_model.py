@@ -46,7 +46,7 @@ def view(model: EngineModel, feature: str, entity: str) -> list[Bucket]:
             lose_at=each["lose_at"],
             category=model.grants[each["grant"]]["category"],
             kind=each["kind"],
-            effective_at=model.grants[each["grant"]]["effective_at"],
+            effective_at=each["start"] if each["kind"] == "rollover" else model.grants[each["grant"]]["effective_at"],
             seq=model.grants[each["grant"]]["seq"],
         )
         for each in model.live(feature, entity)
@@ -249,8 +249,11 @@ class Both(RuleBasedStateMachine):
 
     @rule(feature=features, quantity=small, entity=entities)
     def give_back(self, feature: str, quantity: int, entity: str) -> None:
-        """Without naming a use: direct units, in the reverse of the order of drawing."""
-        expected = anonymous(view(self.model, feature, entity), feature, quantity, entity=entity)
+        """Without naming a use: in the reverse of the order of drawing, of pools what this feature drew."""
+        pools = [Pool(pool, cost) for pool, cost in POOLS.get(feature, ())]
+        drawn = {bucket: amount for (by, bucket), amount in self.model.drawn.items() if by == feature and amount > 0}
+        buckets = view(self.model, feature, entity)
+        expected = anonymous(buckets, feature, quantity, entity=entity, pools=pools, drawn=drawn)
         before = self.state()
         assert expected.units == self.model.give_back(feature, quantity, entity=entity)["restored"]
         assert {key: (-amount, 0) for key, amount in amounts(expected.draws).items()} == self.moved(before)

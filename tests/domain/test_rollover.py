@@ -13,11 +13,13 @@ from kernia_billing.domain.period import Interval, Rhythm
 from kernia_billing.domain.rollover import (
     Closing,
     DebtMode,
+    Freed,
     Opening,
     Rolled,
     Rule,
     lose_at,
     opening,
+    opening_after,
     step,
     unused,
 )
@@ -74,6 +76,15 @@ def test_a_grant_of_nothing_goes_on_forgetting() -> None:
     assert older[2:] == opening(Closing(0, 0, rolled=older), 3, 0, MONTHS, rule=Rule(50, 2)).rolled
 
 
+def test_units_of_another_plan_go_on_expiring() -> None:
+    """A change of plan may leave rollover units with a grant that has no rollover of its own, or no end."""
+    older = [Rolled(-1, 7, MONTHS.start(2)), Rolled(0, 9, FOREVER)]
+
+    for amount in (100, None):
+        assert older == list(opening(Closing(0, 0, rolled=older), 1, amount, MONTHS, debt="carry").rolled)
+        assert older[1:] == list(opening(Closing(0, 0, rolled=older), 2, amount, MONTHS, debt="carry").rolled)
+
+
 def test_a_long_absence_costs_no_time() -> None:
     """A million missed hours of a small cap, or of a short life, are looked at in a few steps."""
     hours = Rhythm(0, Interval("hour"))
@@ -82,6 +93,22 @@ def test_a_long_absence_costs_no_time() -> None:
     assert [999_998, 999_999] == [
         each.origin for each in opening(Closing(0, 70), 1_000_000, 100, hours, rule=Rule(10**9, 2)).rolled
     ]
+
+
+def test_units_that_come_back_between_periods() -> None:
+    """A hold on rolled units ends: up to the end of a period they count against its cap, later ones in the next one."""
+    old = Rolled(-1, 30, FOREVER)
+    closing = Closing(0, 100, rolled=[old])
+    freed = Freed(MONTHS.start(2), Rolled(-1, 20, FOREVER))
+    late = Freed(MONTHS.start(2) + 1, Rolled(-1, 20, FOREVER))
+    rule = Rule(300)
+
+    assert [50, 100, 100] == [each.left for each in opening_after(closing, [freed], 2, 100, MONTHS, rule=rule).rolled]
+    assert [50, 100, 100] == [each.left for each in opening_after(closing, [late], 2, 100, MONTHS, rule=rule).rolled]
+    capped = Rule(200)
+    assert [100, 100] == [each.left for each in opening_after(closing, [freed], 2, 100, MONTHS, rule=capped).rolled]
+    assert [20, 100, 100] == [each.left for each in opening_after(closing, [late], 2, 100, MONTHS, rule=capped).rolled]
+    assert opening(closing, 2, 100, MONTHS, rule=rule) == opening_after(closing, [], 2, 100, MONTHS, rule=rule)
 
 
 @given(

@@ -28,20 +28,32 @@ class EngineBooks:
         self.fired: set[tuple[str, int, int]] = set()
         self.alerts: dict[str, list[int]] = {}
         self.ledger: list[Row] = []
+        self.drawn: dict[tuple[str, str], int] = {}
+        """What features drew of buckets and has not come back: a pool pays for several."""
         self._answers: dict[str, tuple[object, Row]] = {}
 
     def balance(self, feature: str, *, entity: str = "") -> Row:
-        """What `balances` says of a feature: included units, and overage apart."""
+        """What `balances` says of a feature: included units, overage apart. What pools would pay remains, too."""
         mine = [each for each in self._mine(feature, entity) if each["feature"] == feature]
         included = [each for each in mine if each["kind"] != "overage"]
-        capped = [each for each in included if each["amount"] is not None]
         return {
-            "included": sum(each["amount"] for each in capped),
+            "included": sum(each["amount"] for each in included if each["amount"] is not None),
             "used": sum(each["used"] for each in included),
             "held": sum(each["held"] for each in included),
-            "remaining": None if len(capped) < len(included) else sum(map(self._left, capped)),
+            "remaining": self._remaining(feature, entity),
             "overage_used": sum(each["used"] for each in mine if each["kind"] == "overage"),
         }
+
+    def _remaining(self, feature: str, entity: str) -> int | None:
+        """Units that can be used without overage; None where there is no end of them."""
+        total = 0
+        for pool, cost in [(feature, 1), *self.pools.get(feature, ())]:
+            held = [each for each in self._mine(pool, entity) if each["feature"] == pool]
+            included = [each for each in held if each["kind"] != "overage"]
+            if any(each["amount"] is None for each in included) or (held and cost == 0):
+                return None
+            total += sum(map(self._left, included)) // cost if cost else 0
+        return total
 
     def live(self, feature: str, entity: str = "") -> list[Row]:
         """The buckets that a use of the feature may draw from."""
@@ -111,7 +123,7 @@ class EngineBooks:
         if grant["ended"] or grant["expires_at"] <= self.now:
             return
         owed = 0
-        if grant["amount"] is not None and grant["kind"] == "grant":
+        if grant["amount"] is not None and grant["kind"] == "grant" and grant["debt"] == "carry":
             owed = min(grant["owed"] + self._debt(grant, last), grant["amount"])
         grant["owed"] = 0
         if grant["cap"] is not None and last["amount"] is not None:
@@ -120,8 +132,6 @@ class EngineBooks:
 
     def _debt(self, grant: Row, last: Row) -> int:
         """What the overage of the closing period has used, where that is owed."""
-        if grant["debt"] != "carry":
-            return 0
         return sum(
             each["used"]
             for each in self.buckets.values()
@@ -129,6 +139,7 @@ class EngineBooks:
             and each["end"] == last["end"]
             and (each["feature"], each["entity"]) == (grant["feature"], grant["entity"])
             and not self.grants[each["grant"]]["ended"]
+            and self.grants[each["grant"]]["beside"] == grant["beside"]
         )
 
     def _roll(self, grant: Row, last: Row) -> None:
@@ -147,8 +158,13 @@ class EngineBooks:
             ]
             alive = [each for each in alive if self._left(each) > 0 and each["closed_at"] > self.now]
             if sum(map(self._left, alive)) <= grant["cap"]:
-                return
+                break
             min(alive, key=lambda each: (each["end"], each["number"]))["amount"] -= 1
+        for each in self.buckets.values():
+            # What can never be drawn of again, and never expires, is put away.
+            spent = each["grant"] == grant["id"] and each["kind"] == "rollover" and each["end"] == NEVER
+            if spent and each["closed_at"] == NEVER and not each["held"] and self._left(each) == 0:
+                each["closed_at"] = self.now
 
     def _end(self, grant: Row) -> None:
         grant["ended"] = True
@@ -186,9 +202,8 @@ class EngineBooks:
             grant["priority"],
             bucket["lose_at"],
             grant["category"],
-            grant["effective_at"],
-            grant["seq"],
-            bucket["id"],
+            bucket["start"] if bucket["kind"] == "rollover" else grant["effective_at"],
+            bucket.get("tie", (grant["seq"], bucket["id"])),
         )
 
     def _take(self, unit: Iterable[tuple[str, int]], entry: str, *, used: int = 0, held: int = 0) -> None:

@@ -38,7 +38,8 @@ class EngineModel(EnginePlanning):
     def give(self, feature: str, amount: int | None, **more: Any) -> str:
         """A grant, with its first bucket. Gives its id.
 
-        More: entity, kind, priority, category, expires_at, rhythm, cap and life (of rollover), debt, source.
+        More: entity, kind, priority, category, expires_at, rhythm, cap and life (of rollover), debt, source, beside:
+        what the overage that becomes debt has in common with its grant.
         """
         self._write()
         grant: Row = {
@@ -55,6 +56,7 @@ class EngineModel(EnginePlanning):
             "life": None,
             "debt": "forgive",
             "owed": 0,
+            "beside": None,
             "source": "manual",
             "effective_at": self.now,
             "seq": self.seq,
@@ -73,10 +75,11 @@ class EngineModel(EnginePlanning):
     def change_plan(self, features: Mapping[str, Row]) -> None:
         """The plan's grants are ended, and new ones given. A row has what `give` takes, and the `policy`."""
         self._write()
+        beside = f"plan {self.seq}"
         old = [each for each in self.grants.values() if each["source"] == "plan" and not each["ended"]]
         for feature, row in features.items():
             apart = ("policy", "amount", "overage", "overage_limit")
-            settings = {key: value for key, value in row.items() if key not in apart}
+            settings = {**{key: value for key, value in row.items() if key not in apart}, "beside": beside}
             before = [each for each in old if each["feature"] == feature]
             self._replace(feature, row, settings, next((g for g in before if g["kind"] == "grant"), None))
             if row.get("overage", "none") != "none":
@@ -123,20 +126,41 @@ class EngineModel(EnginePlanning):
         return self.track(feature, moved, entity=entity)
 
     def give_back(self, feature: str, quantity: int, *, entity: str = "", key: str | None = None) -> Row:
-        """Return direct units without naming a use: overage first, the reverse of the order of drawing."""
+        """Return units without naming a use, in the reverse of the order of drawing: overage first, pools before it.
+
+        A pool gives back whole units, and no more of a bucket than this feature drew of it.
+        """
 
         def act() -> Row:
             self._write()
-            left = quantity
-            direct = [each for each in self._mine(feature, entity) if each["feature"] == feature]
-            for bucket in sorted(direct, key=self._order, reverse=True):
-                amount = min(left, bucket["used"])
-                left -= amount
-                self._move(bucket["id"], "refund", used=-amount)
-            self._count(feature, entity, left - quantity)
-            return {"restored": quantity - left}
+            moved: Unit = []
+            units = 0
+            for overage in (True, False):
+                for pool, cost in (*reversed(self.pools.get(feature, [])), (feature, 1)):
+                    stage = [each for each in self._mine(pool, entity) if each["feature"] == pool]
+                    stage = [each for each in stage if (each["kind"] == "overage") == overage]
+                    found = self._give_back(feature, stage, cost, quantity - units)
+                    units += sum(amount for _, amount in found) // cost if cost else 0
+                    moved += found
+            for bucket, amount in moved:
+                self._move(bucket, "refund", used=-amount)
+                self.drawn[feature, bucket] = self.drawn.get((feature, bucket), 0) - amount
+            pooled = [(bucket, -amount) for bucket, amount in moved if self.buckets[bucket]["feature"] != feature]
+            self._count(feature, entity, -units, [pooled])
+            return {"restored": units}
 
         return self._once(key, ("give_back", feature, quantity, entity), act)
+
+    def set_usage(self, feature: str, level: int, *, entity: str = "") -> Row:
+        """Make so much used now, of the feature's own allowances and of what pools pay for it."""
+        mine = self._mine(feature, entity)
+        used = sum(each["used"] for each in mine if each["feature"] == feature)
+        for pool, cost in self.pools.get(feature, ()):
+            names = [each["id"] for each in mine if each["feature"] == pool and each["used"]]
+            used += sum(max(0, self.drawn.get((feature, name), 0)) for name in names) // cost if cost else 0
+        if level < used:
+            return {"funded": self.give_back(feature, used - level, entity=entity)["restored"]}
+        return self.track(feature, level - used, entity=entity)
 
     def refund(self, event_id: str, quantity: int | None = None, *, key: str | None = None) -> Row:
         """Return the last units of a use that have not come back yet."""
@@ -154,6 +178,8 @@ class EngineModel(EnginePlanning):
                 for bucket_id, drawn in reversed(unit):
                     bucket = self.buckets[self._heir(bucket_id)]
                     amount = min(drawn, bucket["used"])
+                    origin = event["feature"], bucket["id"]
+                    self.drawn[origin] = self.drawn.get(origin, 0) - amount
                     self._move(bucket["id"], "refund", used=-amount, event=event_id)
                     pool = bucket["feature"]
                     cost[pool] = sum(size for _, size in unit)
@@ -203,6 +229,9 @@ class EngineModel(EnginePlanning):
         excess = actual - len(paid)
         more = self._units(hold["feature"], excess, hold["entity"])
         answer = self._record(hold["feature"], actual, more, hold["entity"], paid)
+        if not late:
+            # Limits counted it with the hold, but for the excess, which a refund leaves counted.
+            self.events[answer["event"]]["at"] = hold["at"]
         return {**answer, "late": late, "settled": len(paid)}
 
     def release(self, hold_id: str) -> None:
@@ -224,6 +253,20 @@ class EngineModel(EnginePlanning):
         hold["units"] = hold["units"][units:]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _give_back(self, feature: str, stage: list[Row], cost: int, wanted: int) -> Unit:
+        """Up to so many whole units out of what is used of one stage, the last in the order first."""
+        ordered = sorted(stage, key=self._order, reverse=True)
+        most = {each["id"]: each["used"] for each in ordered}
+        if stage and stage[0]["feature"] != feature:
+            most = {name: max(0, min(used, self.drawn.get((feature, name), 0))) for name, used in most.items()}
+        left = min(wanted, sum(most.values()) // cost) * cost if cost else 0
+        found: Unit = []
+        for name, amount in most.items():
+            if taken := min(amount, left):
+                left -= taken
+                found.append((name, taken))
+        return found
 
     def _once(self, key: str | None, request: object, act: Callable[[], Row]) -> Row:
         if key is None:
@@ -250,12 +293,12 @@ class EngineModel(EnginePlanning):
         if policy in ("carry_remaining", "prorate") and before["amount"] is not None and self._left(before) > 0:
             self.give(feature, self._left(before), entity=old["entity"], expires_at=before["end"], source="carry")
         if policy == "carry_usage":
-            self._carry(new, before, bucket)
+            self._carry(old, new, before, bucket)
         for each in list(self.buckets.values()):
             if each["grant"] == old["id"] and each["kind"] == "rollover" and policy != "reset":
                 each["grant"] = new["id"]
 
-    def _carry(self, new: Row, before: Row, bucket: Row) -> None:
+    def _carry(self, old: Row, new: Row, before: Row, bucket: Row) -> None:
         used, held = before["used"], before["held"]
         amount = bucket["amount"]
         fits = used if amount is None else min(used, amount)
@@ -263,9 +306,14 @@ class EngineModel(EnginePlanning):
             bucket["amount"] = max(amount, fits + held)
         if new["debt"] == "carry":
             new["owed"] += used - fits
-        self._move(before["id"], "carry", used=-used, held=-held)
+        new["owed"] += old["owed"]
+        # What does not fit stays with the plan that it was used of, for the record.
+        self._move(before["id"], "carry", used=-fits, held=-held)
         self._move(bucket["id"], "carry", used=fits, held=held)
         before["heir"] = bucket["id"]
+        for feature, name in [each for each in self.drawn if each[1] == before["id"]]:
+            carried = self.drawn.pop((feature, name))
+            self.drawn[feature, bucket["id"]] = self.drawn.get((feature, bucket["id"]), 0) + carried
         for hold in self.holds.values():
             hold["units"] = [[(self._heir(name), size) for name, size in unit] for unit in hold["units"]]
 
@@ -283,6 +331,9 @@ class EngineModel(EnginePlanning):
             self._take(unit, "use", used=1)
         self._count(feature, entity, len(units), units)
         whole = [*paid, *units]
+        for bucket, amount in (piece for unit in whole for piece in unit):
+            place = feature, self._heir(bucket)
+            self.drawn[place] = self.drawn.get(place, 0) + amount
         name = f"e{len(self.events) + 1}"
         self.events[name] = {
             "feature": feature,
@@ -309,11 +360,15 @@ class EngineModel(EnginePlanning):
 
     def _alert(self, feature: str, entity: str, before: Row) -> list[int]:
         after = self.balance(feature, entity=entity)
-        start = min((each["start"] for each in self._mine(feature, entity)), default=0)
+        mine = [
+            each for each in self._mine(feature, entity) if each["feature"] == feature and each["kind"] != "overage"
+        ]
+        start = min((each["start"] for each in mine), default=0)
         found: list[int] = []
         for percent in self.alerts.get(feature, ()) if after["used"] > before["used"] else ():
             is_reached = after["included"] > 0 and after["used"] * 100 >= percent * after["included"]
-            if after["remaining"] is not None and is_reached and (feature, start, percent) not in self.fired:
+            capped = all(each["amount"] is not None for each in mine)
+            if capped and is_reached and (feature, start, percent) not in self.fired:
                 self.fired.add((feature, start, percent))
                 found.append(percent)
         return found
