@@ -9,17 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
+from attrs import frozen
+
 from ..domain.catalog import PriceMapping, PriceRow, ProductRow
 from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
-from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
+from ..domain.grants import BucketRow, Grant, Holding, LedgerLine, UsageRow
 from ..domain.instants import Instant
+from ..domain.limits import Window
 from ..domain.plan_items import PlanVersion
 from ..domain.plans import Feature, FeatureKind
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
+from .alerts import Alerts
 from .exchange import Inbox, Intents, Objects, Outbox
+from .history import History
+from .holds import Holds
 from .inspection import Inspection
+from .limits import Limits
+from .measures import Measures
 from .mirror import Change, Invoices, PaymentMethods, Schedules, StripeCustomers
 from .upkeep import Audit, Leases, MeterEvents, Syncs
 
@@ -27,6 +35,20 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Held = tuple[Grant, BucketRow | None]
 """A grant and its stored bucket of the period at the instant asked about, if there is one."""
+
+
+@frozen
+class Needs:
+    """What a unit reads and changes: the books of one customer, for some features, and what a key was used for.
+
+    Units that say so may share a transaction with others; each still runs as if it were alone. `now` is an instant
+    that is not after the one that the unit works at.
+    """
+
+    reference: Reference
+    features: tuple[str, ...]
+    key: str | None
+    now: Instant
 
 
 class Rollback(Exception, Generic[T]):
@@ -235,15 +257,51 @@ class Entitlements(Protocol):
     def of_reference(
         self, reference: Reference, features: Sequence[str] | None, now: Instant
     ) -> tuple[CustomerRow | None, Sequence[Held]]:
-        """One read: the customer, and the open grants of these features (None: all) with their current buckets."""
+        """One read: the customer, and the open grants of these features (None: all) with their current buckets.
+
+        Holds that end at `now` or before hold nothing any more, whether or not that is written down.
+        """
+        ...
+
+    def of_reference_limited(
+        self, reference: Reference, features: Sequence[str], entity: str, now: Instant
+    ) -> tuple[CustomerRow | None, Sequence[Held], Sequence[Window]]:
+        """`of_reference` with the running windows of the usage limits on these features, still in one read."""
         ...
 
     def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
-        """The same for a customer whose row is locked; a locking read where the engine needs one to see the truth."""
+        """The same for a customer whose row is locked; a locking read where the engine needs one to see the truth.
+
+        It tells what is written down: units of holds that have lapsed are among those held.
+        """
+        ...
+
+    def of_buckets(self, customer_id: str, bucket_ids: Sequence[str]) -> Mapping[str, Holding]:
+        """These buckets with their grants, by the bucket's id, whatever became of them; locking like `of_customer`."""
+        ...
+
+    def last_buckets(self, grant_ids: Sequence[str], now: Instant, *, locked: bool) -> Mapping[str, BucketRow]:
+        """The bucket of the last period of each grant that is over at `now` and was opened, by the grant's id."""
+        ...
+
+    def lapses(self, customer_id: str, now: Instant, *, locked: bool) -> Sequence[tuple[str, Instant, int]]:
+        """What holds whose time has come at `now` hold on paper: bucket, when it was free again, and how much."""
+        ...
+
+    def reopen(self, grant_id: str, now: Instant) -> None:
+        """Let the bucket of the period at `now` count again, if there is one."""
         ...
 
     def grants(self, customer_id: str, source_type: str) -> Sequence[Grant]:
         """Every grant of a source, closed ones too, in the order of their creation."""
+        ...
+
+    def of_source(self, customer_id: str, source_type: str, source_id: str, *, locked: bool) -> Sequence[Grant]:
+        """What one source has given, closed grants too: what is found where the same thing is given again."""
+        ...
+
+    def by_id(self, customer_id: str, grant_id: str) -> Grant | None:
+        """A grant of a customer whose row is locked, None where it has no such one."""
         ...
 
     def add_grant(self, grant: Grant) -> bool:
@@ -251,7 +309,7 @@ class Entitlements(Protocol):
         ...
 
     def put_grant(self, grant: Grant) -> None:
-        """Overwrite amount, priority, expiry, closing, anchor, meter and terms by id."""
+        """Overwrite amount, priority, expiry, closing, anchor, meter, terms and source by id."""
         ...
 
     def add_bucket(self, bucket: BucketRow) -> None:
@@ -274,8 +332,24 @@ class UsageEvents(Protocol):
         """The same by a locking read, which sees what an older snapshot hides."""
         ...
 
+    def by_id(self, customer_id: str, event_id: str) -> UsageRow | None:
+        """An event of a customer whose row is locked."""
+        ...
+
+    def lines(self, customer_id: str, seq: int) -> Sequence[LedgerLine]:
+        """The ledger lines of one number of a customer whose row is locked, in their order."""
+        ...
+
+    def drawn(self, customer_id: str, feature: str, since: Instant) -> Mapping[str, int]:
+        """What uses of a feature moved in each bucket, less what came back, by events with occurred_at ≥ `since`."""
+        ...
+
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
         """Insert an event and its ledger lines. Raises `DuplicateKey` where the key was used."""
+        ...
+
+    def put_refunded(self, event_id: str, refunded: int) -> None:
+        """Overwrite how much of an event came back by refunds."""
         ...
 
     def add_lines(self, lines: Sequence[LedgerLine]) -> None:
@@ -344,6 +418,31 @@ class Transaction(Protocol):
     @property
     def usage(self) -> UsageEvents:
         """Usage events and the ledger."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """How grants and plans were."""
+        ...
+
+    @property
+    def holds(self) -> Holds:
+        """What is set aside."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """How much of each usage limit is used."""
+        ...
+
+    @property
+    def alerts(self) -> Alerts:
+        """Which alerts have fired."""
+        ...
+
+    @property
+    def measures(self) -> Measures:
+        """Maxima, latest values, different values."""
         ...
 
     @property
@@ -423,8 +522,8 @@ Unit = Callable[[Transaction], T]
 class Store(Protocol):
     """Runs units of work."""
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
-        """Run `unit` in a transaction of its own, or inside of the host's.
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
+        """Run `unit` in a transaction of its own, in one with other units that say what they need, or in the host's.
 
         An own transaction commits when the unit returns, rolls back when it raises, and is repeated whole after a
         serialization failure, a deadlock, a lock timeout or a busy database. In the host's transaction the unit runs

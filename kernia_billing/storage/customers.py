@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from attrs import evolve
+from sqlalchemy import ColumnElement, FromClause, select, update
 
 from ..domain.customers import CustomerRow
 from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.store import DuplicateKey
 from .db import Noun, Row
-from .dialects import change, insert_new
+from .dialects import Variants, change, free, insert_new
 from .pages import Pages
 from .tables import customer as t
-from .types import number_param, text_param, texts_param
+from .types import number_param, padded, text_param, texts_param
 
 COLUMNS = (
     t.c.id,
@@ -44,6 +45,22 @@ _ADD = insert_new(t, "customer_type", "reference_id")
 _NEXT = update(t).values(ledger_seq=t.c.ledger_seq + 1)
 _LOCK = change(_NEXT.where(_HAS_ID), _BY_ID)
 _LOCK_REFERENCE = change(_NEXT.where(HAS_REFERENCE), _GET)
+_other = t.alias("other")
+
+
+def _among(table: FromClause) -> ColumnElement[bool]:
+    of_type: ColumnElement[bool] = table.c.customer_type == text_param("type_")
+    return of_type & table.c.reference_id.in_(texts_param("references"))
+
+
+_EXISTING = select(t.c.reference_id).where(_among(t))
+_NEXT_ALL = _NEXT.where(_among(t)).returning(*COLUMNS)
+_NEXT_FREE = _NEXT.where(t.c.id.in_(free(select(_other.c.id).where(_among(_other))))).returning(*COLUMNS)
+_NEXT_HELD = _NEXT.where(t.c.id.in_(texts_param("ids")))
+_ALL = select(*COLUMNS).where(_among(t))
+_LOCK_ALL = Variants(_NEXT_ALL, _NEXT_ALL, _ALL.with_for_update())
+_LOCK_FREE = Variants(_NEXT_ALL, _NEXT_FREE, free(_ALL))
+_PUT_SEQUENCE = update(t).values(ledger_seq=number_param("sequence")).where(_HAS_ID)
 _LINK = (
     update(t)
     .values(stripe_customer_id=_STRIPE)
@@ -64,6 +81,14 @@ _PAGES = Pages(
 
 def _by_reference(reference: Reference) -> dict[str, Any]:
     return {"type_": reference.type, "reference": reference.id}
+
+
+def _by_type(references: Iterable[Reference]) -> list[dict[str, Any]]:
+    """The parameters of a statement about several of one type, for each type."""
+    found: dict[str, list[str]] = {}
+    for each in references:
+        found.setdefault(each.type, []).append(each.id)
+    return [{"type_": type_, "references": padded(ids)} for type_, ids in found.items()]
 
 
 def read_customer(row: Row, reference: Reference | None = None) -> CustomerRow:
@@ -127,6 +152,27 @@ class Customers(Noun):
     def lock_reference(self, reference: Reference) -> CustomerRow | None:
         """`lock`, by reference."""
         return _read(self._db.change(_LOCK_REFERENCE, _by_reference(reference)))
+
+    def lock_all(self, references: Iterable[Reference], *, wait: bool) -> Sequence[CustomerRow]:
+        """`lock` for several, in any order. Without `wait` those that somebody else holds are left out."""
+        statement = _LOCK_ALL if wait else _LOCK_FREE
+        found = [read_customer(row) for values in _by_type(references) for row in self._db.all(statement, values)]
+        if self._db.flavour != "mysql" or not found:
+            return found
+        self._db.run(_NEXT_HELD, {"ids": padded([row.id for row in found])})
+        return [evolve(row, ledger_seq=row.ledger_seq + 1) for row in found]
+
+    def existing(self, references: Iterable[Reference]) -> Sequence[Reference]:
+        """Those of these references that have a row, whoever holds it."""
+        return [
+            Reference(id_, values["type_"])
+            for values in _by_type(references)
+            for (id_,) in self._db.all(_EXISTING, values)
+        ]
+
+    def put_sequences(self, rows: Sequence[CustomerRow]) -> None:
+        """Overwrite `ledger_seq` of rows that are held."""
+        self._db.run_all(_PUT_SEQUENCE, [{"customer": row.id, "sequence": row.ledger_seq} for row in rows])
 
     def link(self, customer_id: str, stripe_customer_id: str) -> bool:
         """Set the Stripe id where there is none; says whether the row has this id now."""

@@ -53,6 +53,12 @@ class Db:
         """How many rows it met."""
         return self._execute(statement, values).rowcount
 
+    def run_all(self, statement: Statement, rows: Sequence[Values]) -> None:
+        """Run it for each of these, which may be none."""
+        if rows:
+            # One alone takes a shorter way through SQLAlchemy and the drivers than a list of one.
+            self._execute(statement, rows[0] if len(rows) == 1 else rows)
+
     def insert_new(self, statement: Variants, values: Values) -> bool:
         """Whether the row is new; see `dialects.insert_new`."""
         result = self._execute(statement, values)

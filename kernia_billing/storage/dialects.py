@@ -131,6 +131,11 @@ def locking(select: AnySelect, *, on_postgresql: bool = False) -> Variants:
     return Variants(sqlite=select, postgresql=held if on_postgresql else select, mysql=held)
 
 
+def free(select: AnySelect) -> AnySelect:
+    """A read that holds the rows it gives, and gives those only that nobody else holds. Not for SQLite."""
+    return select.with_for_update(skip_locked=True)
+
+
 def change(update: Update, select: AnySelect) -> Change:
     """`update`, and `select` for what the row is after it: the same columns, found by the same parameters."""
     return Change(update, update.returning(*select.selected_columns), select)

@@ -6,25 +6,29 @@ that the documentation lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, case, func, literal, or_, select, union_all
-from sqlalchemy.sql.selectable import Subquery
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal, literal_column, not_, or_, select, union_all
 
 from ..domain.ids import MAX_INTEGER
 from ..domain.instants import DAY, FOREVER
 from .dialects import AnySelect
 from .overdue import is_live
 from .tables import (
+    alert_fired,
     audit,
     bucket,
     checkout,
     customer,
     entitlement,
+    feature,
+    hold,
+    hold_line,
     intent,
     invoice,
     ledger,
+    limit_window,
+    measure,
     metadata,
     meter_event,
     outbox,
@@ -34,16 +38,18 @@ from .tables import (
     stripe_customer,
     stripe_object,
     subscription,
+    unique_value,
     usage_event,
     webhook_event,
 )
 from .types import Amount, number_param
 
 _NOW = number_param("now")
-_MOVES = ("use", "return", "carry")
+_RETURNS = ("return", "refund")
+_TOLD = ("use", "settle", *_RETURNS)
+"""What a use moves, and what gives back."""
 _WAITING = ("received", "failed", "processing")
 _GIVING = ("active", "trialing", "past_due")
-_FUNDED = case((usage_event.c.mode == "return", -usage_event.c.funded), else_=usage_event.c.funded)
 _OWNED = (
     entitlement,
     bucket,
@@ -56,6 +62,11 @@ _OWNED = (
     stripe_customer,
     intent,
     meter_event,
+    hold,
+    limit_window,
+    measure,
+    unique_value,
+    alert_fired,
 )
 _PERHAPS_OWNED = (outbox, audit)
 
@@ -64,41 +75,149 @@ def _none(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(column, 0)
 
 
-def _sums(entries: Sequence[str], *by: Any) -> Subquery:
-    total = func.sum(ledger.c.amount).label("total")
-    return select(*by, total).where(ledger.c.entry.in_(entries)).group_by(*by).subquery()
-
-
 def _unbalanced() -> AnySelect:
-    sums = _sums(_MOVES, ledger.c.bucket_id)
-    joined = bucket.outerjoin(sums, sums.c.bucket_id == bucket.c.id)
-    return select(bucket.c.id).select_from(joined).where(bucket.c.used != _none(sums.c.total))
+    by = ledger.c.bucket_id
+    totals = (func.sum(ledger.c.amount).label("used"), func.sum(ledger.c.held).label("held"))
+    sums = select(by, *totals).group_by(by).subquery()
+    wrong = or_(bucket.c.used != _none(sums.c.used), bucket.c.held != _none(sums.c.held))
+    return select(bucket.c.id).select_from(bucket.outerjoin(sums, sums.c.bucket_id == bucket.c.id)).where(wrong)
 
 
 def _broken_history() -> AnySelect:
-    moved = case((ledger.c.entry.in_(_MOVES), ledger.c.amount), else_=0)
-    running = func.sum(moved).over(partition_by=ledger.c.bucket_id, order_by=(ledger.c.seq, ledger.c.line))
-    lines = select(ledger.c.bucket_id, ledger.c.used_after, running.label("running")).subquery()
-    return select(lines.c.bucket_id).where(lines.c.used_after != lines.c.running).distinct()
+    def so_far(amount: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.sum(amount).over(partition_by=ledger.c.bucket_id, order_by=(ledger.c.seq, ledger.c.line))
+
+    told = (ledger.c.bucket_id, ledger.c.used_after, ledger.c.held_after)
+    lines = select(*told, so_far(ledger.c.amount).label("used"), so_far(ledger.c.held).label("held")).subquery()
+    wrong = or_(lines.c.used_after != lines.c.used, lines.c.held_after != lines.c.held)
+    return select(lines.c.bucket_id).where(wrong).distinct()
+
+
+def _not_rebuilt() -> AnySelect:
+    """Lines of before it was noted do not tell what was included."""
+    last_first = (ledger.c.seq.desc(), ledger.c.line.desc())
+    place = func.row_number().over(partition_by=ledger.c.bucket_id, order_by=last_first).label("place")
+    lines = select(ledger.c.bucket_id, ledger.c.included_after, ledger.c.moved_at, place).subquery()
+    joined = bucket.join(lines, and_(lines.c.bucket_id == bucket.c.id, lines.c.place == 1))
+    told, stored = lines.c.included_after, bucket.c.amount
+    differs = or_(told != stored, and_(told.is_(None), stored.is_not(None)), and_(told.is_not(None), stored.is_(None)))
+    return select(bucket.c.id).select_from(joined).where(lines.c.moved_at > 0, differs)
+
+
+def _wrong_ways() -> AnySelect:
+    entry, used, held = ledger.c.entry, ledger.c.amount, ledger.c.held
+    right = or_(
+        and_(entry == "use", used > 0, held == 0),
+        and_(entry == "settle", used > 0, held == -used),
+        and_(entry == "hold", used == 0, held > 0),
+        and_(entry.in_(("release", "expire")), used == 0, held < 0),
+        and_(entry.in_(_RETURNS), used < 0, held == 0),
+        and_(entry.in_(("open", "roll")), used >= 0, held == 0),
+        entry == "carry",
+        and_(entry.in_(("amend", "void")), used == 0, held == 0),
+    )
+    return select(ledger.c.bucket_id).where(not_(right)).distinct()
 
 
 def _untold_uses() -> AnySelect:
-    sums = _sums(("use", "return"), ledger.c.customer_id, ledger.c.event_id)
+    """What pools pay at no cost has no lines, nor has what came back of a place that is gone."""
+    # Lines of before it was noted pay as many units as they move.
+    units = case((ledger.c.moved_at == 0, func.abs(ledger.c.amount)), else_=ledger.c.units)
+    by = (ledger.c.customer_id, ledger.c.event_id)
+    sums = select(*by, func.sum(units).label("units")).where(ledger.c.entry.in_(_TOLD)).group_by(*by).subquery()
     its = and_(sums.c.event_id == usage_event.c.id, sums.c.customer_id == usage_event.c.customer_id)
-    return select(usage_event.c.id).select_from(usage_event.outerjoin(sums, its)).where(_none(sums.c.total) != _FUNDED)
+    told, funded = _none(sums.c.units), usage_event.c.funded
+    has_no_pools = feature.c.credit_cost == literal_column("'{}'")
+    its_own = select(literal(1)).where(feature.c.feature_key == usage_event.c.feature_key, has_no_pools)
+    short = and_(told < funded, usage_event.c.mode != "refund", its_own.exists())
+    return select(usage_event.c.id).select_from(usage_event.outerjoin(sums, its)).where(or_(told > funded, short))
 
 
 def _parts() -> AnySelect:
     t = usage_event.c
-    whole = case((t.mode == "return", -t.funded), else_=t.funded + t.unfunded)
+    # A level that is set is used, or given back.
+    used = and_(t.mode.not_in(_RETURNS), t.quantity == t.funded + t.unfunded)
+    given_back = and_(t.mode.in_((*_RETURNS, "set")), t.quantity == -t.funded)
     uncovered = and_(t.mode == "require", t.unfunded != 0)
-    return select(t.id).where(or_(t.quantity != whole, t.funded < 0, t.unfunded < 0, uncovered))
+    return select(t.id).where(or_(not_(or_(used, given_back)), t.funded < 0, t.unfunded < 0, uncovered))
+
+
+def _wrong_refunds() -> AnySelect:
+    t, back = usage_event.c, usage_event.alias("back").c
+    by = (back.customer_id, back.refund_of)
+    sums = select(*by, func.sum(back.funded).label("total")).where(back.refund_of != "").group_by(*by).subquery()
+    its = and_(sums.c.refund_of == t.id, sums.c.customer_id == t.customer_id)
+    wrong = or_(t.refunded > t.funded, t.refunded != _none(sums.c.total))
+    return select(t.id).select_from(usage_event.outerjoin(sums, its)).where(wrong)
 
 
 def _lines_of_nothing() -> AnySelect:
     joined = ledger.outerjoin(usage_event, usage_event.c.id == ledger.c.event_id)
-    lost = and_(ledger.c.event_id != "", ledger.c.entry.in_(("use", "return")), usage_event.c.id.is_(None))
+    lost = and_(ledger.c.event_id != "", ledger.c.entry.in_(_TOLD), usage_event.c.id.is_(None))
     return select(ledger.c.event_id).select_from(joined).where(lost).distinct()
+
+
+def _held_by_nobody() -> AnySelect:
+    by = hold_line.c.bucket_id
+    lines = hold_line.join(hold, and_(hold.c.id == hold_line.c.hold_id, hold.c.status == "open"))
+    sums = select(by, func.sum(hold_line.c.amount).label("held")).select_from(lines).group_by(by).subquery()
+    joined = bucket.outerjoin(sums, sums.c.bucket_id == bucket.c.id)
+    return select(bucket.c.id).select_from(joined).where(bucket.c.held != _none(sums.c.held))
+
+
+def _wrong_holds() -> AnySelect:
+    """What pools pay at no cost has no lines."""
+    by = hold_line.c.hold_id
+    sums = select(by, func.sum(hold_line.c.units).label("units")).group_by(by).subquery()
+    ended = and_(hold.c.status != "open", or_(hold.c.left_units != 0, sums.c.units.is_not(None)))
+    dated = or_(
+        and_(hold.c.status == "open", hold.c.ended_at != FOREVER),
+        and_(hold.c.status != "open", hold.c.ended_at == FOREVER),
+    )
+    wrong = or_(_none(sums.c.units) > hold.c.left_units, ended, dated)
+    return select(hold.c.id).select_from(hold.outerjoin(sums, sums.c.hold_id == hold.c.id)).where(wrong)
+
+
+def _held_of_nothing() -> AnySelect:
+    its = and_(bucket.c.id == hold_line.c.bucket_id, bucket.c.feature_key == hold_line.c.feature_key)
+    joined = hold_line.outerjoin(bucket, its)
+    return select(hold_line.c.hold_id).select_from(joined).where(bucket.c.id.is_(None)).distinct()
+
+
+def _overcounted() -> AnySelect:
+    """Windows that run, against everything that was drawn or set aside since they began."""
+    w = limit_window.c
+
+    def total(amount: Any, table: Any, key: Table, since: ColumnElement[Any], *where: ColumnElement[bool]) -> Any:
+        mine = (table.c.customer_id == w.customer_id, key.c.feature_key == w.feature_key, since >= w.window_start)
+        joined = table if key is table else table.join(key, key.c.id == ledger.c.bucket_id)
+        return _none(select(func.sum(amount)).select_from(joined).where(*mine, *where).scalar_subquery())
+
+    moved = ledger.c.amount + ledger.c.held
+    used = total(usage_event.c.funded, usage_event, usage_event, usage_event.c.received_at, usage_event.c.quantity > 0)
+    held = total(hold.c.quantity, hold, hold, hold.c.created_at)
+    drawn = total(moved, ledger, bucket, ledger.c.moved_at, moved > 0)
+    return select(w.limit_id).where(w.window_end > _NOW, w.used > used + held + drawn)
+
+
+def _window_overlaps() -> AnySelect:
+    t = limit_window.c
+    of = (t.customer_id, t.limit_id, t.entity_id)
+    before = func.lag(t.window_end).over(partition_by=of, order_by=t.window_start)
+    rows = select(t.limit_id, t.window_start, before.label("before")).subquery()
+    return select(rows.c.limit_id).where(rows.c.before > rows.c.window_start)
+
+
+def _wrong_heirs() -> AnySelect:
+    heir = bucket.alias("heir")
+    its = and_(
+        heir.c.id == bucket.c.heir_id,
+        heir.c.customer_id == bucket.c.customer_id,
+        heir.c.feature_key == bucket.c.feature_key,
+        heir.c.entity_id == bucket.c.entity_id,
+    )
+    wrong = or_(heir.c.id.is_(None), heir.c.id == bucket.c.id, bucket.c.held != 0)
+    return select(bucket.c.id).select_from(bucket.outerjoin(heir, its)).where(bucket.c.heir_id != "", wrong)
 
 
 def _repeated(table: Table, name: Any, *by: Any, where: ColumnElement[bool] | None = None) -> AnySelect:
@@ -218,8 +337,10 @@ def _of_the_future() -> AnySelect:
 
 _b, _i, _w, _s, _o = bucket.c, intent.c, webhook_event.c, subscription.c, stripe_object.c
 RULES: tuple[tuple[str, str, AnySelect], ...] = (
-    ("I1", "the ledger adds up to what every bucket has used", _unbalanced()),
+    ("I1", "the ledger adds up to what is used and held of every bucket", _unbalanced()),
     ("I1", "every line of the ledger follows from those before it", _broken_history()),
+    ("I1", "the ledger tells what every bucket includes", _not_rebuilt()),
+    ("I1", "every line of the ledger moves the way that its entry says", _wrong_ways()),
     ("I1", "every use is in the ledger with what it drew", _untold_uses()),
     ("I1", "no line is numbered beyond its customer's ledger", _of_the_future()),
     (
@@ -227,6 +348,11 @@ RULES: tuple[tuple[str, str, AnySelect], ...] = (
         "no bucket gave more than it had",
         select(_b.id).where(or_(_b.used < 0, _b.held < 0, _b.used + _b.held > _b.amount)),
     ),
+    ("I2", "what is held of a bucket is held by open holds", _held_by_nobody()),
+    ("I2", "a hold holds no more than is left of it, and nothing when it has ended", _wrong_holds()),
+    ("I2", "what a hold holds is of a bucket that is there", _held_of_nothing()),
+    ("I2", "no usage limit counts more than was used or held in its window", _overcounted()),
+    ("I3", "no use came back beyond what it drew, and every refund is noted", _wrong_refunds()),
     ("I3", "the parts of every use are its whole, and `require` is covered", _parts()),
     ("I3", "every line of a use names one that is there", _lines_of_nothing()),
     (
@@ -275,6 +401,8 @@ RULES: tuple[tuple[str, str, AnySelect], ...] = (
         select(_w.event_id).where(_w.status.in_(_WAITING), _w.lease_until > _NOW + 7 * DAY),
     ),
     ("I9", "the periods of a grant do not overlap", _overlaps()),
+    ("I9", "the windows of a usage limit do not overlap", _window_overlaps()),
+    ("I9", "usage that a change of plan carried on is where it was carried to", _wrong_heirs()),
     ("I9", "every period ends after it began", select(_b.id).where(_b.period_start >= _b.period_end)),
     (
         "I10",

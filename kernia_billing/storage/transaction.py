@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from .alerts import Alerts
 from .audit import Audit
 from .catalog import Catalog
 from .checkouts import Checkouts
@@ -12,11 +13,15 @@ from .customers import Customers
 from .db import Db
 from .dialects import Flavour
 from .entitlements import Entitlements
+from .history import History
+from .holds import Holds
 from .inbox import Inbox
 from .inspection import Inspection
 from .intents import Intents
 from .invoices import Invoices
 from .leases import Leases
+from .limits import Limits
+from .measures import Measures
 from .meter_events import MeterEvents
 from .objects import Objects
 from .outbox import Outbox
@@ -72,6 +77,31 @@ class SqlTransaction:
     def usage(self) -> UsageEvents:
         """billing_usage_event and billing_ledger."""
         return UsageEvents(self._db)
+
+    @property
+    def history(self) -> History:
+        """billing_entitlement_change and billing_customer_change."""
+        return History(self._db)
+
+    @property
+    def holds(self) -> Holds:
+        """billing_hold and billing_hold_line."""
+        return Holds(self._db)
+
+    @property
+    def limits(self) -> Limits:
+        """billing_limit_window."""
+        return Limits(self._db)
+
+    @property
+    def alerts(self) -> Alerts:
+        """billing_alert_fired."""
+        return Alerts(self._db)
+
+    @property
+    def measures(self) -> Measures:
+        """billing_measure and billing_unique_value."""
+        return Measures(self._db)
 
     @property
     def inbox(self) -> Inbox:

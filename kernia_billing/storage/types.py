@@ -7,7 +7,7 @@ the integer 0 by turning the text into a number, so that one stray `0` matches e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, BindParameter, Dialect, Integer, Text, TypeDecorator, bindparam
@@ -157,3 +157,12 @@ def number_param(name: str) -> BindParameter[int]:
 def texts_param(name: str) -> BindParameter[str]:
     """A parameter of a statement that is a list of texts, not an empty one."""
     return bindparam(name, type_=Id(), expanding=True)
+
+
+def padded(texts: Iterable[str]) -> list[str]:
+    """The values of a `texts_param`, in order, so that statements of a few sizes only reach the database.
+
+    The last text is repeated until there are 1, 2, 4, 8 and so on.
+    """
+    found = sorted(texts)
+    return found + found[-1:] * ((1 << (len(found) - 1).bit_length()) - len(found)) if found else found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import and_, func, select, update
 
 from ..domain.grants import LedgerLine, UsageRow
 from ..domain.instants import FOREVER, Instant
@@ -12,7 +14,7 @@ from .customers import HAS_REFERENCE
 from .db import Noun, Shape
 from .dialects import locking, plain_insert
 from .pages import Pages
-from .types import number_param, text_param
+from .types import number_param, padded, text_param, texts_param
 
 _event = tables.usage_event.c
 _SHAPE = Shape(UsageRow, tables.usage_event, feature="feature_key", entity="entity_id")
@@ -26,6 +28,9 @@ _BY_KEY = (
 _BY_KEY_LOCKED = locking(
     _SHAPE.select().where(_event.customer_id == text_param("customer"), _event.idempotency_key == text_param("key"))
 )
+_BY_KEYS = _SHAPE.select().where(
+    _event.customer_id.in_(texts_param("customers")), _event.idempotency_key.in_(texts_param("keys"))
+)
 _PAGES = Pages(
     _SHAPE.select()
     .where(
@@ -38,6 +43,29 @@ _PAGES = Pages(
     .order_by(_event.occurred_at.desc(), _event.id.desc()),
     feature=_event.feature_key == text_param("feature"),
 )
+_BY_ID = locking(_SHAPE.select().where(_event.customer_id == text_param("customer"), _event.id == text_param("this")))
+_ledger = tables.ledger.c
+_LINES = locking(
+    _LINE.select()
+    .where(_ledger.customer_id == text_param("customer"), _ledger.seq == number_param("number"))
+    .order_by(_ledger.line)
+)
+_DRAWN = locking(
+    select(_ledger.bucket_id, func.sum(_ledger.amount))
+    .join_from(
+        tables.usage_event,
+        tables.ledger,
+        and_(_ledger.customer_id == _event.customer_id, _ledger.seq == _event.seq),
+    )
+    .where(
+        _event.customer_id == text_param("customer"),
+        _event.feature_key == text_param("feature"),
+        _event.occurred_at >= number_param("since"),
+        _ledger.entry.in_(("use", "settle", "return", "refund")),
+    )
+    .group_by(_ledger.bucket_id)
+)
+_PUT_REFUNDED = update(tables.usage_event).values(refunded=number_param("back")).where(_event.id == text_param("this"))
 _ADD = plain_insert(tables.usage_event)
 _ADD_LINE = plain_insert(tables.ledger)
 
@@ -56,6 +84,39 @@ class UsageEvents(Noun):
         """The same by a locking read, which sees what an older snapshot hides."""
         return _SHAPE.read_or_none(self._db.one(_BY_KEY_LOCKED, {"customer": customer_id, "key": idempotency_key}))
 
+    def by_id(self, customer_id: str, event_id: str) -> UsageRow | None:
+        """An event of a customer whose row is locked."""
+        return _SHAPE.read_or_none(self._db.one(_BY_ID, {"customer": customer_id, "this": event_id}))
+
+    def lines(self, customer_id: str, seq: int) -> Sequence[LedgerLine]:
+        """The ledger lines of one number of a customer whose row is locked, in their order."""
+        return _LINE.read_all(self._db.all(_LINES, {"customer": customer_id, "number": seq}))
+
+    def drawn(self, customer_id: str, feature: str, since: Instant) -> Mapping[str, int]:
+        """What uses of a feature moved in each bucket, less what came back, by events with occurred_at ≥ `since`."""
+        values = {"customer": customer_id, "feature": feature, "since": since}
+        return {str(bucket): int(amount) for bucket, amount in self._db.all(_DRAWN, values)}
+
+    def put_refunded(self, event_id: str, refunded: int) -> None:
+        """Overwrite how much of an event came back by refunds."""
+        self._db.run(_PUT_REFUNDED, {"this": event_id, "back": refunded})
+
+    def by_keys(self, keys: Iterable[tuple[str, str]]) -> Sequence[UsageRow]:
+        """The events of these pairs of a customer's id and a key, and perhaps of other pairs of the same.
+
+        A plain read, for transactions of our own.
+        """
+        wanted = list(keys)
+        if not wanted:
+            return ()
+        values = {"customers": padded({id_ for id_, _ in wanted}), "keys": padded({key for _, key in wanted})}
+        return _SHAPE.read_all(self._db.all(_BY_KEYS, values))
+
+    def add_all(self, events: Sequence[UsageRow], lines: Sequence[LedgerLine]) -> None:
+        """`add` for several."""
+        self._db.run_all(_ADD, [_SHAPE.values(event) for event in events])
+        self.add_lines(lines)
+
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
         """Insert an event and its ledger lines. Raises `DuplicateKey` where the key was used."""
         self._db.run(_ADD, _SHAPE.values(event))
@@ -63,8 +124,7 @@ class UsageEvents(Noun):
 
     def add_lines(self, lines: Sequence[LedgerLine]) -> None:
         """Insert ledger lines that no event caused."""
-        if lines:
-            self._db.run(_ADD_LINE, [_LINE.values(line) for line in lines])
+        self._db.run_all(_ADD_LINE, [_LINE.values(line) for line in lines])
 
     def page(
         self,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.sql.base import Executable
 
 from kernia_billing.domain.instants import DAY, HOUR
-from kernia_billing.storage import audit, checkouts, inbox, meter_events, migrations, outbox
+from kernia_billing.storage import audit, checkouts, holds, inbox, limits, meter_events, migrations, outbox
 from kernia_billing.storage.dialects import Variants
 
 NOW = 2_000_000_000_000_000
@@ -58,6 +58,14 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
         (meter_events._LAG, {}, "ix_billing_meter_event_age (state=?)"),
         (meter_events._OLD, OLD, "ix_billing_meter_event_age (state=? AND created_at<?)"),
         (meter_events._OLD, OLD, "ix_billing_entitlement_open (customer_id=? AND feature_key=?)"),
+        (holds._OVERDUE, {"until": NOW, "limit": 500}, "ix_billing_hold_expiry (status=? AND expires_at<?)"),
+        (holds._OLD, OLD, "ix_billing_hold_expiry (status=? AND expires_at<?)"),
+        (
+            holds._LAPSED,
+            {"customer": "cust_1", "until": NOW},
+            "ix_billing_hold_customer (customer_id=? AND status=? AND expires_at<?)",
+        ),
+        (limits._OLD, OLD, "ix_billing_limit_window_end (window_end<?)"),
         (inbox._OLD, OLD, "ix_billing_webhook_event_status (status=? AND received_at<?)"),
         (outbox._OLD, OLD, "ix_billing_outbox_waiting (sent_at<?)"),
         (audit._OLD, OLD, "ix_billing_audit_time (happened_at<?)"),

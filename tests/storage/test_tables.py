@@ -30,6 +30,18 @@ _ROWS = (
     """INSERT INTO billing_checkout_session (id, customer_id, plan_group, plan, billing_interval, seats, fingerprint,
     subscription_id, status, expires_at, created_at, slot)
     VALUES ('x', 'c', 'g', 'p', 'month', 1, 'f', 's', 'open', 0, 0, 'open')""",
+    """INSERT INTO billing_usage_event (id, customer_id, seq, feature_key, entity_id, quantity, funded, unfunded, mode,
+    occurred_at, received_at, properties, idempotency_key, fingerprint, result)
+    VALUES ('u', 'c', 1, 'f', '', 1, 1, 0, 'record', 0, 0, '{}', 'k', 'f', '{}')""",
+    """INSERT INTO billing_hold (id, customer_id, feature_key, entity_id, quantity, left_units, status, expires_at,
+    created_at, ended_at, idempotency_key, fingerprint)
+    VALUES ('h', 'c', 'f', '', 5, 5, 'open', 0, 0, 0, 'k', 'f')""",
+    """INSERT INTO billing_hold_line (hold_id, line, bucket_id, feature_key, amount, units)
+    VALUES ('h', 0, 'b', 'f', 5, 5)""",
+    """INSERT INTO billing_limit_window (customer_id, limit_id, entity_id, window_start, window_end, feature_key, used)
+    VALUES ('c', 'l', '', 0, 1, 'f', 0)""",
+    """INSERT INTO billing_alert_fired (customer_id, feature_key, entity_id, period_start, measure, threshold, fired_at)
+    VALUES ('c', 'f', '', 0, 'percent', 50, 0)""",
 )
 _GRANT = """INSERT INTO billing_entitlement (id, customer_id, feature_key, entity_id, kind, source_type, source_id,
     category, priority, effective_at, expires_at, closed_at, interval_unit, interval_count, anchor_at, created_seq)
@@ -73,6 +85,9 @@ def test_hostile_numbers(engine: Engine, value: str) -> None:
         ("billing_product", "deleted", "-1"),
         ("billing_ledger", "entry", "'gift'"),
         ("billing_checkout_session", "slot", "'other'"),
+        ("billing_usage_event", "mode", "'gift'"),
+        ("billing_hold", "status", "'lost'"),
+        ("billing_alert_fired", "measure", "'much'"),
     ],
 )
 def test_enumerations(engine: Engine, table: str, column: str, value: str) -> None:
@@ -82,6 +97,37 @@ def test_enumerations(engine: Engine, table: str, column: str, value: str) -> No
             connection.exec_driver_sql(statement)
     with engine.connect() as connection, pytest.raises(exc.DBAPIError):
         connection.execute(text(f"UPDATE {table} SET {column} = {value}"))
+
+
+@pytest.mark.parametrize("value", ["-1", "9007199254740992", "'many'", "NULL"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("billing_ledger", "held_after"),
+        ("billing_usage_event", "refunded"),
+        ("billing_hold", "left_units"),
+        ("billing_hold_line", "amount"),
+        ("billing_hold_line", "units"),
+        ("billing_limit_window", "used"),
+    ],
+)
+def test_what_is_counted_is_a_number(engine: Engine, table: str, column: str, value: str) -> None:
+    """Never below zero, never beyond what JSON holds exactly, never something else."""
+    with engine.begin() as connection:
+        for statement in _ROWS:
+            connection.exec_driver_sql(statement)
+    with engine.connect() as connection, pytest.raises(exc.DBAPIError):
+        connection.execute(text(f"UPDATE {table} SET {column} = {value}"))
+
+
+def test_no_hold_has_more_than_it_took(engine: Engine) -> None:
+    """What is left of a hold is at most what was set aside, and a window ends after it began."""
+    with engine.begin() as connection:
+        for statement in _ROWS:
+            connection.exec_driver_sql(statement)
+    for change in ("UPDATE billing_hold SET left_units = 6", "UPDATE billing_limit_window SET window_end = 0"):
+        with engine.connect() as connection, pytest.raises(exc.DBAPIError):
+            connection.execute(text(change))
 
 
 def test_long_keys_fit(engine: Engine) -> None:

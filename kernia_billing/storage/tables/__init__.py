@@ -9,7 +9,7 @@ from __future__ import annotations
 from .accounts import bucket, customer, entitlement, ledger, usage_event
 from .columns import metadata
 from .exchange import intent, outbox, stripe_object, webhook_event
-from .history import customer_change, entitlement_change
+from .history import bucket_change, customer_change, entitlement_change
 from .holds import hold, hold_line
 from .limits import alert_fired, limit_window, measure, unique_value
 from .mirror import checkout, invoice, payment_method, schedule, stripe_customer, subscription
@@ -20,6 +20,7 @@ __all__ = [
     "alert_fired",
     "audit",
     "bucket",
+    "bucket_change",
     "checkout",
     "customer",
     "customer_change",

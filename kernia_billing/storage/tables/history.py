@@ -13,6 +13,7 @@ entitlement_change = table(
     Column("seq", Amount, primary_key=True, autoincrement=False),
     id_("customer_id"),
     instant("changed_at"),
+    id_("source_id"),
     amount("amount", nullable=True),
     amount("priority"),
     instant("expires_at"),
@@ -21,6 +22,15 @@ entitlement_change = table(
     id_("meter", nullable=True),
     long("terms"),
     index("ix_billing_entitlement_change_customer", "customer_id", "changed_at"),
+)
+
+bucket_change = table(
+    "billing_bucket_change",
+    id_("bucket_id", primary_key=True),
+    Column("seq", Amount, primary_key=True, autoincrement=False),
+    id_("heir_id"),
+    amount("owed"),
+    owed="owed >= 0",
 )
 
 customer_change = table(

@@ -16,6 +16,7 @@ limit_window = table(
     instant("window_end"),
     id_("feature_key", KEY),
     amount("used"),
+    index("ix_billing_limit_window_running", "customer_id", "feature_key", "window_end"),
     index("ix_billing_limit_window_end", "window_end", "customer_id"),
     used="used >= 0",
     window="window_start < window_end",
@@ -28,6 +29,7 @@ measure = table(
     id_("entity_id", primary_key=True),
     Column("period_start", Instant, primary_key=True, autoincrement=False),
     amount("measured"),
+    amount("covered"),
 )
 
 unique_value = table(

@@ -7,8 +7,10 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
+from ...domain.alerts import Threshold
 from ...domain.plan_items import PlanItem, PlanVersion
 from ...domain.plans import Feature
+from ...domain.terms import Terms
 from ...ports.store import DuplicateKey
 from . import rows
 from .harness import DrivenStore
@@ -117,6 +119,7 @@ class PlansConformance:
         items = (
             PlanItem("messages", "metered", 100, per_seat=True, reset="month", overage="billed", meter="mtr_1"),
             PlanItem("sso", "boolean", None),
+            PlanItem("tokens", "credit", None, terms=Terms(debt="carry", alerts=(Threshold(80),)).text()),
         )
         one, two = _version(1, "h1", *items), _version(2, "h2")
         store.each([one, two], lambda tx, version: tx.plans.add(version, title="Pro", now=NOW))

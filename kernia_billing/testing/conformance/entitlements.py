@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from ...domain.grants import BucketRow, Grant, UsageRow
+from ...domain.buckets import Draw
+from ...domain.grants import BucketRow, Grant, Holding, UsageRow
 from ...domain.instants import FOREVER
 from ...domain.period import Interval
+from ...domain.plans import UsageLimit
 from ...domain.references import Reference
+from ...domain.rollover import Rule
+from ...domain.terms import Terms
 from ...ports.store import DuplicateKey, Held, Transaction
 from . import rows
 from .harness import DrivenStore
@@ -55,8 +59,11 @@ class EntitlementsConformance:
     def test_holdings_round_trip(self, store: DrivenStore) -> None:
         """Grants and buckets come back as they were put in."""
         limited = rows.grant("a", entity="ent", meter="mtr_1", interval=Interval("month", 3), priority=7, category=0)
+        limited = evolve(
+            limited, terms=Terms(rollover=Rule(50), limits=(UsageLimit(9, where={"ü": "é" * 999}),)).text()
+        )
         unlimited = rows.grant("b", kind="overage", amount=None, interval=None, source_type="manual")
-        bucket = rows.bucket(limited, used=3, held=2, period_no=-4)
+        bucket = rows.bucket(limited, used=3, held=2, period_no=-4, heir_id="bkt:ü", owed=7)
         _put(store, limited, unlimited, buckets=[bucket])
 
         assert [(limited, bucket), (unlimited, None)] == _both(store, ["messages"])
@@ -132,11 +139,12 @@ class EntitlementsConformance:
         assert one == store.read(lambda tx: tx.entitlements.grants("cus:org_a", "plan"))[0]
 
     def test_grant_put(self, store: DrivenStore) -> None:
-        """Amount, priority, expiry, closing, anchor and meter change; what was given stays what it is."""
+        """Amount, priority, expiry, closing, anchor, meter, terms and source change; what was given stays."""
         one = rows.grant("a")
         _put(store, one)
         new = evolve(one, amount=None, priority=1, expires_at=5, closed_at=FOREVER - 1, anchor_at=9, meter="m")
-        store.transaction(lambda tx: tx.entitlements.put_grant(evolve(new, feature="other", source_id="other")))
+        new = evolve(new, terms=Terms(debt="carry").text(), source_id="heir")
+        store.transaction(lambda tx: tx.entitlements.put_grant(evolve(new, feature="other", source_type="manual")))
 
         assert [(new, None)] == _both(store, None)
 
@@ -147,15 +155,97 @@ class EntitlementsConformance:
         found = store.read(lambda tx: tx.entitlements.grants("cus:org_a", "plan"))
         assert ["b", "a", "c"] == [grant.id for grant in found]
 
+    @pytest.mark.parametrize("locked", [True, False])
+    def test_grants_of_one_source(self, store: DrivenStore, *, locked: bool) -> None:
+        """What one thing of one source has given, closed or over, in the order of creation; nobody else's."""
+        mine = rows.grant("a", source_type="manual", source_id="k", created_seq=2, closed_at=NOW)
+        also = evolve(mine, id="b", feature="tokens", entity="e", interval=None, amount=None, created_seq=1)
+        others: list[dict[str, Any]] = [{"source_id": "K"}, {"source_type": "plan"}, {"customer_id": "cus:b"}]
+        _put(store, mine, also, *(evolve(mine, id=f"n{n}", **changes) for n, changes in enumerate(others)))
+
+        found = store.transaction(lambda tx: tx.entitlements.of_source("cus:org_a", "manual", "k", locked=locked))
+        assert [also, mine] == list(found)
+        assert [] == list(
+            store.transaction(lambda tx: tx.entitlements.of_source("cus:org_a", "manual", "", locked=locked))
+        )
+
+    def test_grant_by_id(self, store: DrivenStore) -> None:
+        """A grant of this customer, whatever became of it."""
+        one = rows.grant("a", entity="e", closed_at=NOW)
+        _put(store, one)
+
+        assert one == store.transaction(lambda tx: tx.entitlements.by_id("cus:org_a", "a"))
+        assert store.transaction(lambda tx: tx.entitlements.by_id("cus:b", "a")) is None
+        assert store.transaction(lambda tx: tx.entitlements.by_id("cus:org_a", "A")) is None
+
     def test_bucket_put(self, store: DrivenStore) -> None:
-        """Amount, used, held and closing change by id."""
+        """Amount, used, held, closing, heir and debt change by id."""
         grant = rows.grant("a")
         bucket = rows.bucket(grant)
         _put(store, grant, buckets=[bucket])
-        new = evolve(bucket, amount=200, used=150, held=50, closed_at=FOREVER - 1)
+        new = evolve(bucket, amount=200, used=150, held=50, closed_at=FOREVER - 1, heir_id="heir", owed=2**53 - 1)
         store.transaction(lambda tx: tx.entitlements.put_bucket(new))
 
         assert [(grant, new)] == _both(store, None)
+
+    def test_buckets(self, store: DrivenStore) -> None:
+        """Buckets are found by their ids, with their grants, closed or not; those that are gone are left out."""
+        open_, closed = rows.grant("a"), rows.grant("b", closed_at=NOW, interval=None, kind="overage")
+        here = rows.bucket(open_, "one", used=3, heir_id="two")
+        gone = rows.bucket(closed, "two", period_end=NOW + 1, closed_at=NOW)
+        _put(store, open_, closed, buckets=[here, gone, rows.bucket(open_, "three", period_no=1)])
+
+        asked = ["two", "one", "none", "ONE"]
+        found = store.transaction(lambda tx: tx.entitlements.of_buckets("cus:org_a", asked))
+        assert {"one": Holding(open_, here, opened=True), "two": Holding(closed, gone, opened=True)} == found
+        assert {} == store.transaction(lambda tx: tx.entitlements.of_buckets("cus:b", asked))
+        assert {} == store.transaction(lambda tx: tx.entitlements.of_buckets("cus:org_a", []))
+
+    @pytest.mark.parametrize("locked", [True, False])
+    def test_last_buckets(self, store: DrivenStore, *, locked: bool) -> None:
+        """Of each grant the last period that is over and was opened, closed early or not; none of other grants."""
+        one, two, young, other = (rows.grant(name) for name in ("a", "b", "c", "d"))
+        ends = [(one, "long ago", -3), (one, "last", -1), (one, "running", 0), (two, "far", -9), (young, "now", 0)]
+        buckets = [
+            rows.bucket(grant, name, period_no=no, period_start=NOW + no * MONTH, period_end=NOW + (no + 1) * MONTH)
+            for grant, name, no in [*ends, (other, "others", -1)]
+        ]
+        buckets[1] = evolve(buckets[1], held=4, owed=3, closed_at=NOW - 1)
+        _put(store, one, two, young, other, buckets=buckets)
+
+        asked = ["a", "b", "c", "A"]
+        found = store.transaction(lambda tx: tx.entitlements.last_buckets(asked, NOW, locked=locked))
+        assert {"a": buckets[1], "b": buckets[3]} == found
+        assert {} == store.transaction(lambda tx: tx.entitlements.last_buckets([], NOW, locked=locked))
+
+    @pytest.mark.parametrize("locked", [True, False])
+    def test_lapses(self, store: DrivenStore, *, locked: bool) -> None:
+        """What open holds whose time has come hold, line by line; nothing of other holds and other customers."""
+        lines = [Draw("one", "messages", 3, 3), Draw("two", "credits", 40, 4)]
+        holds = [
+            rows.hold("lapsed", expires_at=NOW),
+            rows.hold("earlier", expires_at=NOW - 5),
+            rows.hold("active", expires_at=NOW + 1),
+            rows.hold("over", expires_at=NOW, status="expired", ended_at=NOW),
+            rows.hold("theirs", "cus:b", expires_at=NOW),
+        ]
+        _put(store)
+        for each in holds:
+            store.transaction(lambda tx, each=each: tx.holds.add(each, lines[: 1 + (each.id == "lapsed")]))  # type: ignore[misc]
+
+        found = store.transaction(lambda tx: tx.entitlements.lapses("cus:org_a", NOW, locked=locked))
+        assert [("one", NOW - 5, 3), ("one", NOW, 3), ("two", NOW, 40)] == sorted(found)
+
+    def test_bucket_reopened(self, store: DrivenStore) -> None:
+        """The bucket of the running period counts again, and no other one."""
+        one, other = rows.grant("a"), rows.grant("b")
+        closed = rows.bucket(one, closed_at=NOW)
+        past = rows.bucket(one, "past", period_no=-1, period_start=NOW - MONTH, period_end=NOW, closed_at=NOW - 1)
+        _put(store, one, other, buckets=[closed, past, rows.bucket(other, "theirs", closed_at=NOW)])
+        store.transaction(lambda tx: tx.entitlements.reopen("a", NOW))
+
+        assert [(one, evolve(closed, closed_at=FOREVER)), (other, None)] == _both(store, None)
+        assert {"a": past} == store.transaction(lambda tx: tx.entitlements.last_buckets(["a"], NOW, locked=False))
 
     def test_bucket_once(self, store: DrivenStore) -> None:
         """A period of a grant has one bucket."""
@@ -178,6 +268,7 @@ class UsageConformance:
         event = rows.usage(
             properties={"model": "ü", "n": 2**53 - 1, "big": True}, result={"b": [1, {"c": None}], "a": "é"}
         )
+        event = evolve(event, refund_of="use:ü", hold_id="hold", refunded=4)
         _put(store)
         store.transaction(lambda tx: tx.usage.add(event, [rows.line(event), rows.line(event, 1, amount=-1)]))
 
@@ -186,6 +277,51 @@ class UsageConformance:
         others = ["KEY:1", "key:1 ", "key:2", "0"]
         assert [None] * 4 == store.read_each(others, lambda tx, key: tx.usage.by_key(_ORG, key))
         assert [None] * 4 == store.each(others, lambda tx, key: tx.usage.by_key_locked("cus:org_a", key))
+
+    def test_usage_by_id(self, store: DrivenStore) -> None:
+        """An event is found by its id where it is the customer's, with what was refunded since."""
+        store.transaction(lambda tx: tx.usage.add(rows.usage(1), ()))
+        store.transaction(lambda tx: tx.usage.add(rows.usage(2), ()))
+        store.transaction(lambda tx: tx.usage.put_refunded(rows.usage(1).id, 4))
+
+        def found(customer: str, event: str) -> UsageRow | None:
+            return store.transaction(lambda tx: tx.usage.by_id(customer, event))
+
+        first, second = rows.usage(1), rows.usage(2)
+        assert [evolve(first, refunded=4), second] == [found("cus:org_a", each.id) for each in (first, second)]
+        assert [None, None] == [found("cus:b", first.id), found("cus:org_a", first.id.upper())]
+
+    def test_lines_of_an_event(self, store: DrivenStore) -> None:
+        """Those of one number of one customer, in their order."""
+        event = rows.usage(2)
+        lines = [rows.line(event, number, f"b{number}", units=7, held=-1, included_after=None) for number in range(3)]
+        others = [rows.line(rows.usage(1)), rows.line(rows.usage(2, "cus:b"))]
+        store.transaction(lambda tx: tx.usage.add_lines([*others, *lines[::-1]]))
+
+        assert lines == store.transaction(lambda tx: tx.usage.lines("cus:org_a", 2))
+        assert [] == store.transaction(lambda tx: tx.usage.lines("cus:org_a", 3))
+
+    def test_drawn_of_a_feature(self, store: DrivenStore) -> None:
+        """What a feature moved in each bucket, by its own events and by what used and gave back only."""
+        uses = [
+            (rows.usage(1), [("gold", "use", 5), ("gold", "open", 100), ("silver", "settle", 3)]),
+            (rows.usage(2, occurred_at=NOW), [("gold", "return", -2), ("silver", "carry", -3)]),
+            (rows.usage(3), [("gold", "refund", -1)]),
+            (rows.usage(4, feature="files"), [("gold", "use", 1_000)]),
+            (rows.usage(5, "cus:b"), [("gold", "use", 10_000)]),
+        ]
+        for event, moves in uses:
+            lines = [
+                rows.line(event, number, bucket, entry=entry, amount=amount)
+                for number, (bucket, entry, amount) in enumerate(moves)
+            ]
+            store.transaction(lambda tx, event=event, lines=lines: tx.usage.add(event, lines))  # type: ignore[misc]
+
+        def drawn(since: int) -> Mapping[str, int]:
+            return store.transaction(lambda tx: tx.usage.drawn("cus:org_a", "messages", since))
+
+        assert [{"gold": 2, "silver": 3}, {"gold": 4, "silver": 3}] == [drawn(NOW), drawn(NOW + 1)]
+        assert {} == drawn(NOW + 9)
 
     def test_usage_key_once(self, store: DrivenStore) -> None:
         """A key counts once for a customer, and independently for another one."""

@@ -10,6 +10,7 @@ from ...domain.catalog import PriceMapping, PriceRow, ProductRow
 from ...domain.checkouts import CheckoutRow
 from ...domain.customers import CustomerRow
 from ...domain.grants import BucketRow, Grant, LedgerLine, UsageRow
+from ...domain.holds import HoldRow
 from ...domain.instants import FOREVER
 from ...domain.invoices import InvoiceRow
 from ...domain.outbound import IntentRow, OutboxRow
@@ -99,7 +100,26 @@ def usage(seq: int = 1, customer_id: str = "cus:org_a", **changes: Any) -> Usage
 
 def line(of: UsageRow, number: int = 0, bucket_id: str = "bucket", **changes: Any) -> LedgerLine:
     """A ledger line of a use."""
-    row = LedgerLine(of.customer_id, of.seq, number, bucket_id, "use", of.quantity, of.quantity, of.id)
+    row = LedgerLine(of.customer_id, of.seq, number, bucket_id, "use", of.quantity, of.quantity, of.id, of.quantity)
+    return evolve(row, **changes)
+
+
+def hold(name: str = "hold", customer_id: str = "cus:org_a", **changes: Any) -> HoldRow:
+    """An open hold of ten messages."""
+    row = HoldRow(
+        id=name,
+        customer_id=customer_id,
+        feature="messages",
+        entity="",
+        quantity=10,
+        left=10,
+        status="open",
+        expires_at=NOW + 100,
+        created_at=NOW,
+        ended_at=FOREVER,
+        idempotency_key=f"key of {name}",
+        fingerprint="fingerprint",
+    )
     return evolve(row, **changes)
 
 

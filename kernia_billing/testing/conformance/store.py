@@ -17,7 +17,11 @@ from .catalog import CatalogConformance, PlansConformance
 from .customers import CustomersConformance
 from .entitlements import EntitlementsConformance, UsageConformance
 from .exchange import OutboxConformance
+from .history import HistoryConformance
+from .holds import HoldsConformance
 from .inbox import InboxConformance
+from .limits import AlertsConformance, LimitsConformance
+from .measures import MeasuresConformance
 from .meters import MeterEventsConformance
 from .mirror import MirrorConformance
 from .subscriptions import SubscriptionsConformance
@@ -33,6 +37,11 @@ class StoreConformance(
     SubscriptionsConformance,
     EntitlementsConformance,
     UsageConformance,
+    HistoryConformance,
+    MeasuresConformance,
+    HoldsConformance,
+    LimitsConformance,
+    AlertsConformance,
     InboxConformance,
     ObjectsConformance,
     OutboxConformance,

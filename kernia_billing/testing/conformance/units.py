@@ -108,7 +108,7 @@ class UnitsConformance:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"used": -1}, {"held": -1}, {"used": 60, "held": 41}, {"used": 101}, {"amount": 4, "used": 5}],
+        [{"used": -1}, {"held": -1}, {"used": 60, "held": 41}, {"used": 101}, {"amount": 4, "used": 5}, {"owed": -1}],
     )
     def test_bucket_keeps_its_bounds(self, store: DrivenStore, changes: dict[str, Any]) -> None:
         """The database itself refuses a bucket that is overdrawn or negative, at insert and at update."""

@@ -33,6 +33,7 @@ def upgrade() -> None:
     """Create every table, column and index that is not there."""
     for change in (
         _alert_fired,
+        _bucket_change,
         _customer_change,
         _entitlement_change,
         _hold,
@@ -64,6 +65,19 @@ def _alert_fired() -> None:
     )
 
 
+def _bucket_change() -> None:
+    create_table(
+        "billing_bucket_change",
+        text("bucket_id"),
+        number("seq"),
+        text("heir_id"),
+        number("owed"),
+        PrimaryKeyConstraint("bucket_id", "seq"),
+        check("bucket_change_owed", "owed >= 0"),
+        bounds("bucket_change", "seq", "owed"),
+    )
+
+
 def _customer_change() -> None:
     create_table(
         "billing_customer_change",
@@ -75,6 +89,12 @@ def _customer_change() -> None:
         PrimaryKeyConstraint("customer_id", "seq"),
         bounds("customer_change", "seq", "changed_at", "plan_until"),
     )
+    # What there is becomes the first state known, at a time that nobody noted.
+    op.execute(
+        "INSERT INTO billing_customer_change (customer_id, seq, changed_at, plan, plan_until) "
+        "SELECT id, ledger_seq, 0, plan, plan_until FROM billing_customer "
+        "WHERE plan IS NOT NULL AND id NOT IN (SELECT customer_id FROM billing_customer_change)"
+    )
 
 
 def _entitlement_change() -> None:
@@ -84,6 +104,7 @@ def _entitlement_change() -> None:
         number("seq"),
         text("customer_id"),
         instant("changed_at"),
+        text("source_id"),
         number("amount", null=True),
         number("priority"),
         instant("expires_at"),
@@ -95,6 +116,13 @@ def _entitlement_change() -> None:
         bounds("entitlement_change", "seq", "changed_at", "amount", "priority", "expires_at", "closed_at", "anchor_at"),
     )
     create_index("ix_billing_entitlement_change_customer", "billing_entitlement_change", "customer_id", "changed_at")
+    op.execute(
+        "INSERT INTO billing_entitlement_change (entitlement_id, seq, customer_id, changed_at, source_id, amount, "
+        "priority, expires_at, closed_at, anchor_at, meter) "
+        "SELECT e.id, c.ledger_seq, e.customer_id, 0, e.source_id, e.amount, e.priority, e.expires_at, e.closed_at, "
+        "e.anchor_at, e.meter FROM billing_entitlement e JOIN billing_customer c ON c.id = e.customer_id "
+        "WHERE e.id NOT IN (SELECT entitlement_id FROM billing_entitlement_change)"
+    )
 
 
 def _hold() -> None:
@@ -151,6 +179,7 @@ def _limit_window() -> None:
         check("limit_window_window", "window_start < window_end"),
         bounds("limit_window", "window_start", "window_end", "used"),
     )
+    create_index("ix_billing_limit_window_running", "billing_limit_window", "customer_id", "feature_key", "window_end")
     create_index("ix_billing_limit_window_end", "billing_limit_window", "window_end", "customer_id")
 
 
@@ -162,8 +191,9 @@ def _measure() -> None:
         text("entity_id"),
         instant("period_start"),
         number("measured"),
+        number("covered"),
         PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start"),
-        bounds("measure", "period_start", "measured"),
+        bounds("measure", "period_start", "measured", "covered"),
     )
 
 
@@ -232,12 +262,12 @@ def _bucket() -> None:
             owed,
             within,
         )
+        create_index("ix_billing_bucket_current", "billing_bucket", "entitlement_id", "period_end")
     else:
         add_column("billing_bucket", text("heir_id", default=""))
         add_column("billing_bucket", number("owed", default=0))
         add_check(owed, "billing_bucket")
         replace_check(within, "billing_bucket")
-    create_index("ix_billing_bucket_current", "billing_bucket", "entitlement_id", "period_end")
 
 
 def _usage_event() -> None:
@@ -289,6 +319,9 @@ def _usage_event() -> None:
             refunded,
             within,
         )
+        table = "billing_usage_event"
+        create_index("ix_billing_usage_event_feature", table, "customer_id", "feature_key", "occurred_at", "id")
+        create_index("ix_billing_usage_event_time", table, "customer_id", "occurred_at", "id")
     else:
         add_column("billing_usage_event", text("refund_of", default=""))
         add_column("billing_usage_event", text("hold_id", default=""))
@@ -296,9 +329,6 @@ def _usage_event() -> None:
         replace_check(mode, "billing_usage_event")
         add_check(refunded, "billing_usage_event")
         replace_check(within, "billing_usage_event")
-    table = "billing_usage_event"
-    create_index("ix_billing_usage_event_feature", table, "customer_id", "feature_key", "occurred_at", "id")
-    create_index("ix_billing_usage_event_time", table, "customer_id", "occurred_at", "id")
 
 
 def _ledger() -> None:
@@ -340,4 +370,4 @@ def _ledger() -> None:
         add_check(held_after, "billing_ledger")
         replace_check(within, "billing_ledger")
     # Until now a unit of a feature moved one unit of its bucket.
-    op.execute("UPDATE billing_ledger SET units = amount WHERE units = 0 AND entry = 'use'")
+    op.execute("UPDATE billing_ledger SET units = ABS(amount) WHERE units = 0 AND entry IN ('use', 'return')")

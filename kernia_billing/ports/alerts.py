@@ -1,0 +1,29 @@
+"""Alerts as the core sees them: which of them have fired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..domain.alerts import Threshold
+from ..domain.instants import Instant
+
+
+class Alerts(Protocol):
+    """billing_alert_fired."""
+
+    def fired(self, customer_id: str, feature: str, entity: str, period_start: Instant) -> set[Threshold]:
+        """What fired in a period, for a customer whose row is locked."""
+        ...
+
+    def add(
+        self,
+        customer_id: str,
+        feature: str,
+        entity: str,
+        period_start: Instant,
+        thresholds: Iterable[Threshold],
+        now: Instant,
+    ) -> None:
+        """Note what fires. Raises `DuplicateKey` where one of them had fired."""
+        ...
