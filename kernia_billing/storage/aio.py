@@ -21,6 +21,7 @@ from ..ports.pace import Pace
 from .connections import Connections, Held, Owned, of_engine, of_url
 from .engines import PLACES, async_engine, parse
 from .joining import async_connection, usable
+from .lanes import TaskLane
 from .store import SqlStore
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def _is_async_engine(database: object) -> TypeGuard[AsyncEngine]:
 
 class AsyncStore(SqlStore):
     """Runs units of work without holding up the event loop. It belongs to the loop that uses it first."""
+
+    lane = TaskLane
 
     @staticmethod
     def open(database: str | URL | AsyncEngine, *, pace: Pace) -> AsyncStore:

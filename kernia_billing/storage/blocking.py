@@ -12,13 +12,16 @@ from ..ports.pace import Pace
 from .connections import of_engine, of_url
 from .engines import parse
 from .joining import blocking_connection, usable
+from .lanes import ThreadLane
 from .store import SqlStore
 
 T = TypeVar("T")
 
 
 class BlockingStore(SqlStore):
-    """Runs units of work on the calling thread."""
+    """Runs units of work on the calling thread, or on that of another caller."""
+
+    lane = ThreadLane
 
     @classmethod
     def open(cls, database: str | URL | Engine, *, pace: Pace) -> BlockingStore:

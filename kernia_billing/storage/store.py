@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
+from ..errors import Unavailable
 from ..ports.pace import Pace
-from ..ports.store import Unit
-from .connections import Connections
+from ..ports.store import Needs, Transaction, Unit
+from .connections import Connections, Held
 from .dialects import Flavour
 from .faults import translating
+from .lanes import Lane, Lanes
 from .recipe import persist, run_joined, run_own
 from .schema import ensure_schema, ensure_schema_inside
+from .sharing import Ticket, share
 from .transaction import SqlTransaction
 
 T = TypeVar("T")
 
+PLACES_IN_LANE = 2
+"""So many shared transactions are on their way at a time on a server: one is prepared while the other commits."""
+
 
 class SqlStore(ABC):
     """Units of work over the connections of one database."""
+
+    lane: ClassVar[type[Lane]]
+    """How its callers wait for each other."""
 
     def __init__(self, connections: Connections, *, pace: Pace) -> None:
         self._connections = connections
         self._flavour: Flavour = connections.flavour
         self._pace = pace
         self._ready = self._flavour != "sqlite"
+        # The one connection of a database in memory may be one for each thread, and a commit costs nothing there.
+        self._shares = not isinstance(connections, Held)
+        self._lanes = Lanes(self.lane, self._together, 1 if self._flavour == "sqlite" else PLACES_IN_LANE)
 
     @property
     def engine(self) -> Engine:
@@ -42,8 +54,8 @@ class SqlStore(ABC):
     async def _in_host(self, host: object, work: Callable[[Connection], T]) -> T:
         """Run blocking work on the connection of the host's transaction, once that has been judged."""
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
-        """Run `unit` in a transaction of its own, or inside of the host's.
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
+        """Run `unit` in a transaction of its own, in one with other units that say what they need, or in the host's.
 
         An own transaction commits when the unit returns, rolls back when it raises, and is repeated whole after a
         serialization failure, a deadlock, a lock timeout or a busy database. In the host's transaction the unit runs
@@ -66,6 +78,12 @@ class SqlStore(ABC):
             return await self._in_host(host, joined)
         if not self._ready:
             await self._prepare()
+        if needs is not None and self._shares:
+            ticket = Ticket(unit, needs)
+            await self._lanes.take(ticket)
+            if not ticket.alone:
+                shared: T = ticket.answer()
+                return shared
 
         def work() -> T:
             with translating, self._connections.writing() as connection:
@@ -87,6 +105,29 @@ class SqlStore(ABC):
                 return unit(SqlTransaction(reader.connection, self._flavour, reader.cursor))
 
         return await persist(lambda: self._call(work, writes=False), self._pace)
+
+    async def _together(self, tickets: Sequence[Ticket], *, wait: bool) -> None:
+        """Run the units of these tickets in one transaction; where that fails, each is to be run in one of its own."""
+
+        def together(tx: Transaction) -> None:
+            share(cast("SqlTransaction", tx), tickets, wait=wait)
+
+        def work() -> None:
+            with translating, self._connections.writing() as connection:
+                if self._flavour == "sqlite" and len(tickets) == 1:
+                    # Nobody's lock holds it up, and nobody waits for it: nothing has to be read ahead.
+                    tickets[0].value = run_own(connection, self._flavour, tickets[0].unit)
+                else:
+                    run_own(connection, self._flavour, together)
+
+        try:
+            await persist(lambda: self._call(work, writes=True), self._pace)
+        except Unavailable as error:
+            for each in tickets:
+                each.fail(error)
+        except Exception:  # noqa: BLE001 - whose it is, only a transaction of its own tells
+            for each in tickets:
+                each.reset(alone=True)
 
     async def close(self) -> None:
         """Close the connections that the store opened."""

@@ -1,0 +1,375 @@
+"""The transaction that a unit sees which shares one with others: what was read for all, and what is to be written.
+
+A unit that asks for anything that is not here is `Alone`: it has to be run in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from ..domain.alerts import Threshold
+from ..domain.customers import CustomerRow
+from ..domain.grants import BucketRow, Grant, Holding, LedgerLine, UsageRow
+from ..domain.history import GrantState
+from ..domain.holds import Hold
+from ..domain.instants import FOREVER, Instant
+from ..domain.limits import Meter, Window
+from ..domain.outbound import OutboxRow
+from ..domain.references import Reference
+from ..domain.subscriptions import SubscriptionRow
+from ..domain.upkeep import MeterEventRow
+from ..ports.store import DuplicateKey, Held, Needs
+from .transaction import SqlTransaction
+
+Fired = tuple[str, str, str, Instant]
+"""Customer, feature, entity and period that alerts fire in."""
+Counted = tuple[str, str, str, Instant]
+"""Customer and key of the window of a usage limit."""
+
+
+class Alone(Exception):
+    """Raised inside of a unit that cannot share a transaction."""
+
+
+@define(eq=False)
+class Changes:
+    """What is to be written."""
+
+    customers: dict[Reference, CustomerRow] = field(factory=dict[Reference, CustomerRow])
+    grants: dict[str, Grant] = field(factory=dict[str, Grant])
+    states: list[GrantState] = field(factory=list[GrantState])
+    buckets: dict[str, BucketRow] = field(factory=dict[str, BucketRow])
+    """The running bucket of each grant that has another one, or another state of it, by the grant's id."""
+    opened: set[str] = field(factory=set[str])
+    events: list[UsageRow] = field(factory=list[UsageRow])
+    lines: list[LedgerLine] = field(factory=list[LedgerLine])
+    windows: dict[Counted, Meter] = field(factory=dict[Counted, Meter])
+    alerts: dict[Fired, list[tuple[Threshold, Instant]]] = field(factory=dict[Fired, list[tuple[Threshold, Instant]]])
+    outbox: list[OutboxRow] = field(factory=list[OutboxRow])
+    meter_events: list[MeterEventRow] = field(factory=list[MeterEventRow])
+
+    def add(self, later: Changes) -> None:
+        """Take over what was done after it."""
+        self.customers.update(later.customers)
+        self.grants.update(later.grants)
+        self.states.extend(later.states)
+        self.buckets.update(later.buckets)
+        self.opened.update(later.opened)
+        self.events.extend(later.events)
+        self.lines.extend(later.lines)
+        self.windows.update(later.windows)
+        for fired, thresholds in later.alerts.items():
+            self.alerts.setdefault(fired, []).extend(thresholds)
+        self.outbox.extend(later.outbox)
+        self.meter_events.extend(later.meter_events)
+
+    def write(self, tx: SqlTransaction) -> None:
+        """Write it all down, but for the customers."""
+        for grant in self.grants.values():
+            if not tx.entitlements.add_grant(grant):
+                # It was given before, and taken away: more has to be read than was.
+                raise DuplicateKey
+        for state in self.states:
+            tx.history.put_grant(state)
+        opened = [each for each in self.buckets.values() if each.id in self.opened]
+        tx.entitlements.add_buckets(opened)
+        if len(opened) < len(self.buckets):
+            tx.entitlements.put_buckets([each for each in self.buckets.values() if each.id not in self.opened])
+        tx.usage.add_all(self.events, self.lines)
+        tx.meter_events.add(self.meter_events)
+        for (customer_id, *_), meter in self.windows.items():
+            tx.limits.put(customer_id, meter)
+        for fired, thresholds in self.alerts.items():
+            for threshold, now in thresholds:
+                tx.alerts.add(*fired, [threshold], now)
+        tx.outbox.add(self.outbox)
+
+
+@frozen
+class _Account:
+    """What a customer holds of some features, read at `read_at`: the same grants and periods run `until` then."""
+
+    grants: dict[str, Held]
+    features: frozenset[str]
+    read_at: Instant
+    until: Instant
+
+    @classmethod
+    def of(cls, held: Iterable[Held], features: Iterable[str], now: Instant) -> _Account:
+        wanted = frozenset(features)
+        grants = {grant.id: (grant, bucket) for grant, bucket in held if grant.feature in wanted}
+        ends = [grant.period(now).end for grant, _ in grants.values()]
+        ends += [bucket.period_end for _, bucket in grants.values() if bucket is not None]
+        return cls(grants, wanted, now, min(ends, default=FOREVER))
+
+
+@define(eq=False)
+class Shared:
+    """What was read for all the units, and what those that succeeded want written.
+
+    `customers` are as they are after the last unit. `locked` are those whom somebody else holds.
+    """
+
+    tx: SqlTransaction
+    customers: dict[Reference, CustomerRow]
+    locked: frozenset[Reference]
+    accounts: Mapping[str, _Account]
+    events: dict[tuple[str, str], UsageRow]
+    fired: dict[Fired, set[Threshold]] = field(factory=dict[Fired, set[Threshold]])
+    changes: Changes = field(factory=Changes)
+    _numbers: Mapping[str, int] = field(init=False)
+    """The sequences of the customers as they are in the database."""
+
+    def __attrs_post_init__(self) -> None:
+        # Who locks a customer has raised the sequence, for the first unit that will succeed.
+        self._numbers = {each.id: each.ledger_seq for each in self.customers.values()}
+        for reference, each in self.customers.items():
+            self.customers[reference] = evolve(each, ledger_seq=each.ledger_seq - 1)
+
+    @classmethod
+    def read(cls, tx: SqlTransaction, needs: Sequence[Needs], *, wait: bool) -> Shared:
+        """Lock the customers, and read what the units need of them."""
+        now = max(each.now for each in needs)
+        references = {each.reference for each in needs}
+        customers = {each.reference: each for each in tx.customers.lock_all(references, wait=wait)}
+        locked = frozenset(tx.customers.existing(references - customers.keys()))
+        features: dict[str, set[str]] = {}
+        keys: set[tuple[str, str]] = set()
+        for each in needs:
+            customer = customers.get(each.reference)
+            if customer is not None:
+                features.setdefault(customer.id, set()).update(each.features)
+                if each.key is not None:
+                    keys.add((customer.id, each.key))
+        held = tx.entitlements.of_customers(features, now)
+        accounts = {id_: _Account.of(held.get(id_, ()), wanted, now) for id_, wanted in features.items()}
+        events = {(row.customer_id, row.idempotency_key): row for row in tx.usage.by_keys(keys)}
+        return cls(tx, customers, locked, accounts, events)
+
+    def keep(self, draft: Draft) -> None:
+        """Take over what a unit did."""
+        changes = draft.changes
+        self.changes.add(changes)
+        self.customers.update(changes.customers)
+        for grant in changes.grants.values():
+            self.accounts[grant.customer_id].grants[grant.id] = grant, None
+        for event in changes.events:
+            self.events[event.customer_id, event.idempotency_key] = event
+
+    def write(self) -> bool:
+        """Write what the units did; says whether there was anything."""
+        if not self.changes.customers:
+            return False
+        self.tx.customers.put_sequences(
+            [each for each in self.customers.values() if each.ledger_seq != self._numbers[each.id]]
+        )
+        self.changes.write(self.tx)
+        return True
+
+
+class Draft:
+    """The transaction that one unit sees, with what it has done so far over what is shared."""
+
+    __slots__ = ("changes", "needs", "shared")
+
+    def __init__(self, shared: Shared, needs: Needs) -> None:
+        self.shared = shared
+        self.needs = needs
+        self.changes = Changes()
+
+    def __getattr__(self, name: str) -> Any:
+        noun = _NOUNS.get(name)
+        if noun is None:
+            raise Alone
+        return noun(self)
+
+
+class _Noun:
+    """A noun of which a unit may ask no more than what is defined for it."""
+
+    __slots__ = ("_changes", "_draft", "_shared")
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._shared = draft.shared
+        self._changes = draft.changes
+
+    def __getattr__(self, name: str) -> Any:
+        raise Alone
+
+
+class _Customers(_Noun):
+    __slots__ = ()
+
+    def lock_reference(self, reference: Reference) -> CustomerRow:
+        if reference != self._draft.needs.reference:
+            raise Alone
+        known = self._changes.customers.get(reference) or self._shared.customers[reference]
+        after = self._changes.customers[reference] = evolve(known, ledger_seq=known.ledger_seq + 1)
+        return after
+
+
+class _Usage(_Noun):
+    __slots__ = ()
+
+    def by_key(self, reference: Reference, idempotency_key: str) -> UsageRow | None:
+        needs, shared = self._draft.needs, self._shared
+        if (reference, idempotency_key) != (needs.reference, needs.key):
+            raise Alone
+        return shared.events.get((shared.customers[reference].id, idempotency_key))
+
+    def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
+        self._changes.events.append(event)
+        self.add_lines(lines)
+
+    def add_lines(self, lines: Sequence[LedgerLine]) -> None:
+        self._changes.lines.extend(lines)
+
+
+class _Entitlements(_Noun):
+    __slots__ = ()
+
+    def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
+        account = self._account(customer_id)
+        if features is None or not account.features.issuperset(features):
+            raise Alone
+        if not account.read_at <= now < account.until:
+            raise Alone
+        given = ((grant, None) for grant in self._changes.grants.values())
+        held: list[Held] = []
+        for grant, stored in chain(account.grants.values(), given):
+            if grant.feature in features and grant.closed_at > now:
+                bucket = self._bucket(grant.id, stored)
+                if bucket is not None and bucket.period_end <= now:
+                    raise Alone
+                held.append((grant, bucket if bucket is None or bucket.closed_at > now else None))
+        return held
+
+    def of_buckets(self, customer_id: str, bucket_ids: Sequence[str]) -> Mapping[str, Holding]:
+        self._account(customer_id)
+        if bucket_ids:
+            raise Alone
+        return {}
+
+    def add_grant(self, grant: Grant) -> bool:
+        self._account(grant.customer_id)
+        self._changes.grants[grant.id] = grant
+        return True
+
+    def add_bucket(self, bucket: BucketRow) -> None:
+        self.put_bucket(bucket)
+        self._changes.opened.add(bucket.id)
+
+    def put_bucket(self, bucket: BucketRow) -> None:
+        grant_id, account = bucket.grant_id, self._account(bucket.customer_id)
+        if grant_id in account.grants:
+            known = self._bucket(grant_id, account.grants[grant_id][1])
+            if known is not None and known.id != bucket.id:
+                # Of each grant one period is kept in memory.
+                raise Alone
+        elif grant_id not in self._changes.grants:
+            raise Alone
+        self._changes.buckets[grant_id] = bucket
+
+    def _account(self, customer_id: str) -> _Account:
+        account = self._shared.accounts.get(customer_id)
+        if account is None or self._shared.customers[self._draft.needs.reference].id != customer_id:
+            raise Alone
+        return account
+
+    def _bucket(self, grant_id: str, stored: BucketRow | None) -> BucketRow | None:
+        return self._changes.buckets.get(grant_id) or self._shared.changes.buckets.get(grant_id) or stored
+
+
+class _History(_Noun):
+    __slots__ = ()
+
+    def put_grant(self, state: GrantState) -> None:
+        self._changes.states.append(state)
+
+
+class _Holds(_Noun):
+    __slots__ = ()
+
+    def lapsed(self, customer_id: str, until: Instant) -> Sequence[Hold]:
+        if self._shared.tx.holds.lapsed(customer_id, until):
+            raise Alone
+        return ()
+
+
+class _Limits(_Noun):
+    __slots__ = ()
+
+    def running_locked(self, customer_id: str, features: Sequence[str], entity: str, now: Instant) -> Sequence[Window]:
+        read = self._shared.tx.limits.running_locked(customer_id, features, entity, now)
+        found = {window.key: window for window in read}
+        for counted in (self._shared.changes.windows, self._changes.windows):
+            for (whose, *_), meter in counted.items():
+                if whose == customer_id and meter.window.start <= now < meter.resets_at:
+                    found[meter.window.key] = meter.window
+        return list(found.values())
+
+    def put(self, customer_id: str, meter: Meter) -> None:
+        self._changes.windows[customer_id, *meter.window.key] = meter
+
+
+class _Alerts(_Noun):
+    __slots__ = ()
+
+    def fired(self, customer_id: str, feature: str, entity: str, period_start: Instant) -> set[Threshold]:
+        fired, shared = (customer_id, feature, entity, period_start), self._shared
+        if fired not in shared.fired:
+            shared.fired[fired] = shared.tx.alerts.fired(*fired)
+        new = (*shared.changes.alerts.get(fired, ()), *self._changes.alerts.get(fired, ()))
+        return shared.fired[fired].union(threshold for threshold, _ in new)
+
+    def add(
+        self,
+        customer_id: str,
+        feature: str,
+        entity: str,
+        period_start: Instant,
+        thresholds: Iterable[Threshold],
+        now: Instant,
+    ) -> None:
+        fired = (customer_id, feature, entity, period_start)
+        self._changes.alerts.setdefault(fired, []).extend((each, now) for each in thresholds)
+
+
+class _Outbox(_Noun):
+    __slots__ = ()
+
+    def add(self, rows: Iterable[OutboxRow]) -> None:
+        self._changes.outbox.extend(rows)
+
+
+class _MeterEvents(_Noun):
+    __slots__ = ()
+
+    def add(self, rows: Sequence[MeterEventRow]) -> None:
+        self._changes.meter_events.extend(rows)
+
+
+class _Subscriptions(_Noun):
+    __slots__ = ()
+
+    def of_customer(self, customer_id: str) -> Sequence[SubscriptionRow]:
+        return self._shared.tx.subscriptions.of_customer(customer_id)
+
+
+_NOUNS: Mapping[str, type[_Noun]] = {
+    "customers": _Customers,
+    "usage": _Usage,
+    "entitlements": _Entitlements,
+    "history": _History,
+    "holds": _Holds,
+    "limits": _Limits,
+    "alerts": _Alerts,
+    "outbox": _Outbox,
+    "meter_events": _MeterEvents,
+    "subscriptions": _Subscriptions,
+}
