@@ -72,7 +72,7 @@ class BillingOptions(_OtherSpellings, total=False):
     subscription_for: CustomerType | None
     plans: PlansOption | None
     features: Sequence[Feature | Mapping[str, object]] | None
-    top_ups: Sequence[TopUp] | None
+    top_ups: Sequence[TopUp | Mapping[str, object]] | None
     default_plan: str | None
     default_currency: str | None
     grace_period: timedelta | int | str | None
@@ -139,7 +139,7 @@ class BillingConfig(Settings):
 
     def offer(self) -> Offer:
         """The plans and features, ready to be looked up."""
-        return Offer.of(self.plans, self.features, self.default_plan)
+        return Offer.of(self.plans, self.features, self.default_plan, self.top_ups)
 
 
 def _fill(config: BillingConfig, given: Mapping[str, Given], problems: Problems) -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+import attrs
+
 from ..domain.plans import SEATS, Allowance, Boolean, Credits, Metered, Quantity
 from .problems import Problems
 from .spellings import Given, Vocabulary
+from .usage_limits import read_alerts, read_limits
 from .values import is_list, is_mapping
 
 ALLOWANCE = Vocabulary(
@@ -31,7 +34,11 @@ ALLOWANCE = Vocabulary(
         "allow_overage",
         "meter",
         "rollover",
+        "rollover_periods",
         "on_plan_change",
+        "debt",
+        "limits",
+        "alerts",
     ),
     aliases={"name": "key", "reset_period": "reset", "overage_allowed": "allow_overage"},
 )
@@ -55,10 +62,19 @@ _HELPERS: Mapping[str, Callable[..., Allowance]] = {
     "seat": Quantity,
     "credits": Credits,
 }
-_OF_THINGS = frozenset({"included", "unlimited", "per_seat"})
+_OF_THINGS = frozenset({"included", "unlimited", "per_seat", "limits", "alerts"})
 _MEMBERS: Mapping[str, frozenset[str]] = {"boolean": frozenset(), "quantity": _OF_THINGS, "seat": _OF_THINGS}
+_LISTS: Mapping[str, Callable[[object, str, Problems], object]] = {"limits": read_limits, "alerts": read_alerts}
 # Programs write every member for every kind. What says no more than the kind itself is let through.
-_NEUTRAL: Mapping[str, object] = {"unlimited": False, "per_seat": False, "reset": "never", "overage": "none"}
+_NEUTRAL: Mapping[str, object] = {
+    "unlimited": False,
+    "per_seat": False,
+    "reset": "never",
+    "overage": "none",
+    "debt": "forgive",
+    "limits": (),
+    "alerts": (),
+}
 
 
 def read_allowances(value: object, where: str, problems: Problems) -> dict[str, Allowance]:
@@ -66,11 +82,11 @@ def read_allowances(value: object, where: str, problems: Problems) -> dict[str, 
     found: dict[str, Allowance] = {}
     for key, each, at in _entries(value, where, problems):
         if isinstance(each, (Boolean, Quantity, Metered, Credits)):
-            read: Allowance | None = each
+            read: Allowance | None = _helper(each, at, problems)
         elif is_mapping(each):
             key, read = _read(key, each, at, problems)  # noqa: PLW2901 - a list's entries name themselves
         else:
-            problems.add(at, "must be Boolean(), Quantity(…), Metered(…), or a mapping with a kind")
+            problems.add(at, "must be Boolean(), Quantity(…), Metered(…), Credits(…), or a mapping with a kind")
             continue
         if key in found:
             problems.add(at, f"the feature {key} stands here twice")
@@ -105,10 +121,25 @@ def _read(
     values = {name: each.value for name, each in given.items()}
     if kind in _MEMBERS:
         for name in values.keys() - _MEMBERS[kind]:
-            if name not in _NEUTRAL or values[name] != _NEUTRAL[name]:
+            if not _is_neutral(name, values[name]):
                 problems.add(given[name].where, f"a feature of kind {kind} has none")
             del values[name]
+    for name, read in _LISTS.items():
+        if name in values:
+            values[name] = read(values[name], given[name].where, problems)
     return key, _HELPERS[kind](**cast("Any", values))
+
+
+def _helper(allowance: Allowance, where: str, problems: Problems) -> Allowance:
+    """A helper with lists of its own: the host may go on changing those that it gave."""
+    if isinstance(allowance, Boolean):
+        return allowance
+    lists = {name: read(getattr(allowance, name), f"{where}.{name}", problems) for name, read in _LISTS.items()}
+    return attrs.evolve(allowance, **cast("Any", lists))
+
+
+def _is_neutral(name: str, value: object) -> bool:
+    return name in _NEUTRAL and (tuple(value) if is_list(value) else value) == _NEUTRAL[name]
 
 
 def _key(outer: str | None, inner: Given | None, where: str, problems: Problems) -> str | None:
@@ -126,7 +157,7 @@ def _key(outer: str | None, inner: Given | None, where: str, problems: Problems)
 
 def _kind(given: Given | None, where: str, problems: Problems) -> str | None:
     if given is None:
-        problems.add(f"{where}.kind", "is missing: boolean, metered, quantity, or seat")
+        problems.add(f"{where}.kind", "is missing: boolean, metered, quantity, seat, or credits")
         return None
     if isinstance(given.value, str) and given.value in _KINDS:
         return _KINDS[given.value]

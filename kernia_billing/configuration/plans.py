@@ -6,13 +6,13 @@ judges the values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
 from attrs import frozen
 
-from ..domain.plans import Feature, Plan
+from ..domain.plans import Feature, Plan, TopUp
 from .allowances import read_allowances
 from .problems import Problems
 from .spellings import Given, Vocabulary
@@ -59,6 +59,7 @@ class PlanSet:
 
     plans: tuple[Located[Plan], ...] = ()
     features: tuple[Located[Feature], ...] = ()
+    top_ups: tuple[Located[TopUp], ...] = ()
 
 
 def read_plans(value: object, where: str, problems: Problems) -> tuple[Located[Plan], ...]:
@@ -74,14 +75,6 @@ def read_features(value: object, where: str, problems: Problems) -> tuple[Locate
         return ()
     read = [_feature(each, f"{where}[{number}]", problems) for number, each in enumerate(value)]
     return tuple(each for each in read if each is not None)
-
-
-def refuse_top_ups(value: object, where: str, problems: Problems) -> tuple[()]:
-    """Top-ups can be written down, but not sold by this version."""
-    entries: Sequence[object] = value if is_list(value) else [value]
-    for number, _ in enumerate(entries):
-        problems.add(f"{where}[{number}]", "top-ups are not available in this version")
-    return ()
 
 
 def _entries(value: object, where: str, problems: Problems) -> Iterator[tuple[str | None, object, str]]:
@@ -143,7 +136,7 @@ def _copy(value: object) -> object:
 
 def _feature(value: object, where: str, problems: Problems) -> Located[Feature] | None:
     if isinstance(value, Feature):
-        return Located(value, where)
+        return Located(attrs.evolve(value, credit_cost=cast("Any", _copy(value.credit_cost))), where)
     if not is_mapping(value):
         problems.add(where, "must be a Feature, or a mapping of its members")
         return None
@@ -151,4 +144,5 @@ def _feature(value: object, where: str, problems: Problems) -> Located[Feature] 
     if "key" not in given:
         problems.add(f"{where}.key", "is missing")
         return None
-    return Located(Feature(**cast("Any", {name: each.value for name, each in given.items()})), where)
+    values = {name: _copy(each.value) for name, each in given.items()}
+    return Located(Feature(**cast("Any", values)), where)

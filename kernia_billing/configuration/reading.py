@@ -10,11 +10,11 @@ from ..domain.currency import normalise
 from ..domain.references import CustomerType
 from ..domain.secret import Secret
 from ..domain.webhooks import WebhookMode
-from . import connections, rules, values
+from . import connections, features, rules, top_ups, values
 from .environment import from_environment
 from .files import Document, is_source, read_documents
 from .options import canonical
-from .plans import Located, PlanSet, read_features, read_plans, refuse_top_ups
+from .plans import Located, PlanSet, read_features, read_plans
 from .problems import Problems
 from .settings import BASE_URL, DATABASE, EVENT_RETENTION, GRACE_PERIOD, REFRESH_INTERVAL, Settings, is_admin
 from .spellings import Given, Vocabulary
@@ -92,9 +92,11 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
     """The settings that the options describe. They are good for nothing if there were problems."""
     read = _Reader(given, problems)
     plan_set = read.many("plans", _plan_set, PlanSet())
-    features = (*read.many("features", read_features, ()), *plan_set.features)
-    rules.check_plans(plan_set.plans, problems)
-    rules.check_features(features, problems)
+    declared = (*read.many("features", read_features, ()), *plan_set.features)
+    packs = (*read.many("top_ups", top_ups.read_top_ups, ()), *plan_set.top_ups)
+    kinds = rules.check_plans(plan_set.plans, problems)
+    features.check_features(declared, kinds, top_ups.given_by(packs), problems)
+    top_ups.check_top_ups(packs, plan_set.plans, declared, kinds, problems)
     default_plan = read("default_plan", _plan_name, None)
     rules.check_default_plan(default_plan, plan_set.plans, read.where("default_plan"), problems)
     key = read("stripe_key", connections.stripe_key, None)
@@ -115,8 +117,8 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         trusted_origins=read.many("trusted_origins", connections.trusted_origins, ()),
         subscription_for=cast("CustomerType", read("subscription_for", values.one_of("user", "organization"), "user")),
         plans=_values(plan_set.plans),
-        features=_values(features),
-        top_ups=read.many("top_ups", refuse_top_ups, ()),
+        features=_values(declared),
+        top_ups=_values(packs),
         default_plan=default_plan,
         default_currency=read("default_currency", normalise, "usd"),
         grace_period=read("grace_period", values.duration, GRACE_PERIOD),
@@ -176,6 +178,7 @@ def _plan_set(value: object, where: str, problems: Problems) -> PlanSet:
     return PlanSet(
         plans=tuple(plan for part in parts for plan in part.plans),
         features=tuple(feature for part in parts for feature in part.features),
+        top_ups=tuple(top_up for part in parts for top_up in part.top_ups),
     )
 
 
@@ -186,8 +189,11 @@ def _plan_file(document: Document, problems: Problems) -> PlanSet:
         problems.add(document.name, "must be a mapping with plans, or a list of plans")
         return PlanSet()
     read = _Reader(_PLAN_FILE.read(document.data, f"{document.name}: ", problems), problems)
-    read.many("top_ups", refuse_top_ups, ())
-    return PlanSet(plans=read.many("plans", read_plans, ()), features=read.many("features", read_features, ()))
+    return PlanSet(
+        plans=read.many("plans", read_plans, ()),
+        features=read.many("features", read_features, ()),
+        top_ups=read.many("top_ups", top_ups.read_top_ups, ()),
+    )
 
 
 def _plan_name(value: object) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from ..domain.ids import MAX_INTEGER, feature_key, plan_key
-from ..domain.plan_items import items_of
-from ..domain.plans import SEATS, Allowance, Boolean, Credits, Feature, Metered, Plan, Quantity
+from ..domain.plan_items import kinds_of
+from ..domain.plans import SEATS, Allowance, Boolean, Credits, FeatureKind, Metered, Plan, Quantity
 from .plans import Located
 from .problems import Problems, Wrong
+from .usage_limits import check_alerts, check_limits
 from .values import boolean, integer, is_mapping, one_of, text
 
 MAX_SEATS = 10_000
@@ -21,18 +22,20 @@ MAX_TRIAL_DAYS = 730
 """Stripe's limit for `trial_period_days`."""
 
 Rule = Callable[[object], object]
-_UNAVAILABLE = "is not available in this version"
-_MAX_SCALE = 12
+_MAX_ROLLED = 1_000
+"""So many periods' worth of unused units at most move on: each of them may be a row of its own."""
 _LONGEST_EVENT_NAME = 100
 """Stripe's limit for the `event_name` of a meter."""
 _MAX_LIMITS_DEPTH = 16
 
 
-def _maybe(rule: Rule) -> Rule:
+def maybe(rule: Rule) -> Rule:
+    """The rule for a value that may be missing."""
     return lambda value: None if value is None else rule(value)
 
 
-def _price_id(value: object) -> str:
+def price_id(value: object) -> str:
+    """The id of a Stripe price, as Stripe or whoever made the price chose it."""
     price = text(value)
     if any(character.isspace() for character in price):
         raise Wrong("must have no spaces")
@@ -68,20 +71,20 @@ def _meter(value: object) -> str:
 
 _PLAN: Mapping[str, Rule] = {
     "name": plan_key,
-    "price_id": _maybe(_price_id),
-    "annual_price_id": _maybe(_price_id),
-    "lookup_key": _maybe(text),
-    "annual_lookup_key": _maybe(text),
+    "price_id": maybe(price_id),
+    "annual_price_id": maybe(price_id),
+    "lookup_key": maybe(text),
+    "annual_lookup_key": maybe(text),
     "seats": boolean,
-    "seat_price_id": _maybe(_price_id),
+    "seat_price_id": maybe(price_id),
     "min_seats": integer(1, MAX_SEATS),
-    "max_seats": _maybe(integer(1, MAX_SEATS)),
+    "max_seats": maybe(integer(1, MAX_SEATS)),
     "metered": boolean,
     "proration_behavior": one_of("create_prorations", "always_invoice", "none"),
     "trial_days": integer(0, MAX_TRIAL_DAYS),
-    "title": _maybe(text),
+    "title": maybe(text),
     "group": plan_key,
-    "rank": _maybe(integer(-1_000_000, 1_000_000)),
+    "rank": maybe(integer(-1_000_000, 1_000_000)),
     "limits": _limits,
 }
 _QUANTITY: Mapping[str, Rule] = {
@@ -94,33 +97,24 @@ _METERED: Mapping[str, Rule] = {
     "reset": one_of("hour", "day", "week", "month", "quarter", "year", "never"),
     "anchor": one_of("billing", "calendar", "grant"),
     "overage": one_of("none", "free", "billed"),
-    "overage_limit": _maybe(integer(0, MAX_INTEGER)),
-    "meter": _maybe(_meter),
-    "rollover": _maybe(integer(0, MAX_INTEGER)),
+    "overage_limit": maybe(integer(0, MAX_INTEGER)),
+    "meter": maybe(_meter),
+    "rollover": maybe(integer(0, MAX_INTEGER)),
+    "rollover_periods": maybe(integer(1, _MAX_ROLLED)),
     "on_plan_change": one_of("carry_usage", "reset", "carry_remaining", "prorate"),
-}
-_FEATURE: Mapping[str, Rule] = {
-    "key": feature_key,
-    "title": _maybe(text),
-    "unit": _maybe(text),
-    "scale": integer(0, _MAX_SCALE),
-    "aggregation": one_of("sum", "count", "max", "latest", "unique"),
+    "debt": one_of("forgive", "carry"),
 }
 
 
-def check_plans(plans: Sequence[Located[Plan]], problems: Problems) -> None:
-    """Every plan by itself, names used twice, and features that are one kind here and another kind there."""
+def check_plans(plans: Sequence[Located[Plan]], problems: Problems) -> dict[str, FeatureKind]:
+    """Every plan by itself, names used twice, and features that are one kind here and another kind there.
+
+    Gives the kind of every feature that a plan names.
+    """
     for plan in plans:
         _check_plan(plan.value, plan.where, problems)
-    _check_unique(((str(plan.value.name).lower(), f"{plan.where}.name") for plan in plans), "plan", problems)
-    _check_kinds(plans, problems)
-
-
-def check_features(features: Sequence[Located[Feature]], problems: Problems) -> None:
-    """Every declared feature by itself, and keys used twice."""
-    for feature in features:
-        _check_fields(feature.value, _FEATURE, feature.where, problems)
-    _check_unique(((feature.value.key, f"{feature.where}.key") for feature in features), "feature", problems)
+    check_unique(((str(plan.value.name).lower(), f"{plan.where}.name") for plan in plans), "plan", problems)
+    return _check_kinds(plans, problems)
 
 
 def check_default_plan(key: str | None, plans: Sequence[Located[Plan]], where: str, problems: Problems) -> None:
@@ -134,12 +128,14 @@ def check_default_plan(key: str | None, plans: Sequence[Located[Plan]], where: s
         problems.add(where, "must be a free plan: one without any price")
 
 
-def _check_fields(value: object, rules: Mapping[str, Rule], where: str, problems: Problems) -> None:
+def check_fields(value: object, rules: Mapping[str, Rule], where: str, problems: Problems) -> None:
+    """Every member of something that there is a rule for."""
     for name, rule in rules.items():
         problems.read(f"{where}.{name}", rule, getattr(value, name), None)
 
 
-def _check_unique(names: Iterable[tuple[object, str]], what: str, problems: Problems) -> None:
+def check_unique(names: Iterable[tuple[object, str]], what: str, problems: Problems) -> None:
+    """Names that stand twice; each comes with its place."""
     first: dict[object, str] = {}
     for name, where in names:
         if isinstance(name, str) and first.setdefault(name, where) != where:
@@ -147,7 +143,7 @@ def _check_unique(names: Iterable[tuple[object, str]], what: str, problems: Prob
 
 
 def _check_plan(plan: Plan, where: str, problems: Problems) -> None:
-    _check_fields(plan, _PLAN, where, problems)
+    check_fields(plan, _PLAN, where, problems)
     _check_prices(plan, where, problems)
     _check_seats(plan, where, problems)
     for key, allowance in plan.features.items():
@@ -192,12 +188,15 @@ def _check_allowance(key: str, allowance: Allowance, where: str, problems: Probl
         problems.add(where, f"{SEATS} must be a Quantity")
     if isinstance(allowance, Boolean):
         return
-    _check_fields(allowance, _QUANTITY if isinstance(allowance, Quantity) else _METERED, where, problems)
+    check_fields(allowance, _QUANTITY if isinstance(allowance, Quantity) else _METERED, where, problems)
     if allowance.unlimited is True and allowance.included:
         problems.add(f"{where}.included", "contradicts unlimited")
+    check_limits(allowance, where, problems)
+    check_alerts(allowance, where, problems)
     if isinstance(allowance, Quantity):
         return
     _check_overage(allowance, where, problems)
+    _check_what_moves_on(allowance, where, problems)
 
 
 def _check_overage(allowance: Metered | Credits, where: str, problems: Problems) -> None:
@@ -209,10 +208,28 @@ def _check_overage(allowance: Metered | Credits, where: str, problems: Problems)
         problems.add(f"{where}.overage", "contradicts unlimited: nothing is ever beyond it")
 
 
-def _check_kinds(plans: Sequence[Located[Plan]], problems: Problems) -> None:
-    first: dict[str, tuple[str, str]] = {}
+def _check_what_moves_on(allowance: Metered | Credits, where: str, problems: Problems) -> None:
+    if allowance.debt == "carry" and allowance.reset == "never":
+        problems.add(f"{where}.debt", "needs a reset: what is owed is taken from the next period")
+    rollover = allowance.rollover
+    if rollover is None:
+        if allowance.rollover_periods is not None:
+            problems.add(f"{where}.rollover_periods", "needs rollover")
+        return
+    at = f"{where}.rollover"
+    if allowance.reset == "never":
+        problems.add(at, "needs a reset: what never ends leaves nothing to the next period")
+    if allowance.unlimited is True:
+        problems.add(at, "contradicts unlimited: nothing of it is ever left")
+    elif type(rollover) is int and type(allowance.included) is int and rollover > _MAX_ROLLED * allowance.included:
+        problems.add(at, f"must be at most {_MAX_ROLLED} times what is included")
+
+
+def _check_kinds(plans: Sequence[Located[Plan]], problems: Problems) -> dict[str, FeatureKind]:
+    first: dict[str, tuple[FeatureKind, str]] = {}
     for plan in plans:
-        for item in items_of(plan.value):
-            kind, where = first.setdefault(item.feature, (item.kind, plan.where))
-            if kind != item.kind:
-                problems.add(f"{plan.where}.features.{item.feature}", f"is {item.kind} here and {kind} in {where}")
+        for feature, its_kind in kinds_of(plan.value).items():
+            kind, where = first.setdefault(feature, (its_kind, plan.where))
+            if kind != its_kind:
+                problems.add(f"{plan.where}.features.{feature}", f"is {its_kind} here and {kind} in {where}")
+    return {feature: kind for feature, (kind, _) in first.items()}

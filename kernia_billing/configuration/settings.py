@@ -90,7 +90,7 @@ class Settings:
     features: tuple[Feature, ...] = ()
     """What is known of features beyond their keys, from the option and from plan files."""
     top_ups: tuple[TopUp, ...] = ()
-    """One-time packs. None can be configured in this version."""
+    """One-time packs by which more of a feature is bought."""
     default_plan: str | None = None
     """The key of the free plan that references without a subscription have."""
     default_currency: str = "usd"

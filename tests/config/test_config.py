@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -23,7 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from kernia_billing.config import BillingConfig, BillingOptions
 from kernia_billing.configuration.options import NAMES, OPTIONS, SPELLINGS
 from kernia_billing.configuration.settings import Settings
-from kernia_billing.domain.plans import Boolean, Credits, Feature, Metered, Plan, Quantity, TopUp
+from kernia_billing.domain.plans import Allowance, Boolean, Credits, Feature, Metered, Plan, Quantity, TopUp, UsageLimit
 from kernia_billing.domain.references import Identity
 from kernia_billing.domain.secret import Secret
 from kernia_billing.domain.urls import TrustedOrigins
@@ -55,6 +54,28 @@ def plan(name: str = "pro", **members: Any) -> dict[str, Any]:
 def feature(**members: Any) -> dict[str, Any]:
     """Options with one plan that has one feature, metered unless said otherwise."""
     return plan(features={"messages": {"kind": "metered", **members}})
+
+
+def sold(*features: Feature) -> dict[str, Any]:
+    """Options with one plan that has a feature of every kind, and these declared ones."""
+    given: dict[str, Allowance] = {
+        "sso": Boolean(),
+        "projects": Quantity(5),
+        "messages": Metered(9),
+        "credits": Credits(9),
+        "gold": Credits(9),
+    }
+    return {"plans": [Plan("pro", price_id="price_1", seats=True, features=given)], "features": features}
+
+
+def costing(cost: Any = None, **costs: Any) -> Feature:
+    """A feature that is in no plan, with what it costs in credits."""
+    return Feature("images", credit_cost=cost or costs)
+
+
+def pack(**members: Any) -> dict[str, Any]:
+    """What is sold, and one top-up."""
+    return {**sold(), "top_ups": [{"name": "pack", "price_id": "price_2", "grants": {"messages": 5}, **members}]}
 
 
 # ── What is there when nothing is said ───────────────────────────────────────────────────────────────────────────────
@@ -94,13 +115,24 @@ def test_administrators_are_who_the_host_says() -> None:
 
 def test_frozen() -> None:
     """A configuration cannot be changed, and does not change with what it was made from."""
-    limits, features = {"projects": 3}, {"messages": Metered(1)}
-    config = BillingConfig(plans=[Plan("pro", price_id="p", limits=limits, features=features)])
-    limits["projects"] = 4
+    limits, alerts, where, cost, grants = {"projects": 3}, [80], {"model": "big"}, {"credits": 2}, {"credits": 5}
+    caps = [UsageLimit(5, where=where)]
+    features: dict[str, Allowance] = {"messages": Metered(1, limits=caps, alerts=alerts), "credits": Credits(1)}
+    config = BillingConfig(
+        plans=[Plan("pro", price_id="p", limits=limits, features=features)],
+        features=[Feature("messages", credit_cost=cost)],
+        top_ups=[TopUp("pack", price_id="q", grants=grants)],
+    )
+    limits["projects"], where["model"], cost["credits"], grants["credits"] = 4, "small", 4, 4
     features["messages"] = Metered(2)
+    alerts.append(90)
+    caps.clear()
 
     assert config.plans[0].limits == {"projects": 3}
-    assert config.plans[0].features == {"messages": Metered(1)}
+    assert config.plans[0].features["messages"] == Metered(
+        1, limits=(UsageLimit(5, where={"model": "big"}),), alerts=(80,)
+    )
+    assert (config.features[0].credit_cost, config.top_ups[0].grants) == ({"credits": 2}, {"credits": 5})
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         config.base_url = "https://elsewhere.example"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     assert copy.copy(config) == config
@@ -191,10 +223,35 @@ AMOUNTS = st.integers(0, 2**53 - 1)
 RESETS = st.sampled_from(["hour", "day", "week", "month", "quarter", "year", "never"])
 
 
-def allowances() -> st.SearchStrategy[Quantity | Metered]:
+LIMITS = st.lists(
+    st.builds(
+        UsageLimit,
+        AMOUNTS,
+        per=st.sampled_from(["hour", "day", "week", "month", "year"]),
+        count=st.integers(1, 1_000),
+        per_entity=st.booleans(),
+        where=st.dictionaries(st.sampled_from(["model", "region"]), st.booleans() | st.integers(0, 1), max_size=2),
+        timezone=st.sampled_from(["UTC", "Europe/Berlin"]),
+    ),
+    max_size=3,
+    unique_by=lambda limit: str(attrs.evolve(limit, maximum=0)),
+).map(tuple)
+ALERTS = st.lists(st.integers(1, 1_000), max_size=3, unique=True).map(tuple)
+
+
+def allowances() -> st.SearchStrategy[Quantity | Metered | Credits]:
     """What a plan without seats may allow."""
     return st.one_of(
-        st.builds(Quantity, AMOUNTS),
+        st.builds(Quantity, AMOUNTS, limits=LIMITS, alerts=ALERTS),
+        st.builds(
+            Credits,
+            st.integers(1, 1_000),
+            rollover=st.integers(0, 1_000),
+            rollover_periods=st.none() | st.integers(1, 1_000),
+            debt=st.sampled_from(["forgive", "carry"]),
+            limits=LIMITS,
+            alerts=ALERTS,
+        ),
         st.builds(Quantity, unlimited=st.just(value=True)),
         st.builds(Metered, AMOUNTS, reset=RESETS, anchor=st.sampled_from(["billing", "calendar", "grant"])),
         st.builds(
@@ -203,7 +260,9 @@ def allowances() -> st.SearchStrategy[Quantity | Metered]:
             overage=st.just("free"),
             overage_limit=st.none() | AMOUNTS,
             meter=st.just("meter"),
-            on_plan_change=st.sampled_from(["carry_usage", "reset"]),
+            on_plan_change=st.sampled_from(["carry_usage", "reset", "carry_remaining", "prorate"]),
+            debt=st.sampled_from(["forgive", "carry"]),
+            alerts=ALERTS,
         ),
     )
 
@@ -573,21 +632,102 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (feature(overage="free", allowOverage=False), "plans[0].features.messages.allowOverage: contradicts"),
     (feature(allowOverage="yes"), "plans[0].features.messages.allowOverage: must be true or false"),
     (feature(per_seat=True), "plans[0].features.messages.per_seat: needs a plan with seats"),
-    (feature(rollover=5), "plans[0].features.messages.rollover: is not available in this version"),
-    (feature(on_plan_change="prorate"), "plans[0].features.messages.on_plan_change: prorate is not available"),
+    (feature(on_plan_change="prorata"), "plans[0].features.messages.on_plan_change: must be one of carry_usage"),
+    # What moves on
+    (feature(included=9, rollover=-1), "plans[0].features.messages.rollover: must be between 0 and"),
+    (feature(included=9, rollover=9.0), "plans[0].features.messages.rollover: must be a whole number"),
+    (feature(included=9, rollover=9_001), "plans[0].features.messages.rollover: must be at most 1000 times what"),
+    (feature(rollover=1), "plans[0].features.messages.rollover: must be at most 1000 times what is included"),
+    (feature(included=9, rollover=9, reset="never"), "plans[0].features.messages.rollover: needs a reset"),
+    (feature(unlimited=True, rollover=9), "plans[0].features.messages.rollover: contradicts unlimited"),
+    (feature(rollover_periods=2), "plans[0].features.messages.rollover_periods: needs rollover"),
+    (feature(included=9, rollover=9, rolloverPeriods=0), "rollover_periods: must be between 1 and 1000"),
+    (feature(kind="quantity", rollover=9), "plans[0].features.messages.rollover: a feature of kind quantity has none"),
+    (feature(debt="later"), "plans[0].features.messages.debt: must be one of forgive, carry"),
+    (feature(debt="carry", reset="never"), "plans[0].features.messages.debt: needs a reset"),
+    (feature(kind="boolean", debt="carry"), "plans[0].features.messages.debt: a feature of kind boolean has none"),
+    # Limits and alerts
+    (feature(limits={"maximum": 1}), "plans[0].features.messages.limits: must be a list of limits"),
+    (feature(limits=[5]), "plans[0].features.messages.limits[0]: must be a UsageLimit"),
+    (feature(limits=[{"per": "day"}]), "plans[0].features.messages.limits[0].maximum: is missing"),
+    (feature(limits=[{"maximum": 1, "pre": "day"}]), "limits[0].pre: unknown member of a limit; did you mean per?"),
+    (feature(limits=[UsageLimit(-1)]), "plans[0].features.messages.limits[0].maximum: must be between 0 and"),
+    (feature(limits=[UsageLimit(1, count=0)]), "limits[0].count: must be between 1 and 1000"),
+    (feature(limits=[UsageLimit(1, per="minute")]), "limits[0].per: must be one of hour"),  # type: ignore[arg-type]
+    (feature(limits=[{"maximum": 1, "perEntity": "no"}]), "limits[0].per_entity: must be true or false"),
+    (feature(limits=[{"maximum": 1, "where": {"a": 1.5}}]), "limits[0].where: must be a text, an integer or a boolean"),
+    (feature(limits=[UsageLimit(1, where={"a b": 1})]), "limits[0].where: must have keys of 1 to 40 characters"),
+    (feature(limits=[UsageLimit(1, timezone="Mars")]), "plans[0].features.messages.limits[0].timezone: "),
+    (feature(limits=[UsageLimit(1), UsageLimit(2)]), "limits[1]: counts the same as limits[0]"),
+    (feature(limits=[UsageLimit(1, count=each + 1) for each in range(11)]), "limits: must be at most 10"),
+    (feature(kind="boolean", limits=[{"maximum": 1}]), "messages.limits: a feature of kind boolean has none"),
+    (feature(alerts=80), "plans[0].features.messages.alerts: must be a list of percentages"),
+    (feature(alerts=[0]), "plans[0].features.messages.alerts[0]: must be between 1 and 1000"),
+    (feature(alerts=["80%"]), "plans[0].features.messages.alerts[0]: must be a whole number"),
+    (feature(alerts=[50, 80, 50]), "plans[0].features.messages.alerts[2]: stands there already"),
+    (feature(alerts=list(range(1, 22))), "plans[0].features.messages.alerts: must be at most 20"),
+    (feature(alerts=[80], unlimited=True), "plans[0].features.messages.alerts: contradicts unlimited"),
     (
         {"plans": [Plan("a", features={"x": Boolean()}), Plan("b", features={"x": Metered(1)})]},
         "plans[1].features.x: is metered here and boolean in plans[0]",
     ),
-    (plan(features={"credits": Credits(5)}), "plans[0].features.credits: the kind credits is not available"),
+    (plan(features={"credits": Credits(5, per_seat=True)}), "plans[0].features.credits.per_seat: needs a plan with"),
+    (plan(features={"credits": Credits(5, overage="billed")}), "plans[0].features.credits.meter: is missing"),
     # Declared features, top-ups, the default plan
     ({"features": {"a": 1}}, "features: must be a list of features"),
     ({"features": [Feature("a"), Feature("a")]}, "features[1].key: the feature stands already at features[0].key"),
     ({"features": [{"title": "A"}]}, "features[0].key: is missing"),
     ({"features": [Feature("a", scale=13)]}, "features[0].scale: must be between 0 and 12"),
-    ({"features": [Feature("a", credit_cost={"c": Decimal(1)})]}, "features[0].credit_cost: is not available"),
-    ({"features": [Feature("a", aggregation="max")]}, "features[0].aggregation: max is not available"),
-    ({"top_ups": [TopUp("t", price_id="p", grants={"a": 1})]}, "top_ups[0]: top-ups are not available in this version"),
+    ({"features": [Feature("a", aggregation="mean")]}, "aggregation: must be one of sum"),  # type: ignore[arg-type]
+    (sold(Feature("sso", aggregation="count")), "features[0].aggregation: must be sum: the kind is boolean"),
+    (sold(Feature("credits", aggregation="latest")), "features[0].aggregation: must be sum: the kind is credit"),
+    (sold(Feature("seats", aggregation="count")), "aggregation: must be sum or max or latest: the kind is seat"),
+    (
+        sold(Feature("projects", aggregation="unique")),
+        "aggregation: must be sum or max or latest: the kind is quantity",
+    ),
+    # What features cost in credits
+    ({"features": [costing(c=1)]}, "features[0].credit_cost.c: is given by no plan and no top-up"),
+    (sold(costing(messages=1)), "features[0].credit_cost.messages: must be Credits in the plans that give it"),
+    (sold(costing(credits=0.5)), "features[0].credit_cost.credits: must be an int, a text or a Decimal"),
+    (sold(costing(credits=True)), "features[0].credit_cost.credits: must be an int, a text or a Decimal"),
+    (sold(costing(credits="much")), "features[0].credit_cost.credits: must be a number"),
+    (sold(costing(credits=-1)), "features[0].credit_cost.credits: must be a number that is not negative"),
+    (
+        sold(costing(credits="0.003")),
+        "features[0].credit_cost.credits: cannot be expressed at the scale of the credits",
+    ),
+    (
+        sold(costing(credits="0.003"), Feature("credits", scale=2)),
+        "features[0].credit_cost.credits: cannot be expressed at the scale of the credits",
+    ),
+    (sold(costing(credits="1e12")), "features[0].credit_cost.credits: is too large at the scale of the credits"),
+    (
+        sold(Feature("credits", credit_cost={"gold": 1})),
+        "features[0].credit_cost: is for what is used: the kind is cred",
+    ),
+    (
+        sold(Feature("sso", credit_cost={"credits": 1})),
+        "features[0].credit_cost: is for what is used: the kind is bool",
+    ),
+    (sold(costing(["credits"])), "features[0].credit_cost: must be a mapping from credits"),
+    # Top-ups
+    ({"top_ups": {}}, "top_ups: must be a list of top-ups"),
+    ({"top_ups": [5]}, "top_ups[0]: must be a TopUp"),
+    (pack(price_id=None), "top_ups[0].price_id: is missing"),
+    (pack(grant={}), "top_ups[0].grant: unknown member of a top-up; did you mean grants?"),
+    (pack(name="a b"), "top_ups[0].name: must have 1 to 100 characters"),
+    (pack(price_id="prod_1"), "top_ups[0].price_id: is the id of a product"),
+    (pack(price_id="price_1"), "top_ups[0].price_id: sells a plan already, at plans[0].price_id"),
+    (pack(grants={}), "top_ups[0].grants: must be a mapping from features"),
+    (pack(grants={"messages": 0}), "top_ups[0].grants.messages: must be between 1 and 1000000000"),
+    (pack(grants={"messages": 1.0}), "top_ups[0].grants.messages: must be a whole number"),
+    (pack(grants={"mesages": 1}), "top_ups[0].grants.mesages: is no feature of a plan, and is declared nowhere"),
+    (pack(grants={"sso": 1}), "top_ups[0].grants.sso: cannot be bought by the piece: the kind is boolean"),
+    (pack(expires_after=0), "top_ups[0].expires_after: must be longer than nothing"),
+    (pack(expires_after="soon"), "top_ups[0].expires_after: must be a timedelta"),
+    (pack(min_quantity=0), "top_ups[0].min_quantity: must be between 1 and"),
+    (pack(min_quantity=3, max_quantity=2), "top_ups[0].min_quantity: must not be greater than max_quantity"),
     ({"default_plan": "free"}, "default_plan: is not the name of a plan"),
     ({**plan(), "default_plan": "pro"}, "default_plan: must be a free plan"),
 ]

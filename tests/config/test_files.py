@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from kernia_billing.config import BillingConfig
-from kernia_billing.domain.plans import Boolean, Feature, Metered, Plan, Quantity
+from kernia_billing.domain.buckets import Pool
+from kernia_billing.domain.plans import Boolean, Credits, Feature, Metered, Plan, Quantity, TopUp, UsageLimit
 from kernia_billing.errors import ConfigError
 
 PLANS = (
@@ -168,6 +169,83 @@ def test_seats_of_a_plan_without_seat_price(kind: str) -> None:
     assert plan.features == {"seats": Quantity(5)}
 
 
+ENGINE = """
+features:
+  - {name: images, creditCost: {credits: 10}}
+  - {key: tokens, unit: token, credit_cost: {credits: "0.003"}}
+  - {key: credits, scale: 3}
+  - {key: members, aggregation: max}
+plans:
+  - name: free
+    features: {credits: {kind: credits, included: 50000}}
+  - name: pro
+    price_id: price_m
+    features:
+      projects: {kind: quantity, included: 5, limits: [{max: 3, per: week}], alerts: [100]}
+      credits: {kind: credit, included: 5000000, rollover: 2500000, rolloverPeriods: 2, debt: carry,
+                on_plan_change: carry_remaining, alerts: [50, 80, 100],
+                limits: [{maximum: 200000, per: day, perEntity: true, tz: Europe/Berlin, where: {model: big}}]}
+top_ups:
+  - {name: credit_pack, price_id: price_pack, grants: {credits: 1000000}, maxQuantity: 20, expires_after: 365d}
+"""
+
+
+def test_everything_of_the_engine_in_a_plan_file() -> None:
+    """Credits, rollover, debt, limits, alerts and top-ups, in either spelling."""
+    Path("plans.yaml").write_text(ENGINE)
+    config = BillingConfig(plans="plans.yaml")
+
+    assert config.plans == (
+        Plan("free", features={"credits": Credits(50_000)}),
+        Plan(
+            "pro",
+            price_id="price_m",
+            features={
+                "projects": Quantity(5, limits=(UsageLimit(3, per="week"),), alerts=(100,)),
+                "credits": Credits(
+                    5_000_000,
+                    rollover=2_500_000,
+                    rollover_periods=2,
+                    debt="carry",
+                    on_plan_change="carry_remaining",
+                    alerts=(50, 80, 100),
+                    limits=(UsageLimit(200_000, per_entity=True, timezone="Europe/Berlin", where={"model": "big"}),),
+                ),
+            },
+        ),
+    )
+    assert config.features[0].credit_cost == {"credits": 10}
+    assert config.top_ups == (
+        TopUp(
+            "credit_pack",
+            price_id="price_pack",
+            grants={"credits": 1_000_000},
+            max_quantity=20,
+            expires_after=timedelta(days=365),
+        ),
+    )
+    specs = config.offer().features
+    assert specs["tokens"].pools == (Pool("credits", 3),)
+    assert specs["images"].pools == (Pool("credits", 10_000),)
+    assert ("metered", "credit", "metered") == tuple(specs[key].kind for key in ("tokens", "credits", "members"))
+
+
+def test_top_ups_beside_plan_files() -> None:
+    """Those of the option and those of the files are sold alike; a mapping is as good as the object."""
+    Path("plans.yaml").write_text("features: [{key: x}]\ntop_ups: [{name: a, price_id: p, grants: {x: 1}}]")
+    options: dict[str, Any] = {"top_ups": [{"key": "b", "priceId": "q", "grants": {"x": 2}, "expiresAfter": 3600}]}
+
+    assert BillingConfig(plans="plans.yaml", **options).top_ups == (
+        TopUp("b", price_id="q", grants={"x": 2}, expires_after=timedelta(hours=1)),
+        TopUp("a", price_id="p", grants={"x": 1}),
+    )
+    options["top_ups"][0] |= {"key": "A", "priceId": "p"}
+    assert problems_of({"plans": "plans.yaml", **options}) == (
+        "plans.yaml: top_ups[0].name: the top-up stands already at top_ups[0].name",
+        "plans.yaml: top_ups[0].price_id: the price stands already at top_ups[0].price_id",
+    )
+
+
 def test_a_list_is_a_plan_file() -> None:
     """A file may hold nothing but the list of plans."""
     Path("plans.json").write_text('[{"key": "free"}]')
@@ -237,7 +315,9 @@ def test_a_variable_in_a_text() -> None:
         ("p.yaml", "just text", "p.yaml: must be a mapping with plans, or a list of plans"),
         ("p.yaml", "plan: []", "p.yaml: plan: unknown list of a plan file; did you mean plans?"),
         ("p.yaml", "products: []", "p.yaml: products: not available in this version"),
-        ("p.yaml", "top_ups: [{name: pack}]", "p.yaml: top_ups[0]: top-ups are not available in this version"),
+        ("p.yaml", "top_ups: [{name: pack, price_id: price_1}]", "p.yaml: top_ups[0].grants: is missing"),
+        ("p.yaml", "features: [{key: a, credit_cost: {c: 0.003}}]\nplans: [{name: a, features: {c: {kind: credits}}}]",
+         "p.yaml: features[0].credit_cost.c: must be an int, a text or a Decimal, never a float"),
         ("p.yaml", "features: [{key: a}, {key: a}]", "p.yaml: features[1].key: the feature stands already"),
         ("p.json", '{"plans": [], "plans": []}', "p.json: has an object with the same member twice"),
         ("p.json", '{"plans": [1,]}', "p.json: is not valid JSON at line 1, column 1"),

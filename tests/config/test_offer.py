@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernia_billing.domain.buckets import Pool
 from kernia_billing.domain.offer import FeatureSpec, Offer, Sale, content_hash
-from kernia_billing.domain.plans import Boolean, Feature, Metered, Plan, Quantity
+from kernia_billing.domain.plans import Boolean, Feature, Metered, Plan, Quantity, TopUp
 from kernia_billing.errors import NotFound
 
 FREE = Plan("Free", features={"projects": Quantity(1)})
@@ -137,3 +138,14 @@ def test_content_hash_tells_contents_apart(one: Quantity | Metered, other: Quant
     )
 
     assert (content_hash(plans[0]) == content_hash(plans[1])) == same
+
+
+def test_credits_that_no_plan_gives() -> None:
+    """What features cost is a credit feature, also where only a top-up or a grant gives it."""
+    tokens = Feature("tokens", credit_cost={"credits": 2})
+    pack = TopUp("pack", price_id="p", grants={"credits": 5, "storage": 1})
+    features = Offer.of([FREE], [tokens], None, [pack]).features
+
+    assert FeatureSpec("credits", "credit") == features["credits"]
+    assert FeatureSpec("storage", "metered") == features["storage"]
+    assert FeatureSpec("tokens", "metered", pools=(Pool("credits", 2),)) == features["tokens"]
