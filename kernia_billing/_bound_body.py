@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+from wsgiref.types import StartResponse
 
 from .errors import BillingError
 from .http.gate import Binding, bind
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
 
 Refuse = Callable[[BillingError], Iterable[bytes]]
 
@@ -24,6 +28,19 @@ def bound_body(
     if isinstance(body, (list, tuple)) or (isinstance(file_wrapper, type) and isinstance(body, file_wrapper)):
         return body
     return _BoundBody(body, binding, refuse)
+
+
+def bound_start(start_response: StartResponse, binding: Binding) -> StartResponse:
+    """What to hand to an application in place of `start_response`: where gates let it pass, it tells of quotas too."""
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        added = binding.headers(int(status[:3]), [name for name, _ in headers])
+        told = [*headers, *added.items()]
+        return start_response(status, told) if exc_info is None else start_response(status, told, exc_info)
+
+    return start
 
 
 class _BoundBody:

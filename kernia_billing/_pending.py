@@ -1,14 +1,27 @@
-"""What `AsyncBilling.check` returns: to be awaited, never to be judged."""
+"""What `AsyncBilling.check` and `AsyncBilling.reserve` return: to be awaited, never to be judged."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from .errors import GuardError
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+class Held(Protocol):
+    """What is held by `async with`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+C_co = TypeVar("C_co", bound=Held, covariant=True)
 
 
 class Pending(Coroutine[Any, Any, T_co]):
@@ -18,13 +31,14 @@ class Pending(Coroutine[Any, Any, T_co]):
     """
 
     __slots__ = ("_coroutine",)
+    _forgotten: ClassVar[str] = "billing.check() was not awaited: write `if await billing.check(...)`"
 
     def __init__(self, coroutine: Coroutine[Any, Any, T_co]) -> None:
         self._coroutine = coroutine
 
     def __bool__(self) -> bool:
         self._coroutine.close()
-        raise GuardError("billing.check() was not awaited: write `if await billing.check(...)`")
+        raise GuardError(self._forgotten)
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         return self._coroutine.__await__()
@@ -41,3 +55,19 @@ class Pending(Coroutine[Any, Any, T_co]):
     def close(self) -> None:
         """End the coroutine."""
         self._coroutine.close()
+
+
+class PendingContext(Pending[C_co]):
+    """The same for what can be held: `await` it, or enter it at once by `async with`."""
+
+    __slots__ = ("_entered",)
+    _forgotten = "billing.reserve() was not awaited: write `hold = await billing.reserve(...)`, or `async with` it"
+
+    async def __aenter__(self) -> C_co:
+        self._entered = await self
+        return await self._entered.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._entered.__aexit__(kind, error, trace)

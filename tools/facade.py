@@ -40,7 +40,7 @@ from __future__ import annotations
 
 __all__ = {names}
 '''
-NOT_TAKEN = ("__init__", "_open", "over")
+NOT_TAKEN = ("__init__", "_open", "_end", "over", "given")
 RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
 TEXT = {
     "Billing for applications that run on asyncio. `Billing` has the same names for those that do not.": (
@@ -104,35 +104,39 @@ def _class(node: ast.ClassDef) -> str:
         lines += [f"    def __init__(self, inner: _aio.{node.name}) -> None:", "        self._inner = inner"]
     for each in node.body:
         if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name not in NOT_TAKEN:
-            lines.append(_method(each))
+            lines.append(_method(each, main=main))
     return "\n".join(lines)
 
 
-def _method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def _method(node: ast.FunctionDef | ast.AsyncFunctionDef, *, main: bool) -> str:
     name = RENAMED.get(node.name, node.name)
     returns = "" if node.returns is None else ast.unparse(node.returns)
-    for before, after in (("Pending[", "["), ("AsyncIterator[", "Iterator[")):
+    for before, after in (("PendingContext[", "["), ("Pending[", "["), ("AsyncIterator[", "Iterator[")):
         returns = returns.replace(before, after)
     if returns.startswith("[") and returns.endswith("]"):
         returns = returns[1:-1]
     decorators = "".join(f"    @{ast.unparse(d)}\n" for d in node.decorator_list)
     head = f"{decorators}    def {name}({ast.unparse(node.args)}) -> {returns}:\n" + _docstring(node, 8)
-    return head.rstrip() + "\n" + _body(node, name)
+    return head.rstrip() + "\n" + _body(node, name, main=main)
 
 
-def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> str:
+def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, *, main: bool) -> str:
     if name == "__enter__":
         return "        return self"
-    if name == "__exit__":
+    if name == "__exit__" and main:
         return "        self.close()"
     if name == "bind":
         return "        with bound(self._wiring, reference):\n            yield"
     if any(isinstance(each, ast.Name) and each.id == "property" for each in node.decorator_list):
         return f"        return self._inner.{node.name}"
+    if any(isinstance(each, ast.Attribute) and each.attr == "setter" for each in node.decorator_list):
+        return f"        self._inner.{node.name} = {_arguments(node.args)}"
     call = f"self._inner.{node.name}({_arguments(node.args)})"
     returns = "" if node.returns is None else ast.unparse(node.returns)
     if returns.startswith("AsyncIterator["):
         return f"        return iterate_blocking({call})"
+    if returns.startswith("PendingContext["):
+        return f"        return {returns[len('PendingContext[') : -1]}(run_blocking({call}))"
     if isinstance(node, ast.AsyncFunctionDef) or returns.startswith("Pending["):
         return f"        {'' if returns == 'None' else 'return '}run_blocking({call})"
     return f"        return {call}"

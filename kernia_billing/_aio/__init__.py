@@ -5,6 +5,7 @@ from __future__ import annotations
 from .billing import AsyncBilling
 from .catalog import Catalog
 from .customers import Customers
+from .holding import Hold
 from .jobs import Jobs
 from .meters import Meters
 from .plans import Plans
@@ -12,4 +13,15 @@ from .subscriptions import Subscriptions
 from .sync import Sync
 from .webhooks import Webhooks
 
-__all__ = ["AsyncBilling", "Catalog", "Customers", "Jobs", "Meters", "Plans", "Subscriptions", "Sync", "Webhooks"]
+__all__ = [
+    "AsyncBilling",
+    "Catalog",
+    "Customers",
+    "Hold",
+    "Jobs",
+    "Meters",
+    "Plans",
+    "Subscriptions",
+    "Sync",
+    "Webhooks",
+]

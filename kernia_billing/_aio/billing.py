@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from .._pending import Pending
+from .._pending import Pending, PendingContext
 from .._service import bound
 from ..compose import Wiring, wire
 from ..config import BillingConfig, BillingOptions
@@ -17,29 +18,45 @@ from ..domain.answers import (
     Balance,
     Checkout,
     Decision,
+    Grant,
     Mode,
     Page,
     Portal,
     Property,
     Usage,
     UsageEvent,
+    UsagePoint,
+    UsageRecord,
+    Use,
 )
+from ..domain.bins import Bin
+from ..domain.explanations import Explanation
 from ..domain.references import Ref
 from ..domain.reports import Diagnosis, Reconciliation
 from ..operations import (
     audit,
     balances,
+    batches,
     check,
     doctor,
+    explaining,
+    exports,
+    granting,
     portal,
     reconcile,
+    refunding,
+    reserving,
+    returning,
+    series,
     sessions,
+    setting,
     track,
     usage,
 )
 from ..ports.actor import acting_as
 from .catalog import Catalog
 from .customers import Customers
+from .holding import Hold
 from .jobs import Jobs
 from .meters import Meters
 from .plans import Plans
@@ -102,6 +119,9 @@ class AsyncBilling:
         The answer tells why, how much is left and when it resets; `if await billing.check(...)` reads as it should, and
         a forgotten `await` raises instead of opening the gate.
 
+        With `preview` a refusal has `offers`: the names of the plans, then of the top-ups, that would allow it, by what
+        a month of them or so many of them cost, as imported from Stripe.
+
         Raises:
             NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
             InvalidInput: a value is out of range.
@@ -127,6 +147,10 @@ class AsyncBilling:
         `record` stores the whole quantity, because it happened, and draws what balances cover; `require` takes all or
         nothing; `cap` takes what fits. With `transaction` (a SQLAlchemy Connection or Session of the same database) it
         is counted if and only if that transaction commits: do it last, because it locks the customer until then.
+
+        Of a feature with an `aggregation` the quantity is the value reported, and that of the receipt by how much the
+        level rose; a lower latest value gives back (`restored` is not None then). Different values ("unique") are told
+        by the property `value`.
 
         Raises:
             FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
@@ -176,6 +200,40 @@ class AsyncBilling:
             transaction=transaction,
         )
 
+    def reserve(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        ttl: timedelta | int = 60,
+        idempotency_key: str | None = None,
+    ) -> PendingContext[Hold]:
+        """Set `quantity` (1 to 10^9) of a feature aside for work that begins, all of it or `FeatureDenied`.
+
+        `with` the hold, or settle or release it by hand; what is neither is free again after `ttl`, a timedelta or
+        seconds: 1 second to 7 days. Under a key that was used before the same hold is given again, in any process.
+
+        Raises:
+            FeatureDenied: not covered; `InsufficientBalance` where too little is left.
+            IdempotencyMismatch: the key was used for another hold.
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or uses of the feature do not add up.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        reserve = partial(
+            reserving.reserve,
+            self._wiring.core,
+            reference,
+            feature,
+            quantity,
+            entity=entity,
+            ttl=ttl,
+            key=idempotency_key,
+        )
+        return PendingContext(Hold.given(self._wiring, reserve))
+
     async def give_back(
         self,
         reference: Ref,
@@ -188,9 +246,10 @@ class AsyncBilling:
     ) -> Usage:
         """Return what no longer exists, such as a deleted project. Never more than is used: `funded` was restored.
 
-        Raises what `track` raises, but for the refusals.
+        `quantity` is 1 to 10^9. What was drawn last comes back first; a pool of credits gets back what this feature
+        drew of its running period. Raises what `track` raises, but for the refusals.
         """
-        return await track.give(
+        return await returning.give(
             self._wiring.core,
             reference,
             feature,
@@ -200,8 +259,129 @@ class AsyncBilling:
             transaction=transaction,
         )
 
+    async def refund(
+        self,
+        reference: Ref,
+        event_id: str,
+        quantity: int | None = None,
+        *,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Take back `quantity` (1 to 10^9, None for all that is left) of one use, by the `event_id` of its receipt.
+
+        All refunds of a use together never exceed what it drew. `funded` of the receipt is what came back and
+        `restored` the part of it that can be used again; the rest, `lapsed`, was drawn from a period that is over.
+
+        Raises:
+            NotFound: the reference has no such event (USAGE_EVENT_NOT_FOUND).
+            Conflict: the event is no use but gave back, or set a level (USAGE_EVENT_NOT_REFUNDABLE).
+            IdempotencyMismatch: the key was used for another request.
+            InvalidInput: a value is out of range, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await refunding.refund(
+            self._wiring.core,
+            reference,
+            event_id,
+            quantity,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def set_usage(
+        self,
+        reference: Ref,
+        feature: str,
+        used: int,
+        *,
+        entity: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Make `used` (0 to 10^9) what is used of a feature, such as projects that were counted anew.
+
+        The difference is drawn as `track` does it, or given back. Raises what `track` raises, but for the refusals.
+        """
+        return await setting.set_usage(
+            self._wiring.core,
+            reference,
+            feature,
+            used,
+            entity=entity,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def track_many(self, uses: Iterable[Use], *, transaction: Any = None) -> Sequence[Usage]:
+        """Count up to 1,000 uses of any references in one transaction: all or none of them; receipts in their order.
+
+        A key counts once, also where it stands twice. The customers are locked until the last use is written.
+
+        Raises:
+            InvalidInput: a use is wrong, or there are too many; every mistake is named, as in `uses[3].quantity`.
+            IdempotencyMismatch: a key was used for another request.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await batches.track_many(self._wiring.core, uses, transaction=transaction)
+
+    async def grant(
+        self,
+        reference: Ref,
+        feature: str,
+        amount: int,
+        *,
+        entity: str | None = None,
+        expires_at: datetime | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Grant:
+        """Give `amount` (1 to 10^9) of a feature beside what plans include; a boolean feature is given by 1.
+
+        It is drawn on until it is used, expires or is revoked, and never starts anew. With an `entity` it is for that
+        one alone. Under a key that was used before the first grant is given again, also where the note or the time of
+        expiry, which is mostly told from now on, is another. The audit log keeps the note, of at most 500 characters.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another grant.
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, `expires_at` is no time to come, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await granting.grant(
+            self._wiring.core,
+            reference,
+            feature,
+            amount,
+            entity=entity,
+            expires_at=expires_at,
+            note=note,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def revoke(self, reference: Ref, grant_id: str, *, transaction: Any = None) -> Grant:
+        """End a grant now, by the id that `grant` gave: what is used of it stays used, the rest is gone.
+
+        A second time changes nothing, and gives the same answer.
+
+        Raises:
+            NotFound: the reference was not given it beside its plans (GRANT_NOT_FOUND).
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await granting.revoke(self._wiring.core, reference, grant_id, transaction=transaction)
+
     async def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
-        """The balance of every feature that the reference has now, by key. One read."""
+        """The balance of every feature that the reference can use now, by key. At most two reads.
+
+        What credits would pay for counts as remaining. With an `entity` it is what that one can use: its own, and the
+        customer's.
+        """
         return await balances.balances(self._wiring.core, reference, entity=entity)
 
     async def usage(
@@ -216,6 +396,69 @@ class AsyncBilling:
     ) -> Page[UsageEvent]:
         """One page of the recorded uses with start ≤ occurred_at < end, newest first. `limit` is 1 to 200."""
         return await usage.page(self._wiring.core, reference, feature, start=start, end=end, limit=limit, cursor=cursor)
+
+    async def usage_series(
+        self,
+        reference: Ref,
+        feature: str,
+        *,
+        bin: Bin = "day",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        tz: str = "UTC",
+        group_by: str | None = None,
+    ) -> Sequence[UsagePoint]:
+        """What was used with start ≤ occurred_at < end, oldest first, by "hour", "day" or "month" of a time zone.
+
+        Net of what was refunded and given back, and 0 where nothing was used. `end` is now if it is not given, `start`
+        a day, 30 days or a year before. With `group_by`, the name of a property, there is a point for each of its
+        values, at most 1,000, and for None where uses have none; 10,000 pieces of time at most.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or asks for too much.
+            Unavailable: the database does not answer.
+        """
+        return await series.usage_series(
+            self._wiring.core, reference, feature, bin=bin, start=start, end=end, tz=tz, group_by=group_by
+        )
+
+    async def export_usage(
+        self,
+        reference: Ref | None = None,
+        *,
+        feature: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1_000,
+        cursor: str | None = None,
+    ) -> Page[UsageRecord]:
+        """One page of everything that is recorded of uses with start ≤ occurred_at < end: of one reference, or of all.
+
+        Each customer's come together, in the order in which they were recorded. `limit` is 1 to 5,000.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+            Unavailable: the database does not answer.
+        """
+        return await exports.page(
+            self._wiring.core, reference, feature=feature, start=start, end=end, limit=limit, cursor=cursor
+        )
+
+    async def explain(
+        self, reference: Ref, feature: str, *, entity: str | None = None, at: datetime | None = None
+    ) -> Explanation:
+        """Say in plain words why one unit of a feature may be used or not: now, or as `check` answered it at `at`.
+
+        The text is a `str` with the parts that it is made of: `.decision` is that answer.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or `at` lies in the future.
+            Unavailable: the database does not answer.
+        """
+        return await explaining.explain(self._wiring.core, reference, feature, entity=entity, at=at)
 
     async def sync_checkout(self, session_id: str) -> Checkout:
         """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from ..compose import Wiring
 from ..domain.answers import (
     PlanView,
 )
+from ..domain.plans import Plan
+from ..domain.pricing import PricingReport
 from ..operations import (
     plans,
+    pricing,
 )
 
 
@@ -22,3 +26,20 @@ class Plans:
     async def list(self) -> Sequence[PlanView]:
         """The rows of a pricing page, with the imported prices."""
         return await plans.views(self._wiring.core)
+
+    async def simulate(
+        self, other: Sequence[Plan] | Mapping[str, Plan] | str, *, start: datetime, end: datetime | None = None
+    ) -> PricingReport:
+        """Replay the uses recorded with start ≤ time < end (None: now) under other plans; nothing is written.
+
+        `other` is what the option `plans` takes: plans, or the path of a plan file. A customer has the plan of the same
+        name there. The report says who would have been denied what, who would have paid overage, and what a year of
+        the plans would cost more or less, by imported prices. Refused uses are recorded nowhere, and not replayed.
+
+        Raises:
+            ConfigError: the other plans are wrong.
+            InvalidInput: the range is empty.
+            Unavailable: the database does not answer.
+        """
+        offer = self._wiring.config.replace(plans=other).offer()
+        return await pricing.simulate(self._wiring.core, offer, start=start, end=end)

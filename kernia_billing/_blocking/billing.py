@@ -5,9 +5,9 @@ Generated from `_aio/billing.py` by `make facade`: do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
@@ -16,11 +16,29 @@ from .._drive import run_blocking
 from .._service import bound
 from ..compose import wire
 from ..config import BillingConfig, BillingOptions
-from ..domain.answers import AuditEntry, Balance, Checkout, Decision, Mode, Page, Portal, Property, Usage, UsageEvent
+from ..domain.answers import (
+    AuditEntry,
+    Balance,
+    Checkout,
+    Decision,
+    Grant,
+    Mode,
+    Page,
+    Portal,
+    Property,
+    Usage,
+    UsageEvent,
+    UsagePoint,
+    UsageRecord,
+    Use,
+)
+from ..domain.bins import Bin
+from ..domain.explanations import Explanation
 from ..domain.references import Ref
 from ..domain.reports import Diagnosis, Reconciliation
 from .catalog import Catalog
 from .customers import Customers
+from .holding import Hold
 from .jobs import Jobs
 from .meters import Meters
 from .plans import Plans
@@ -74,6 +92,9 @@ class Billing:
 
         The answer tells why, how much is left and when it resets; `if billing.check(...)` reads as it should.
 
+        With `preview` a refusal has `offers`: the names of the plans, then of the top-ups, that would allow it, by what
+        a month of them or so many of them cost, as imported from Stripe.
+
         Raises:
             NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
             InvalidInput: a value is out of range.
@@ -99,6 +120,10 @@ class Billing:
         `record` stores the whole quantity, because it happened, and draws what balances cover; `require` takes all or
         nothing; `cap` takes what fits. With `transaction` (a SQLAlchemy Connection or Session of the same database) it
         is counted if and only if that transaction commits: do it last, because it locks the customer until then.
+
+        Of a feature with an `aggregation` the quantity is the value reported, and that of the receipt by how much the
+        level rose; a lower latest value gives back (`restored` is not None then). Different values ("unique") are told
+        by the property `value`.
 
         Raises:
             FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
@@ -149,6 +174,36 @@ class Billing:
             )
         )
 
+    def reserve(
+        self,
+        reference: Ref,
+        feature: str,
+        quantity: int = 1,
+        *,
+        entity: str | None = None,
+        ttl: timedelta | int = 60,
+        idempotency_key: str | None = None,
+    ) -> Hold:
+        """Set `quantity` (1 to 10^9) of a feature aside for work that begins, all of it or `FeatureDenied`.
+
+        `with` the hold, or settle or release it by hand; what is neither is free again after `ttl`, a timedelta or
+        seconds: 1 second to 7 days. Under a key that was used before the same hold is given again, in any process.
+
+        Raises:
+            FeatureDenied: not covered; `InsufficientBalance` where too little is left.
+            IdempotencyMismatch: the key was used for another hold.
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or uses of the feature do not add up.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return Hold(
+            run_blocking(
+                self._inner.reserve(
+                    reference, feature, quantity, entity=entity, ttl=ttl, idempotency_key=idempotency_key
+                )
+            )
+        )
+
     def give_back(
         self,
         reference: Ref,
@@ -161,7 +216,8 @@ class Billing:
     ) -> Usage:
         """Return what no longer exists, such as a deleted project. Never more than is used: `funded` was restored.
 
-        Raises what `track` raises, but for the refusals.
+        `quantity` is 1 to 10^9. What was drawn last comes back first; a pool of credits gets back what this feature
+        drew of its running period. Raises what `track` raises, but for the refusals.
         """
         return run_blocking(
             self._inner.give_back(
@@ -169,8 +225,121 @@ class Billing:
             )
         )
 
+    def refund(
+        self,
+        reference: Ref,
+        event_id: str,
+        quantity: int | None = None,
+        *,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Take back `quantity` (1 to 10^9, None for all that is left) of one use, by the `event_id` of its receipt.
+
+        All refunds of a use together never exceed what it drew. `funded` of the receipt is what came back and
+        `restored` the part of it that can be used again; the rest, `lapsed`, was drawn from a period that is over.
+
+        Raises:
+            NotFound: the reference has no such event (USAGE_EVENT_NOT_FOUND).
+            Conflict: the event is no use but gave back, or set a level (USAGE_EVENT_NOT_REFUNDABLE).
+            IdempotencyMismatch: the key was used for another request.
+            InvalidInput: a value is out of range, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(
+            self._inner.refund(reference, event_id, quantity, idempotency_key=idempotency_key, transaction=transaction)
+        )
+
+    def set_usage(
+        self,
+        reference: Ref,
+        feature: str,
+        used: int,
+        *,
+        entity: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Usage:
+        """Make `used` (0 to 10^9) what is used of a feature, such as projects that were counted anew.
+
+        The difference is drawn as `track` does it, or given back. Raises what `track` raises, but for the refusals.
+        """
+        return run_blocking(
+            self._inner.set_usage(
+                reference, feature, used, entity=entity, idempotency_key=idempotency_key, transaction=transaction
+            )
+        )
+
+    def track_many(self, uses: Iterable[Use], *, transaction: Any = None) -> Sequence[Usage]:
+        """Count up to 1,000 uses of any references in one transaction: all or none of them; receipts in their order.
+
+        A key counts once, also where it stands twice. The customers are locked until the last use is written.
+
+        Raises:
+            InvalidInput: a use is wrong, or there are too many; every mistake is named, as in `uses[3].quantity`.
+            IdempotencyMismatch: a key was used for another request.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(self._inner.track_many(uses, transaction=transaction))
+
+    def grant(
+        self,
+        reference: Ref,
+        feature: str,
+        amount: int,
+        *,
+        entity: str | None = None,
+        expires_at: datetime | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Grant:
+        """Give `amount` (1 to 10^9) of a feature beside what plans include; a boolean feature is given by 1.
+
+        It is drawn on until it is used, expires or is revoked, and never starts anew. With an `entity` it is for that
+        one alone. Under a key that was used before the first grant is given again, also where the note or the time of
+        expiry, which is mostly told from now on, is another. The audit log keeps the note, of at most 500 characters.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another grant.
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, `expires_at` is no time to come, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(
+            self._inner.grant(
+                reference,
+                feature,
+                amount,
+                entity=entity,
+                expires_at=expires_at,
+                note=note,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def revoke(self, reference: Ref, grant_id: str, *, transaction: Any = None) -> Grant:
+        """End a grant now, by the id that `grant` gave: what is used of it stays used, the rest is gone.
+
+        A second time changes nothing, and gives the same answer.
+
+        Raises:
+            NotFound: the reference was not given it beside its plans (GRANT_NOT_FOUND).
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(self._inner.revoke(reference, grant_id, transaction=transaction))
+
     def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
-        """The balance of every feature that the reference has now, by key. One read."""
+        """The balance of every feature that the reference can use now, by key. At most two reads.
+
+        What credits would pay for counts as remaining. With an `entity` it is what that one can use: its own, and the
+        customer's.
+        """
         return run_blocking(self._inner.balances(reference, entity=entity))
 
     def usage(
@@ -185,6 +354,69 @@ class Billing:
     ) -> Page[UsageEvent]:
         """One page of the recorded uses with start ≤ occurred_at < end, newest first. `limit` is 1 to 200."""
         return run_blocking(self._inner.usage(reference, feature, start=start, end=end, limit=limit, cursor=cursor))
+
+    def usage_series(
+        self,
+        reference: Ref,
+        feature: str,
+        *,
+        bin: Bin = "day",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        tz: str = "UTC",
+        group_by: str | None = None,
+    ) -> Sequence[UsagePoint]:
+        """What was used with start ≤ occurred_at < end, oldest first, by "hour", "day" or "month" of a time zone.
+
+        Net of what was refunded and given back, and 0 where nothing was used. `end` is now if it is not given, `start`
+        a day, 30 days or a year before. With `group_by`, the name of a property, there is a point for each of its
+        values, at most 1,000, and for None where uses have none; 10,000 pieces of time at most.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or asks for too much.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(
+            self._inner.usage_series(reference, feature, bin=bin, start=start, end=end, tz=tz, group_by=group_by)
+        )
+
+    def export_usage(
+        self,
+        reference: Ref | None = None,
+        *,
+        feature: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Page[UsageRecord]:
+        """One page of everything that is recorded of uses with start ≤ occurred_at < end: of one reference, or of all.
+
+        Each customer's come together, in the order in which they were recorded. `limit` is 1 to 5,000.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(
+            self._inner.export_usage(reference, feature=feature, start=start, end=end, limit=limit, cursor=cursor)
+        )
+
+    def explain(
+        self, reference: Ref, feature: str, *, entity: str | None = None, at: datetime | None = None
+    ) -> Explanation:
+        """Say in plain words why one unit of a feature may be used or not: now, or as `check` answered it at `at`.
+
+        The text is a `str` with the parts that it is made of: `.decision` is that answer.
+
+        Raises:
+            NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, or `at` lies in the future.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.explain(reference, feature, entity=entity, at=at))
 
     def sync_checkout(self, session_id: str) -> Checkout:
         """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.

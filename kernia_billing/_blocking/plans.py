@@ -5,11 +5,14 @@ Generated from `_aio/plans.py` by `make facade`: do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from .._drive import run_blocking
 from ..domain.answers import PlanView
+from ..domain.plans import Plan
+from ..domain.pricing import PricingReport
 
 
 class Plans:
@@ -21,3 +24,19 @@ class Plans:
     def list(self) -> Sequence[PlanView]:
         """The rows of a pricing page, with the imported prices."""
         return run_blocking(self._inner.list())
+
+    def simulate(
+        self, other: Sequence[Plan] | Mapping[str, Plan] | str, *, start: datetime, end: datetime | None = None
+    ) -> PricingReport:
+        """Replay the uses recorded with start ≤ time < end (None: now) under other plans; nothing is written.
+
+        `other` is what the option `plans` takes: plans, or the path of a plan file. A customer has the plan of the same
+        name there. The report says who would have been denied what, who would have paid overage, and what a year of
+        the plans would cost more or less, by imported prices. Refused uses are recorded nowhere, and not replayed.
+
+        Raises:
+            ConfigError: the other plans are wrong.
+            InvalidInput: the range is empty.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.simulate(other, start=start, end=end))

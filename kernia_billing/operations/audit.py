@@ -9,6 +9,7 @@ The actions, and what their values say:
     webhook.replayed, webhook.retried      an event was worked on again because somebody said so
     intent.parked                          a call to Stripe whose outcome nobody knows
     meter.retried                          usage that Stripe did not count is sent again
+    grant.given, grant.revoked             what a reference was given beside its plans, with the note of whoever gave it
 
 Values hold ids, states and numbers, never what tells of a person.
 """

@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import evolve
 
 from ..domain.answers import Balance, Decision, Reason
-from ..domain.buckets import Allocation
+from ..domain.buckets import Allocation, Pool, burn_order
 from ..domain.grants import Holding
 from ..domain.ids import entity_id
 from ..domain.instants import FOREVER, to_datetime, to_datetime_or_none
 from ..domain.offer import FeatureSpec
 from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, first_live
+from ..ports.store import Transaction
 from .core import Core
+from .due import past_of
 from .holdings import live_holdings
-from .situation import Situation
+from .limiting import told
+from .situation import Situation, features_of, within_reach
+
+
+def balance(situation: Situation) -> Balance:
+    """How much there is of the feature of a situation: what `remaining` says can be used, and no unit more but overage.
+
+    What pools would pay counts as remaining, in whole units; everything else tells of the feature's own holdings.
+    """
+    feature = situation.feature
+    if not feature.pools:
+        return balance_of(feature.key, situation.holdings)
+    by_feature = _by_feature(situation.holdings)
+    return _with_pools(balance_of(feature.key, by_feature.get(feature.key, ())), feature.pools, by_feature)
+
+
+def _with_pools(own: Balance, pools: Sequence[Pool], by_feature: Mapping[str, Sequence[Holding]]) -> Balance:
+    paying = [(pool, balance_of(pool.feature, held)) for pool in pools if (held := by_feature.get(pool.feature))]
+    if own.remaining is None or not paying:
+        return own
+    # A pool pays for everything where it costs nothing, or has no limit itself.
+    paid = [
+        None if credits.unlimited or pool.cost == 0 else (credits.remaining or 0) // pool.cost
+        for pool, credits in paying
+    ]
+    counted = [units for units in paid if units is not None]
+    unlimited = len(counted) < len(paid)
+    resets = [credits.resets_at for _, credits in paying if credits.resets_at is not None]
+    return evolve(
+        own,
+        remaining=None if unlimited else own.remaining + sum(counted),
+        unlimited=unlimited,
+        resets_at=own.resets_at if own.feature in by_feature else min(resets, default=None),
+    )
+
+
+def _by_feature(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
+    found: dict[str, list[Holding]] = {}
+    for each in holdings:
+        found.setdefault(each.grant.feature, []).append(each)
+    return found
 
 
 def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
-    """How much of a feature there is over all its holdings; overage stands apart."""
+    """How much of a feature there is over all its own holdings; overage stands apart."""
     included = used = held = left = overage_used = 0
     unlimited = False
     resets_at = FOREVER
@@ -63,19 +107,21 @@ def decide(
     `subscriptions` are needed only where there are no holdings, to say why.
     """
     feature, holdings = situation.feature, situation.holdings
-    balance = balance_of(feature.key, situation.own)
+    found = balance(situation)
     allowed = allocation.allowed and bool(holdings)
-    reason = _reason(feature, holdings, allocation, subscriptions)
+    reason = _reason(feature, holdings, allocation, found, subscriptions)
+    if reason in ("insufficient_balance", "overage_limit") and _is_limited(situation, required):
+        reason = "usage_limit"
     return Decision(
         allowed=allowed,
         reason=reason,
-        message=_message(feature, reason, required, balance),
+        message=_message(situation, reason, required, found, allocation.fundable),
         reference=reference,
         feature=feature.key,
         required=required,
-        balance=balance,
-        breakdown=_breakdown(holdings, allocation),
-        limits=(),
+        balance=found,
+        breakdown=_breakdown(situation, allocation),
+        limits=tuple(told(meter) for meter in situation.meters),
         offers=(),
         as_of=to_datetime(situation.now),
     )
@@ -85,6 +131,7 @@ def _reason(
     feature: FeatureSpec,
     holdings: Sequence[Holding],
     allocation: Allocation,
+    found: Balance,
     subscriptions: Sequence[SubscriptionRow],
 ) -> Reason:
     if not holdings:
@@ -97,12 +144,17 @@ def _reason(
     if allocation.allowed:
         if allocation.overage_units:
             return "overage"
-        unlimited = any(each.bucket.amount is None and each.grant.kind != "overage" for each in holdings)
-        return "unlimited" if unlimited and feature.kind != "boolean" else "ok"
+        return "unlimited" if found.unlimited and feature.kind != "boolean" else "ok"
     return "overage_limit" if any(each.grant.kind == "overage" for each in holdings) else "insufficient_balance"
 
 
-def _message(feature: FeatureSpec, reason: Reason, required: int, balance: Balance) -> str:
+def _is_limited(situation: Situation, required: int) -> bool:
+    """Whether nothing but usage limits stands in the way."""
+    return bool(situation.meters) and situation.allocate(required, "require", limited=False).allowed
+
+
+def _message(situation: Situation, reason: Reason, required: int, found: Balance, fundable: int) -> str:
+    feature = situation.feature
     name = feature.title or feature.key
     if reason in ("ok", "overage", "unlimited"):
         return f"{required} of {name} may be used." if feature.kind != "boolean" else f"{name} is included."
@@ -112,13 +164,23 @@ def _message(feature: FeatureSpec, reason: Reason, required: int, balance: Balan
         return f"{name} needs an active subscription."
     if reason == "not_entitled":
         return f"{name} is not part of the plan."
-    return f"{required} of {name} asked for, {balance.remaining or 0} of {balance.included} left."
+    if reason == "usage_limit":
+        return f"{required} of {name} asked for, {fundable} allowed for now."
+    # What pools pay for is not included of the feature itself.
+    included = "" if feature.pools else f" of {found.included}"
+    return f"{required} of {name} asked for, {found.remaining or 0}{included} left."
 
 
-def _breakdown(holdings: Sequence[Holding], allocation: Allocation) -> Sequence[Mapping[str, object]]:
+def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping[str, object]]:
+    """The buckets in the order in which they are drawn, overage at the end of each feature's."""
     drawn = {draw.bucket_id: draw.amount for draw in allocation.draws}
+    holdings = situation.holdings
+    if len(holdings) > 1:
+        order = features_of(situation.feature)
+        holdings = sorted(holdings, key=lambda each: (order.index(each.grant.feature), burn_order(each.as_bucket())))
     return tuple(
         {
+            "feature": each.grant.feature,
             "source": each.grant.source_type,
             "sourceId": each.grant.source_id,
             "kind": each.grant.kind,
@@ -133,14 +195,28 @@ def _breakdown(holdings: Sequence[Holding], allocation: Allocation) -> Sequence[
 
 
 async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
-    """The balance of every feature that the customer holds now, by the feature's key. One read."""
+    """The balance of every feature that the customer can use now, by the feature's key. One read.
+
+    With an `entity` it is what that one can use: its own, and the customer's.
+    """
     who = core.reference(reference)
-    entity_id(entity)
+    where = entity_id(entity)
     now = core.now()
     keys = tuple(core.offer.features)
-    customer, held = await core.store.read(lambda tx: tx.entitlements.of_reference(who, None, now))
-    holdings = live_holdings(core.offer, customer, held, keys, now)
-    by_feature: dict[str, list[Holding]] = {}
-    for each in holdings:
-        by_feature.setdefault(each.grant.feature, []).append(each)
-    return {feature: balance_of(feature, by_feature[feature]) for feature in sorted(by_feature)}
+
+    def read(tx: Transaction) -> Sequence[Holding]:
+        customer, held = tx.entitlements.of_reference(who, None, now)
+        past = past_of(core.offer, tx, customer, held, keys, now)
+        return live_holdings(core.offer, customer, held, keys, now, past)
+
+    by_feature = _by_feature(within_reach(await core.store.read(read), where))
+    paid_for = [
+        key for key, feature in core.offer.features.items() if any(p.feature in by_feature for p in feature.pools)
+    ]
+    return {key: _balance(core, key, by_feature) for key in sorted({*by_feature, *paid_for})}
+
+
+def _balance(core: Core, key: str, by_feature: Mapping[str, Sequence[Holding]]) -> Balance:
+    own = balance_of(key, by_feature.get(key, ()))
+    feature = core.offer.features.get(key)
+    return own if feature is None or not feature.pools else _with_pools(own, feature.pools, by_feature)

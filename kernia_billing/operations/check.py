@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from ..domain.answers import Decision
 from ..domain.ids import entity_id, feature_key, quantity
 from ..domain.references import Ref
 from .balances import decide
 from .core import Core
-from .situation import features_of, seen
+from .situation import looked_up
+from .suggesting import offers
 
 
 async def check(
@@ -15,7 +18,8 @@ async def check(
 ) -> Decision:
     """Judge `required` more units (0 to 10^9) of a feature, by the planner that a use runs. Writes nothing.
 
-    One indexed read; a second one where nothing is held, to say why. Stripe is not asked.
+    One indexed read; a second one where nothing is held, to say why, or where usage limits are found that no plan of
+    the configuration has any more. Stripe is not asked. With `preview` a refusal names what would allow it.
 
     Raises:
         NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
@@ -27,12 +31,14 @@ async def check(
     quantity(required, "required", minimum=0)
     where = entity_id(entity)
     now = core.now()
-    features = features_of(spec)
-    customer, held = await core.store.read(lambda tx: tx.entitlements.of_reference(who, features, now))
-    state = seen(core, customer, held, spec, where, now)
+    customer, state = await core.store.read(lambda tx: looked_up(core, tx, who, spec, where, now))
     allocation = state.allocate(required, "require")
     if state.holdings or customer is None:
-        return decide(who, state, required, allocation)
-    customer_id = customer.id
-    subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
-    return decide(who, state, required, allocation, subscriptions=subscriptions)
+        decision = decide(who, state, required, allocation)
+    else:
+        customer_id = customer.id
+        subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
+        decision = decide(who, state, required, allocation, subscriptions=subscriptions)
+    if decision.allowed or not preview:
+        return decision
+    return evolve(decision, offers=await core.store.read(lambda tx: offers(core, tx, state, required)))

@@ -11,7 +11,7 @@ from ..domain.instants import MINUTE
 from ..domain.upkeep import Lease
 from ..errors import Conflict
 from ..ports.clock import Clock
-from ..ports.store import Store, Transaction, Unit
+from ..ports.store import Needs, Store, Transaction, Unit
 from .core import Core
 
 T = TypeVar("T")
@@ -41,8 +41,8 @@ class Fenced:
         self._clock = clock
         self._term = term
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
-        """Run a unit in a transaction; see `Store`.
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
+        """Run a unit in a transaction, which it shares with no other; see `Store`.
 
         Raises:
             LeaseLost: another process took the lease over.

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from ..domain.buckets import carry_usage, rescale
 from ..domain.grants import Grant, Holding, holding
+from ..domain.history import PlanState
 from ..domain.instants import Instant
+from ..domain.plan_change import policy_for
 from ..domain.plan_items import PlanItem, PlanVersion
 from ..domain.subscriptions import SubscriptionRow, entitled_until
-from ..ports.store import Transaction
+from ..domain.terms import moves_on
+from ..ports.store import Held, Transaction
 from .core import Core
-from .holdings import grants_of, same_thing
+from .due import catch_up
+from .holdings import given_holdings, grants_of, same_thing
 from .ledger import Books
+from .opening import is_rolled, may_be_due, parent_of
+from .succession import Successor, resized, same_subscription, take_over
 
 
 @frozen
@@ -43,9 +48,26 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
             wanted.extend(_given(row, version, ends))
             if ends > until:
                 plan, until = row.plan, ends
-    _reconcile(tx, books, wanted, now)
+    _reconcile(core, tx, books, wanted, now)
     if (plan, until) != (books.customer.plan, books.customer.plan_until):
         tx.customers.set_plan(books.customer.id, plan, until)
+        tx.history.put_plan(PlanState(books.customer.id, books.customer.ledger_seq, now, plan, until))
+    if plan is None and books.customer.plan is not None:
+        _begin_default(core, tx, books, now)
+
+
+def _begin_default(core: Core, tx: Transaction, books: Books, now: Instant) -> None:
+    """Open what the default plan gives from now on where an earlier period could have left something.
+
+    None has: the default plan's periods wait while another plan counts.
+    """
+    without = evolve(books.customer, plan=None, plan_until=0)
+    features = list(core.offer.features)
+    held = tx.entitlements.of_customer(without.id, features, now)
+    for each in given_holdings(core.offer, without, held, features, now):
+        if each.grant.source_type == "default" and may_be_due(each):
+            # What was used under the plan that ended is moved when something is used next.
+            books.open(evolve(each, bucket=evolve(each.bucket, amount=each.grant.amount, used=0, held=0)))
 
 
 def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> list[_Wanted]:
@@ -67,64 +89,109 @@ def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> l
     ]
 
 
-def _reconcile(tx: Transaction, books: Books, wanted: Sequence[_Wanted], now: Instant) -> None:
+def _reconcile(core: Core, tx: Transaction, books: Books, wanted: Sequence[_Wanted], now: Instant) -> None:
     known = tx.entitlements.grants(books.customer.id, "plan")
-    policies = {_give(tx, books, known, each.grant): each.item for each in wanted}
-    held = tx.entitlements.of_customer(books.customer.id, None, now)
-    current: dict[tuple[str, str], Holding] = {}
+    features = [*core.offer.features, *(each.feature for each in known), *(each.grant.feature for each in wanted)]
+    held = catch_up(core.offer, tx, books, list(dict.fromkeys(features)), now)
+    current = _given_now(tx, books, known, wanted, held, now)
+    # The default plan's grants wait while another plan counts.
+    replaced = ("plan",) if books.customer.has_plan(now) else ("plan", "default")
     for grant, bucket in held:
-        if grant.id in policies:
-            current[grant.feature, grant.kind] = _rescaled(books, holding(grant, bucket, now))
-    for grant, bucket in held:
-        if grant.id in policies:
-            continue
-        successor = current.get((grant.feature, grant.kind))
-        if successor is not None:
-            item = next(item for id_, item in policies.items() if id_ == successor.grant.id)
-            current[grant.feature, grant.kind] = _take_over(books, holding(grant, bucket, now), successor, item)
-        if grant.source_type == "plan":
-            _end(books, grant, now, replaced=successor is not None)
+        if grant.source_type in replaced and grant.id not in current:
+            _replace(books, holding(grant, bucket, now), current, held, now)
+    for each in current.values():
+        _begin(books, each.holding, known)
+    for grant, _ in held:
+        if grant.source_type == "carry" and grant.expires_at <= now:
+            # Nobody has to read it any more.
+            books.put(evolve(grant, closed_at=grant.expires_at))
 
 
-def _give(tx: Transaction, books: Books, known: Sequence[Grant], wanted: Grant) -> str:
-    """Store a grant, or bring the stored one up to date; gives its id."""
-    old = next((grant for grant in known if same_thing(grant, wanted)), None)
-    if old is None:
-        return books.give(wanted).id
+def _given_now(
+    tx: Transaction,
+    books: Books,
+    known: Sequence[Grant],
+    wanted: Sequence[_Wanted],
+    held: Sequence[Held],
+    now: Instant,
+) -> dict[str, Successor]:
+    """Store what is given, or bring what is stored up to date; gives it by grant."""
+    given: dict[str, tuple[Grant, _Wanted, Grant | None]] = {}
+    for each in wanted:
+        old = next((grant for grant in known if same_thing(grant, each.grant)), None)
+        grant = books.give(each.grant) if old is None else _renewed(tx, books, old, each.grant, now)
+        given[grant.id] = grant, each, old
+    if any(old is not None and old.closed_at <= now for _, _, old in given.values()):
+        held = tx.entitlements.of_customer(books.customer.id, None, now)
+    buckets = {grant.id: bucket for grant, bucket in held}
+    found: dict[str, Successor] = {}
+    for grant, each, old in given.values():
+        current = holding(grant, buckets.get(grant.id), now)
+        if old is not None:
+            current = resized(books, current, old, each.item, now)
+        found[grant.id] = Successor(current, each.item, is_new=old is None)
+    return found
+
+
+def _renewed(tx: Transaction, books: Books, old: Grant, wanted: Grant, now: Instant) -> Grant:
     renewed = evolve(wanted, id=old.id, created_seq=old.created_seq, effective_at=old.effective_at)
     if renewed != old:
         books.put(renewed)
-    return old.id
+    if old.closed_at <= now:
+        tx.entitlements.reopen(old.id, now)
+    return renewed
 
 
-def _rescaled(books: Books, current: Holding) -> Holding:
-    """The holding with the amount that its grant has now, never below what is used of the running period."""
-    bucket = current.bucket
-    return books.amend(current, rescale(current.grant.amount, bucket.used, bucket.held))
+def _begin(books: Books, current: Holding, known: Sequence[Grant]) -> None:
+    """Let a grant count from now on, where it did not at the beginning of its running period."""
+    before = next((grant for grant in known if grant.id == current.grant.id), None)
+    if current.bucket.heir_id:
+        current = books.change(current, "amend", heir_id="")
+    ended = 0 if before is None else min(before.expires_at, before.closed_at)
+    if ended <= current.bucket.period_start and current.grant.kind == "grant" and moves_on(current.grant.terms):
+        # No period before this one counted to its end: none has left anything.
+        books.open(current)
 
 
-def _take_over(books: Books, old: Holding, new: Holding, item: PlanItem) -> Holding:
-    """Move what was used of `old` to `new`; what does not fit is forgiven.
+def _replace(books: Books, old: Holding, current: dict[str, Successor], held: Sequence[Held], now: Instant) -> None:
+    """End a grant that is given no more; what takes its place takes over what its policy says."""
+    new = _successor(old.grant, current)
+    if new is not None:
+        old, current[new.holding.grant.id] = take_over(books, old, new, now)
+    if old.grant.source_type != "plan":
+        return
+    if new is None:
+        # It lapses, and may come back.
+        _put(books, old.grant, evolve(old.grant, expires_at=min(old.grant.expires_at, now)))
+        return
+    if old.opened:
+        books.change(old, "amend", closed_at=now)
+    _put(books, old.grant, evolve(old.grant, closed_at=now))
+    moves = same_subscription(old.grant, new.holding.grant)
+    moves = moves and policy_for(new.item.kind, new.item.on_plan_change) != "reset"
+    for grant, _ in held:
+        if is_rolled(grant) and parent_of(grant) == old.grant.id:
+            heir = f"{new.holding.grant.id}:{_origin(grant)}"
+            _put(books, grant, evolve(grant, source_id=heir) if moves else evolve(grant, closed_at=now))
 
-    A feature that counts things that exist always moves. A metered one moves by its policy, and only within one paid
-    period: another subscription, or another billing anchor, is paid for anew.
-    """
-    if item.kind == "metered" and (item.on_plan_change == "reset" or not _same_period(old.grant, new.grant)):
-        return new
-    used = old.bucket.used
-    carried = carry_usage(new.bucket.used + used, new.grant.amount) - new.bucket.used
-    books.move(old, -used, "carry")
-    return books.move(new, max(carried, 0), "carry")
+
+def _successor(old: Grant, current: dict[str, Successor]) -> Successor | None:
+    found = [each for each in current.values() if _is_same_kind(old, each.holding.grant)]
+    own = [each for each in found if same_subscription(old, each.holding.grant)]
+    best = own or found
+    return best[-1] if best else None
 
 
-def _same_period(old: Grant, new: Grant) -> bool:
-    """Whether two grants come from one subscription and count their periods from one anchor."""
-    subscription = new.source_id.partition(":")[0]
-    return old.source_id.partition(":")[0] == subscription and old.anchor_at == new.anchor_at
+def _is_same_kind(old: Grant, new: Grant) -> bool:
+    return (old.feature, old.kind) == (new.feature, new.kind)
 
 
-def _end(books: Books, grant: Grant, now: Instant, *, replaced: bool) -> None:
-    """Close a grant that another took the place of; one that nothing replaces lapses, and may come back."""
-    ended = evolve(grant, closed_at=now) if replaced else evolve(grant, expires_at=min(grant.expires_at, now))
-    if ended != grant:
-        books.put(ended)
+def _origin(unit: Grant) -> str:
+    """The grant and the period that rollover units come from, whoever has them now."""
+    parent, _, rest = unit.source_id.partition(":")
+    return rest if ":" in rest else f"{parent}:{rest}"
+
+
+def _put(books: Books, old: Grant, new: Grant) -> None:
+    if new != old:
+        books.put(new)

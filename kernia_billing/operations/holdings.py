@@ -9,14 +9,16 @@ from attrs import evolve
 
 from ..domain.buckets import carry_usage, rescale
 from ..domain.customers import CustomerRow
-from ..domain.grants import Grant, Holding, holding
+from ..domain.grants import BucketRow, Grant, Holding, holding
 from ..domain.instants import FOREVER, Instant
 from ..domain.offer import Offer
 from ..domain.period import Interval, interval_of
-from ..domain.plan_items import PlanItem, items_of
+from ..domain.plan_change import policy_for
+from ..domain.plan_items import PlanItem
 from ..domain.plans import Plan, Reset
 from ..ports.store import Held
 from .ledger import Books
+from .opening import NOTHING, Past, followed
 
 _MONDAY = 4 * 86_400_000_000
 """1970-01-05, a Monday: weeks on the calendar count from it, everything else from the epoch."""
@@ -37,22 +39,36 @@ def rhythm(reset: Reset) -> Interval | None:
 
 
 def live_holdings(
-    offer: Offer, customer: CustomerRow | None, held: Iterable[Held], features: Sequence[str], now: Instant
+    offer: Offer,
+    customer: CustomerRow | None,
+    held: Iterable[Held],
+    features: Sequence[str],
+    now: Instant,
+    past: Past = NOTHING,
 ) -> list[Holding]:
-    """The holdings of these features that count at `now`.
+    """The holdings of these features that count at `now`. `past` is what `due.past_of` reads for these rows.
 
     Where no subscription gives a plan, the default plan counts: its stored grants if it was used before, else grants
     that exist in thought only. What was used under a plan that has lapsed stays used.
     """
     rows = list(held)
+    return followed(given_holdings(offer, customer, rows, features, now), rows, customer, past, now)
+
+
+def given_holdings(
+    offer: Offer, customer: CustomerRow | None, rows: Sequence[Held], features: Sequence[str], now: Instant
+) -> list[Holding]:
+    """The same without what earlier periods left: running periods that are not opened are full."""
     holdings = [
-        holding(grant, bucket, now) for grant, bucket in rows if grant.source_type != "default" and grant.is_live(now)
+        holding(grant, bucket, now)
+        for grant, bucket in rows
+        if grant.source_type not in ("default", "rollover") and grant.is_live(now)
     ]
     plan = offer.default_plan
     if plan is None or (customer is not None and customer.has_plan(now)):
         return holdings
     wanted = frozenset(features)
-    for item in items_of(plan):
+    for item in offer.default_items:
         if item.feature in wanted:
             holdings.extend(_default_holdings(plan, item, customer, rows, now))
     return holdings
@@ -70,7 +86,8 @@ def _default_holdings(
             current = holding(evolve(grant, id=kept.id, created_seq=kept.created_seq), bucket, now)
         else:
             current = holding(grant, None, now)
-        holdings.append(_with_lapsed_usage(current, rows, now))
+        lapsed = _lapsed(grant, rows, now) if _carries(item) else ()
+        holdings.append(_with_lapsed_usage(current, [each.bucket for each in lapsed], item))
     return holdings
 
 
@@ -83,33 +100,52 @@ def absorb_lapsed(
     """
     rows = list(held)
     plan = offer.default_plan
-    if plan is None or books.customer.has_plan(now):
+    if plan is None or books.customer.has_plan(now) or not any(grant.source_type == "plan" for grant, _ in rows):
         return rows
-    for item in items_of(plan):
-        if item.feature in features:
+    for item in offer.default_items:
+        if item.feature in features and _carries(item):
             for current in _default_holdings(plan, item, books.customer, rows, now):
-                rows = _absorb(books, current, rows, now)
+                rows = _absorb(books, current, rows, item, now)
     return rows
 
 
-def _absorb(books: Books, current: Holding, rows: list[Held], now: Instant) -> list[Held]:
-    lapsed = [holding(grant, bucket, now) for grant, bucket in rows if _lapsed(grant, current.grant, now)]
-    used = sum(each.bucket.used for each in lapsed)
-    if not used:
+def _absorb(books: Books, current: Holding, rows: list[Held], item: PlanItem, now: Instant) -> list[Held]:
+    lapsed = _lapsed(current.grant, rows, now)
+    if not lapsed:
         return rows
     stored = next((row for row in rows if row[0].id == current.grant.id), None)
-    own = holding(current.grant, stored[1], now) if stored is not None else holding(current.grant, None, now)
-    carried = carry_usage(own.bucket.used + used, current.grant.amount) - own.bucket.used
-    moved = [books.move(each, -each.bucket.used, "carry") for each in lapsed]
-    own = books.move(books.amend(own, current.bucket.amount), carried, "carry")
+    own = holding(current.grant, None if stored is None else stored[1], now)
+    moved: list[Holding] = []
+    for each in lapsed:
+        # What does not fit stays where it was used: who pays again has used it still.
+        used = _counting(own.bucket.used, each.bucket.used, item, current.grant.amount) - own.bucket.used
+        amount = rescale(current.grant.amount, own.bucket.used + used, own.bucket.held + each.bucket.held)
+        rest, own = books.bequeath(each, own, used, amount)
+        moved.append(rest)
     changed = {each.grant.id: (each.grant, each.bucket) for each in [*moved, own]}
     kept = [changed.pop(row[0].id, row) for row in rows]
     return [*kept, *changed.values()]
 
 
-def _lapsed(grant: Grant, current: Grant, now: Instant) -> bool:
-    same = grant.feature == current.feature and grant.kind == current.kind
-    return same and grant.source_type == "plan" and not grant.is_live(now)
+def _carries(item: PlanItem) -> bool:
+    """Whether what was used of a plan that has lapsed counts for an allowance of the default plan.
+
+    Nothing is left over from a plan that nobody pays for: every other policy begins anew with the whole amount.
+    """
+    return policy_for(item.kind, item.on_plan_change) == "carry_usage"
+
+
+def _lapsed(current: Grant, rows: Iterable[Held], now: Instant) -> list[Holding]:
+    """The holdings of lapsed plans whose running period has uses that a grant of the default plan takes over."""
+    found = [
+        holding(grant, bucket, now)
+        for grant, bucket in rows
+        if grant.source_type == "plan"
+        and grant.feature == current.feature
+        and grant.kind == current.kind == "grant"
+        and not grant.is_live(now)
+    ]
+    return [each for each in found if not each.bucket.heir_id and (each.bucket.used or each.bucket.held)]
 
 
 def same_thing(one: Grant, other: Grant) -> bool:
@@ -123,16 +159,19 @@ def same_thing(one: Grant, other: Grant) -> bool:
     )
 
 
-def _with_lapsed_usage(current: Holding, rows: Sequence[Held], now: Instant) -> Holding:
-    bucket, grant = current.bucket, current.grant
-    amount = grant.amount
-    used = bucket.used
-    lapsed = sum(holding(other, stored, now).bucket.used for other, stored in rows if _lapsed(other, grant, now))
-    if lapsed:
-        used = carry_usage(used + lapsed, amount)
-    if amount is not None:
-        amount = rescale(amount, used, bucket.held)
-    return Holding(grant, evolve(bucket, amount=amount, used=used), current.opened)
+def _counting(own: int, lapsed: int, item: PlanItem, amount: int | None) -> int:
+    """What counts as used of the default plan: things that exist all count, uses as far as they fit."""
+    if item.kind not in ("metered", "credit"):
+        return own + lapsed
+    return max(own, carry_usage(own + lapsed, amount))
+
+
+def _with_lapsed_usage(current: Holding, lapsed: Sequence[BucketRow], item: PlanItem) -> Holding:
+    """The holding with what the configuration includes now, and what was used and held of lapsed plans."""
+    bucket, amount = current.bucket, current.grant.amount
+    used = _counting(bucket.used, sum(each.used for each in lapsed), item, amount)
+    held = bucket.held + sum(each.held for each in lapsed)
+    return evolve(current, bucket=evolve(bucket, amount=rescale(amount, used, held), used=used, held=held))
 
 
 def default_grants(plan: Plan, item: PlanItem, customer_id: str, given_at: Instant) -> list[Grant]:

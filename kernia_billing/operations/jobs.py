@@ -11,7 +11,7 @@ from ..domain.jobs import JobsReport
 from ..domain.upkeep import SyncState
 from ..errors import ConfigError, GuardError
 from ..ports.telemetry import kind_of
-from . import inbox, intents, meter_sender, outbox, reconcile, retention, traces
+from . import inbox, intents, meter_sender, outbox, reconcile, reserving, retention, traces
 from .core import Core
 from .fencing import alone
 
@@ -117,6 +117,13 @@ async def _reconciled(core: Core) -> int:
     return 0 if core.stripe is None else await _now_and_then(core, "reconciled", reconcile.EVERY, work)
 
 
+async def _holds(core: Core) -> int:
+    async def work(core: Core) -> Share:
+        return Share(*await reserving.sweep(core))
+
+    return await _now_and_then(core, "holds", MINUTE, work)
+
+
 async def _pruned(core: Core) -> int:
     async def work(core: Core) -> Share:
         number = await retention.prune(core)
@@ -181,6 +188,7 @@ JOBS: Mapping[str, Job] = {
     "intents": _intents,
     "meters": _meters,
     "events": _events,
+    "holds": _holds,
     "pruned": _pruned,
 }
 """What runs, in this order: events come after what makes them."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import evolve
 
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Entry, Grant, Holding, LedgerLine, UsageRow
+from ..domain.history import BucketState, GrantState
 from ..domain.instants import Instant
+from ..domain.limits import Meter
 from ..ports.ids import Ids
 from ..ports.store import Transaction
 
@@ -28,7 +31,11 @@ class Books:
         self.customer = customer
         self._lines: list[LedgerLine] = []
 
-    def open(self, holding: Holding) -> Holding:
+    def new_id(self, prefix: str) -> str:
+        """An id for something else that this write brings about."""
+        return self._ids.new(prefix)
+
+    def open(self, holding: Holding, entry: Entry = "open") -> Holding:
         """Store the bucket of a holding, and its grant, where they exist in thought only."""
         if holding.opened:
             return holding
@@ -37,7 +44,7 @@ class Books:
             grant = self.give(grant)
         bucket = evolve(holding.bucket, id=self._ids.new("bkt"), grant_id=grant.id, customer_id=self.customer.id)
         self._tx.entitlements.add_bucket(bucket)
-        self._line(bucket, "open", bucket.used)
+        self._line(bucket, entry, bucket.used, held=bucket.held)
         return Holding(grant, bucket, opened=True)
 
     def give(self, grant: Grant) -> Grant:
@@ -45,12 +52,14 @@ class Books:
         given = evolve(
             grant, id=self._ids.new("grt"), customer_id=self.customer.id, created_seq=self.customer.ledger_seq
         )
-        self._tx.entitlements.add_grant(given)
+        if self._tx.entitlements.add_grant(given):
+            self._note(given)
         return given
 
     def put(self, grant: Grant) -> None:
         """Overwrite what may change of a stored grant."""
         self._tx.entitlements.put_grant(grant)
+        self._note(grant)
 
     def move(self, holding: Holding, amount: int, entry: Entry, *, units: int = 0, held: int = 0) -> Holding:
         """Raise (or, below zero, lower) what is used of a holding, and what is held of it.
@@ -61,8 +70,35 @@ class Books:
             return holding
         holding = self.open(holding)
         bucket = evolve(holding.bucket, used=holding.bucket.used + amount, held=holding.bucket.held + held)
+        bucket = evolve(bucket, amount=_sunk(holding.grant, bucket))
         self.store(bucket, entry, amount, units=units, held=held)
         return evolve(holding, bucket=bucket)
+
+    def change(self, holding: Holding, entry: Entry, *, used: int = 0, held: int = 0, **values: Any) -> Holding:
+        """`move`, and give the bucket other `values` in the same breath; nothing where nothing changes."""
+        holding = self.open(holding)
+        bucket = evolve(holding.bucket, used=holding.bucket.used + used, held=holding.bucket.held + held, **values)
+        if bucket != holding.bucket:
+            self.store(bucket, entry, used, held=held)
+        if (bucket.heir_id, bucket.owed) != (holding.bucket.heir_id, holding.bucket.owed):
+            state = BucketState(bucket.id, self.customer.ledger_seq, bucket.heir_id, bucket.owed)
+            self._tx.history.put_bucket(state)
+        return evolve(holding, bucket=bucket)
+
+    def bequeath(
+        self, old: Holding, new: Holding, used: int, amount: int | None, *, owed: int = 0
+    ) -> tuple[Holding, Holding]:
+        """Let `used` units of one holding, all that is held of it and what it owes count in another one from now on.
+
+        That includes `amount` then, and owes `owed` more. Gives both as they are after it.
+        """
+        held = old.bucket.held
+        owed += new.bucket.owed + old.bucket.owed
+        heir = self.change(new, "carry", used=used, held=held, amount=amount, heir_id="", owed=owed)
+        rest = self.change(old, "carry", used=-used, held=-held, heir_id=heir.bucket.id, owed=0)
+        if held:
+            self._tx.holds.move(rest.bucket.id, heir.bucket.id)
+        return rest, heir
 
     def store(self, bucket: BucketRow, entry: Entry, amount: int = 0, *, units: int = 0, held: int = 0) -> None:
         """Overwrite a bucket that is stored already, with the line that says how it came to be so."""
@@ -77,6 +113,10 @@ class Books:
         self.store(bucket, "amend")
         return evolve(holding, bucket=bucket)
 
+    def count(self, meter: Meter) -> None:
+        """Store what the window of a usage limit has used."""
+        self._tx.limits.put(self.customer.id, meter)
+
     def record(self, event: UsageRow) -> None:
         """Store a usage event with all the lines so far."""
         self._tx.usage.add(event, self._lines)
@@ -85,6 +125,10 @@ class Books:
         """Store the lines, where no usage event carries them."""
         if self._lines:
             self._tx.usage.add_lines(self._lines)
+
+    def _note(self, grant: Grant) -> None:
+        """Keep how a grant is from this write on, so that answers can be explained later."""
+        self._tx.history.put_grant(GrantState.of(grant, self.customer.ledger_seq, self._now))
 
     def _line(self, bucket: BucketRow, entry: Entry, amount: int, units: int = 0, held: int = 0) -> None:
         self._lines.append(
@@ -104,6 +148,17 @@ class Books:
                 moved_at=self._now,
             )
         )
+
+
+def _sunk(grant: Grant, bucket: BucketRow) -> int | None:
+    """What a bucket includes after something came back to it.
+
+    One that never ends may include more than its grant only as long as more is used: seats or plans that became
+    smaller than what exists.
+    """
+    if bucket.amount is None or grant.amount is None or grant.interval is not None:
+        return bucket.amount
+    return min(bucket.amount, max(grant.amount, bucket.used + bucket.held))
 
 
 def replaced(holdings: Sequence[Holding], old: Holding, new: Holding) -> list[Holding]:

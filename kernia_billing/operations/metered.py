@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..domain.customers import CustomerRow
-from ..domain.grants import Holding
+from ..domain.grants import Holding, UsageRow
 from ..domain.instants import FOREVER, HOUR, Instant
 from ..domain.upkeep import MeterEventRow
 from ..ports.store import Transaction
+from .countable import OLDEST_USE
 
 CANCEL = "cancel:"
 """Begins the identifier of the row that takes back a whole event; the identifier of that event follows."""
@@ -60,37 +61,60 @@ def report(
     tx.meter_events.add(
         [
             row_of(customer, feature, _identifier(event_id, number), meter, units, occurred_at, now)
-            for number, (meter, (units, _)) in enumerate(_by_meter(drawn).items())
+            for number, ((meter, _), (units, _)) in enumerate(_by_meter(drawn, now).items())
         ]
     )
 
 
-def take_back(tx: Transaction, customer: CustomerRow, feature: str, event_id: str, drawn: Drawn, now: Instant) -> None:
+def take_back(
+    tx: Transaction,
+    customer: CustomerRow,
+    feature: str,
+    event_id: str,
+    drawn: Drawn,
+    now: Instant,
+    *,
+    use: UsageRow | None = None,
+) -> None:
     """Write down that units which were given back are not to be counted.
 
-    The last events come first: one that was never sent is lowered, one that was sent a short while ago and is given
-    back whole is taken back, and for the rest there is an event of a negative value. Units that were used under a
-    grant without a meter, and moved to this one by a change of plan, were never reported: they are not corrected.
+    The events of the `use` that is refunded come first, then the last ones: one that was never sent is lowered, one
+    that was sent a short while ago and is given back whole is taken back, and for the rest there is an event of a
+    negative value, of when the use was. What is refunded of a period that is over lowers nothing of the running one;
+    after 35 days it is not corrected, for Stripe would not count it. Units that were used under a grant without a
+    meter, and moved to this one by a change of plan, were never reported: they are not corrected.
     """
-    for number, (meter, (units, since)) in enumerate(_by_meter(drawn).items()):
+    for number, ((meter, is_over), (units, since)) in enumerate(_by_meter(drawn, now).items()):
         left = min(units, tx.meter_events.reported(customer.id, feature, meter, since))
-        for identifier in _last_uses(tx, customer, feature) if left > 0 else ():
-            known = tx.meter_events.get(identifier)
+        for identifier in _candidates(tx, customer, feature, use, is_over=is_over):
+            known = tx.meter_events.get(identifier) if left > 0 else None
             if known is not None and known.event_name == meter and known.created_at >= since:
                 left -= _take_from(tx, customer, known, left, now)
-        if left > 0:
+        used_at = now if use is None else use.occurred_at
+        too_old = now - used_at > OLDEST_USE
+        if left > 0 and not (too_old and is_over):
             name = _identifier(event_id, number)
-            tx.meter_events.add([row_of(customer, feature, name, meter, -left, now, now)])
+            tx.meter_events.add([row_of(customer, feature, name, meter, -left, now if too_old else used_at, now)])
 
 
-def _by_meter(drawn: Drawn) -> Mapping[str, tuple[int, Instant]]:
-    """The units for each meter, and when the oldest of the periods began that they move in."""
-    found: dict[str, tuple[int, Instant]] = {}
+def _by_meter(drawn: Drawn, now: Instant) -> Mapping[tuple[str, bool], tuple[int, Instant]]:
+    """The units for each meter, of periods that run and of those that are over; and when the oldest of these began."""
+    found: dict[tuple[str, bool], tuple[int, Instant]] = {}
     for holding, units in drawn:
-        meter = holding.grant.meter or ""
+        meter = holding.grant.meter or "", holding.bucket.period_end <= now
         known, since = found.get(meter, (0, FOREVER))
         found[meter] = (known + units, min(since, holding.bucket.period_start))
     return found
+
+
+def _candidates(
+    tx: Transaction, customer: CustomerRow, feature: str, use: UsageRow | None, *, is_over: bool
+) -> list[str]:
+    """The events that may be lowered or taken back, in this order."""
+    own: list[str] = []
+    while use is not None and tx.meter_events.get(name := _identifier(use.id, len(own))) is not None:
+        own.append(name)
+    return own if is_over else [*own, *(each for each in _last_uses(tx, customer, feature) if each not in own)]
 
 
 def _identifier(event_id: str, number: int) -> str:

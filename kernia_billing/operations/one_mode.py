@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..errors import ConfigError
-from ..ports.store import Store, Transaction, Unit
+from ..ports.store import Needs, Store, Transaction, Unit
 
 T = TypeVar("T")
 _SETTING = "stripe_mode"
@@ -22,13 +22,13 @@ class OneMode:
         self._mode = "live" if livemode else "test"
         self._checked = livemode is None
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
         """Run a unit in a transaction; see `Store`."""
         if self._checked:
-            return await self._store.transaction(unit, host=host)
+            return await self._store.transaction(unit, host=host, needs=needs)
         if host is None:
             await self._check()
-            return await self._store.transaction(unit)
+            return await self._store.transaction(unit, needs=needs)
 
         def checked(tx: Transaction) -> T:
             # In the host's transaction, because one of our own could wait for it for ever.

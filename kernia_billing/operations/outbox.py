@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import define, field
 
-from ..domain.answers import Event, Subscription, SubscriptionEvent
+from ..domain.answers import Event, Subscription, SubscriptionEvent, ThresholdEvent
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE, SECOND, Instant, to_datetime, to_instant
 from ..domain.outbound import OutboxRow
@@ -18,6 +18,8 @@ from ..domain.references import Reference
 from ..ports.store import Transaction
 from .core import Core
 
+THRESHOLD = "balance.threshold"
+"""A use reached a threshold of what is included."""
 _BATCH = 100
 _LEASE = 5 * MINUTE
 _LONGEST_WAIT = 60 * MINUTE
@@ -109,6 +111,8 @@ def read_event(row: OutboxRow) -> Event:
     payload = row.payload
     reference = Reference(*payload["reference"]) if "reference" in payload else None
     when = to_datetime(row.created_at)
+    if row.topic == THRESHOLD:
+        return _threshold_event(row, reference, payload["data"])
     if "subscription" not in payload:
         return Event(row.id, row.topic, reference, when, payload["data"])
     return SubscriptionEvent(
@@ -121,6 +125,12 @@ def read_event(row: OutboxRow) -> Event:
         previous=None if payload["previous"] is None else _load(payload["previous"]),
         stripe_object=payload["stripe_object"],
     )
+
+
+def _threshold_event(row: OutboxRow, reference: Reference | None, data: Mapping[str, Any]) -> ThresholdEvent:
+    ends = data["period_end"]
+    told: dict[str, Any] = {**data, "period_end": None if ends is None else to_datetime(ends)}
+    return ThresholdEvent(row.id, row.topic, reference, to_datetime(row.created_at), told, **told)
 
 
 @define

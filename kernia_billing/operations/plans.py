@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from attrs import frozen
 
 from ..domain.answers import PlanView
 from ..domain.catalog import PriceMapping, PriceRow
 from ..domain.money import Money
-from ..domain.offer import content_hash
+from ..domain.offer import FeatureSpec, content_hash
 from ..domain.plan_items import PlanVersion, items_of
 from ..domain.plans import BillingInterval, Feature, Plan
 from ..domain.subscriptions import StripeSubscription, SubscriptionItem
@@ -96,12 +97,18 @@ async def publish_all(core: Core) -> None:
         for plan in core.offer.plans.values():
             publish(core, tx, plan)
         for spec in core.offer.features.values():
-            tx.catalog.put_feature(Feature(spec.key, title=spec.title, unit=spec.unit, scale=spec.scale), spec.kind)
+            tx.catalog.put_feature(_feature(spec), spec.kind)
 
     try:
         await core.store.transaction(unit)
     except DuplicateKey:
         await core.store.transaction(unit)
+
+
+def _feature(spec: FeatureSpec) -> Feature:
+    """A feature to be stored; what it costs is told in the smallest units."""
+    cost: dict[str, int | str | Decimal] = {pool.feature: pool.cost for pool in spec.pools}
+    return Feature(spec.key, spec.title, spec.unit, spec.scale, cost, spec.aggregation)
 
 
 async def map_price(core: Core, price_id: str, plan: str, interval: BillingInterval) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 from ..domain.answers import Balance, Usage
 from ..domain.instants import to_datetime, to_instant
 
+_DATES = ("startedAt", "resetsAt")
+"""What is a date of a usage limit."""
+
 
 def receipt(usage: Usage) -> dict[str, Any]:
     """The stored form of a receipt."""
     balance = usage.balance
-    return {
+    stored: dict[str, Any] = {
         "event_id": usage.event_id,
         "feature": usage.feature,
         "quantity": usage.quantity,
@@ -30,6 +33,14 @@ def receipt(usage: Usage) -> dict[str, Any]:
         "overage_used": balance.overage_used,
         "overage_limit": balance.overage_limit,
     }
+    # Few uses have them, and every use is stored.
+    if usage.alerts:
+        stored["alerts"] = list(usage.alerts)
+    if usage.limits:
+        stored["limits"] = [{name: _plain(value) for name, value in each.items()} for each in usage.limits]
+    if usage.restored is not None:
+        stored["restored"] = usage.restored
+    return stored
 
 
 def read_receipt(stored: Mapping[str, Any]) -> Usage:
@@ -55,4 +66,15 @@ def read_receipt(stored: Mapping[str, Any]) -> Usage:
         replayed=False,
         late=stored["late"],
         deductions=tuple(stored["deductions"]),
+        alerts=tuple(stored.get("alerts", ())),
+        limits=tuple(_limit(each) for each in stored.get("limits", ())),
+        restored=stored.get("restored"),
     )
+
+
+def _plain(value: object) -> object:
+    return to_instant(value) if isinstance(value, datetime) else value
+
+
+def _limit(stored: Mapping[str, Any]) -> Mapping[str, object]:
+    return {name: to_datetime(value) if name in _DATES else value for name, value in stored.items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from attrs import evolve, frozen
 
@@ -14,8 +14,8 @@ from ..domain.customers import CustomerRow
 from ..domain.ids import idempotency_key
 from ..domain.instants import Instant
 from ..domain.references import Reference
-from ..errors import FeatureDenied, IdempotencyMismatch, InsufficientBalance, Unavailable
-from ..ports.store import DuplicateKey, Rollback, Transaction
+from ..errors import FeatureDenied, GuardError, IdempotencyMismatch, InsufficientBalance, Unavailable
+from ..ports.store import DuplicateKey, Needs, Rollback, Transaction
 from .core import Core
 from .customers import lock_or_add
 from .receipts import read_receipt
@@ -45,6 +45,18 @@ Write = Callable[[Transaction, CustomerRow, Instant], T | Decision]
 """Writes on the books of a customer whose row is locked, or refuses: then nothing that it wrote stays."""
 
 
+@frozen
+class Prepared(Generic[T]):
+    """A write whose arguments are checked, and that has not begun.
+
+    Work that only draws from the holdings of some `features`, and says so, may share a transaction.
+    """
+
+    stamp: Stamp
+    work: Write[T]
+    features: tuple[str, ...] | None = None
+
+
 def stamped(core: Core, reference: Reference, key: str | None, *told: object) -> Stamp:
     """The stamp of a write. `told` is everything of which a repetition has to be the same, as JSON can say it.
 
@@ -69,8 +81,18 @@ def usage_of(tx: Transaction, stamp: Stamp, customer_id: str | None) -> tuple[st
     return None if row is None else (row.fingerprint, evolve(read_receipt(row.result), replayed=True))
 
 
-async def write(core: Core, stamp: Stamp, find: Find[T], work: Write[T], host: object | None) -> T:
+async def write(
+    core: Core,
+    stamp: Stamp,
+    find: Find[T],
+    work: Write[T],
+    host: object | None,
+    *,
+    features: tuple[str, ...] | None = None,
+) -> T:
     """Do `work` once for the stamp's key, in a transaction of its own or inside of the host's.
+
+    Work that only draws from the holdings of some `features`, and says so, may share a transaction.
 
     Raises:
         FeatureDenied: the work refused (`InsufficientBalance` where too little is left).
@@ -83,12 +105,71 @@ async def write(core: Core, stamp: Stamp, find: Find[T], work: Write[T], host: o
         if earlier is not None:
             return _replay(earlier, stamp)
     joined = host is not None
+    key = stamp.key if stamp.keyed else None
+    needs = None if features is None else Needs(stamp.reference, features, key, core.now())
     try:
-        answer = await core.store.transaction(lambda tx: _unit(core, tx, stamp, find, work, joined=joined), host=host)
+        answer = await core.store.transaction(
+            lambda tx: _unit(core, tx, stamp, find, work, joined=joined), host=host, needs=needs
+        )
     except DuplicateKey:
         answer = await core.store.transaction(lambda tx: _stored(tx, stamp, find), host=host)
     if isinstance(answer, Decision):
         raise InsufficientBalance(answer) if answer.reason in _SHORT else FeatureDenied(answer)
+    return answer
+
+
+async def write_all(core: Core, writes: Sequence[Prepared[T]], find: Find[T], host: object | None) -> list[T]:
+    """Do several writes, none of which refuses, of any number of customers in one transaction; answers in their order.
+
+    Customers are locked in the order of their references, whatever the order of the writes, so that no two such calls
+    wait for each other. One key that stands twice is one write.
+
+    Raises:
+        IdempotencyMismatch: a key was used for something else; nothing is written then.
+        TransactionConflict: the host's transaction has to be repeated.
+        Unavailable: the database does not answer.
+    """
+    try:
+        return await core.store.transaction(lambda tx: _all(core, tx, writes, find), host=host)
+    except DuplicateKey:
+        # A snapshot hid that a key was used: what locks sees it.
+        return await core.store.transaction(lambda tx: _all(core, tx, writes, find, locking=True), host=host)
+
+
+def _all(
+    core: Core, tx: Transaction, writes: Sequence[Prepared[T]], find: Find[T], *, locking: bool = False
+) -> list[T]:
+    now = core.now()
+    answers: dict[int, T] = {}
+    for reference, numbers in _by_reference(writes):
+        is_locked = False
+        for number in numbers:
+            stamp = writes[number].stamp
+            earlier = find(tx, stamp, None) if stamp.keyed else None
+            if earlier is None:
+                # Each write has a number of its own in the customer's ledger.
+                customer = lock_or_add(core, tx, reference, now)
+                if stamp.keyed and (locking or not is_locked):
+                    earlier = find(tx, stamp, customer.id if locking else None)
+                is_locked = True
+                if earlier is None:
+                    answers[number] = _granted(writes[number].work(tx, customer, now))
+                    continue
+            answers[number] = _replay(earlier, stamp)
+    return [answers[number] for number in range(len(writes))]
+
+
+def _by_reference(writes: Sequence[Prepared[T]]) -> list[tuple[Reference, list[int]]]:
+    """The numbers of the writes for each reference, in the order of the references."""
+    found: dict[Reference, list[int]] = {}
+    for number, each in enumerate(writes):
+        found.setdefault(each.stamp.reference, []).append(number)
+    return sorted(found.items(), key=lambda each: (each[0].type, each[0].id))
+
+
+def _granted(answer: T | Decision) -> T:
+    if isinstance(answer, Decision):
+        raise GuardError("a write of several was refused")
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from attrs import field, frozen
 
@@ -11,12 +12,16 @@ from ..domain.buckets import Draw
 from ..domain.grants import Holding, UsageRow
 from ..domain.instants import Instant
 from ..ports.store import Transaction
-from .balances import balance_of
+from .alerting import alert
+from .balances import balance
 from .ledger import Books
+from .limiting import told as told_of
 from .metered import report, take_back
 from .receipts import receipt
 from .recipe import Stamp
 from .situation import Situation
+
+NOWHERE: Mapping[str, Holding] = MappingProxyType({})
 
 
 def _no_properties() -> dict[str, Property]:
@@ -27,7 +32,8 @@ def _no_properties() -> dict[str, Property]:
 class Told:
     """What is recorded of a use beside what it drew.
 
-    `quantity` is what happened: `funded` of it is what was drawn. `returning` is for what is given back.
+    `quantity` is what happened: `funded` of it is what was drawn. `returning` is for what is given back: `restored` of
+    it can be used again, and `refund_of` is the use that it was.
     """
 
     stamp: Stamp
@@ -36,31 +42,47 @@ class Told:
     returning: bool = False
     properties: Mapping[str, Property] = field(factory=_no_properties)
     occurred_at: Instant | None = None
-    refund_of: str = ""
+    refund_of: UsageRow | None = None
+    restored: int | None = None
     hold_id: str = ""
     late: bool = False
 
 
 def record(
-    tx: Transaction, books: Books, before: Situation, after: Situation, draws: Sequence[Draw], funded: int, told: Told
+    tx: Transaction,
+    books: Books,
+    before: Situation,
+    after: Situation,
+    draws: Sequence[Draw],
+    funded: int,
+    told: Told,
+    *,
+    elsewhere: Mapping[str, Holding] = NOWHERE,
+    since: Situation | None = None,
 ) -> Usage:
     """Store the event of a use whose draws have moved already, from `before` to `after`; gives the receipt.
 
-    `funded` units were covered, of which pools may have paid some at no cost, without a draw.
+    `funded` units were covered, of which pools may have paid some at no cost, without a draw. `elsewhere` are holdings
+    by their bucket's id that draws moved in and the situation may not show: those of a period that is over. Alerts
+    compare with what was used `since` then, where more than these draws moved.
     """
     feature, now = before.feature.key, before.now
     started = before.own[0].bucket.period_start if before.own else now
-    known = {old.bucket.id: new for old, new in zip(before.holdings, after.holdings, strict=True)}
+    known = {**elsewhere}
+    known.update((old.bucket.id, new) for old, new in zip(before.holdings, after.holdings, strict=True))
     usage = Usage(
         event_id=books.event_id,
         feature=feature,
         quantity=told.quantity,
         funded=funded,
         unfunded=told.quantity - funded,
-        balance=balance_of(feature, after.own),
+        balance=balance(after),
         replayed=False,
         late=told.late or (told.occurred_at is not None and told.occurred_at < started),
         deductions=tuple(_deduction(known, draw) for draw in draws),
+        alerts=alert(tx, books, since or before, after),
+        limits=tuple(told_of(meter) for meter in after.meters),
+        restored=told.restored,
     )
     occurred_at = now if told.occurred_at is None else told.occurred_at
     books.record(
@@ -80,13 +102,14 @@ def record(
             idempotency_key=told.stamp.key,
             fingerprint=told.stamp.fingerprint,
             result=receipt(usage),
-            refund_of=told.refund_of,
+            refund_of="" if told.refund_of is None else told.refund_of.id,
             hold_id=told.hold_id,
         )
     )
-    metered = [(held, draw.units) for draw in draws if (held := before.holding(draw.bucket_id)).grant.meter is not None]
+    # A pool's meter counts credits.
+    metered = [(held, draw.amount) for draw in draws if (held := known[draw.bucket_id]).grant.meter is not None]
     if metered and told.returning:
-        take_back(tx, books.customer, feature, usage.event_id, metered, now)
+        take_back(tx, books.customer, feature, usage.event_id, metered, now, use=told.refund_of)
     elif metered:
         report(tx, books.customer, feature, usage.event_id, metered, occurred_at, now)
     return usage
@@ -94,4 +117,9 @@ def record(
 
 def _deduction(known: Mapping[str, Holding], draw: Draw) -> Mapping[str, object]:
     after = known[draw.bucket_id]
-    return {"bucketId": after.bucket.id, "source": after.grant.source_type, "amount": draw.amount}
+    return {
+        "bucketId": after.bucket.id,
+        "feature": after.grant.feature,
+        "source": after.grant.source_type,
+        "amount": draw.amount,
+    }

@@ -1,4 +1,4 @@
-"""What is thrown away after a while: webhooks, events and reported usage that are done with, and old audit rows.
+"""What is thrown away after a while: webhooks, events, holds and reported usage that are done with, old audit rows.
 
 Never what still has to be done: events that wait, failed, are dead or of a customer that nobody linked stay. A parked
 call to Stripe stays too, without its parameters.
@@ -32,7 +32,9 @@ async def prune(core: Core) -> int:
     kinds: list[tuple[_Prune, Instant]] = [
         (lambda tx, before, limit: tx.inbox.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.outbox.prune(before, limit), now - core.event_retention),
+        (lambda tx, before, limit: tx.limits.prune(before, limit), now - core.event_retention),
         (_forget_parked, now - core.event_retention),
+        (lambda tx, before, limit: tx.holds.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.meter_events.prune(before, limit), now - max(core.event_retention, _REPORTED)),
     ]
     if core.audit_retention is not None:

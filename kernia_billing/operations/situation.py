@@ -11,39 +11,52 @@ from ..domain.buckets import Allocation, Draw, Mode, Pool, allocate
 from ..domain.customers import CustomerRow
 from ..domain.grants import Entry, Holding
 from ..domain.instants import Instant
+from ..domain.limits import Meter, Window
 from ..domain.offer import FeatureSpec
+from ..domain.references import Reference
 from ..ports.store import Held, Transaction
 from .core import Core
+from .due import catch_up, past_of
 from .holdings import absorb_lapsed, live_holdings
 from .ledger import Books, replaced
+from .limiting import amounts_of, counted, limits_on, meters_of, room, within
+from .opening import NOTHING, Past
 
 
 @frozen
 class Situation:
-    """The holdings of a feature, and of the credit pools that pay for it, as they stand at `now`."""
+    """The holdings of a feature, and of the credit pools that pay for it, as they stand at `now`.
+
+    They are those within reach of a request for `entity`, "" for the customer as such. `meters` are the usage limits on
+    the feature and on the pools that concern it.
+    """
 
     feature: FeatureSpec
     entity: str
     now: Instant
     holdings: Sequence[Holding]
     pools: Sequence[Pool] = ()
-    headroom: int | None = None
+    meters: Sequence[Meter] = ()
 
     @property
     def own(self) -> list[Holding]:
         """The holdings of the feature itself."""
         return [each for each in self.holdings if each.grant.feature == self.feature.key]
 
-    def allocate(self, quantity: int, mode: Mode) -> Allocation:
-        """Plan the drawing of so many units. `check` and every write ask this, so that they never disagree."""
+    def allocate(self, quantity: int, mode: Mode, *, limited: bool = True) -> Allocation:
+        """Plan the drawing of so many units. `check` and every write ask this, so that they never disagree.
+
+        Not `limited` it is what balances alone would allow.
+        """
+        meters = self.meters if limited else ()
         return allocate(
             [each.as_bucket() for each in self.holdings],
             self.feature.key,
             quantity,
             mode,
             entity=self.entity,
-            pools=self.pools,
-            headroom=self.headroom,
+            pools=within(self.pools, meters),
+            headroom=room(meters, self.feature.key),
         )
 
     def holding(self, bucket_id: str) -> Holding:
@@ -56,6 +69,11 @@ def features_of(feature: FeatureSpec) -> tuple[str, ...]:
     return (feature.key, *(pool.feature for pool in feature.pools))
 
 
+def within_reach(holdings: Iterable[Holding], entity: str) -> list[Holding]:
+    """The holdings that a request may touch: those of its entity and the customer's own, never another entity's."""
+    return [each for each in holdings if not each.grant.entity or each.grant.entity == entity]
+
+
 def seen(
     core: Core,
     customer: CustomerRow | None,
@@ -63,10 +81,35 @@ def seen(
     feature: FeatureSpec,
     entity: str,
     now: Instant,
+    past: Past = NOTHING,
 ) -> Situation:
     """What a reader sees, from the rows that it read; nothing is written."""
-    holdings = live_holdings(core.offer, customer, held, features_of(feature), now)
+    holdings = within_reach(live_holdings(core.offer, customer, held, features_of(feature), now, past), entity)
     return Situation(feature, entity, now, holdings, feature.pools)
+
+
+def looked_up(
+    core: Core, tx: Transaction, reference: Reference, feature: FeatureSpec, entity: str, now: Instant
+) -> tuple[CustomerRow | None, Situation]:
+    """What a reader sees, in one read.
+
+    More are needed where a grant has usage limits that no plan has any more, and where its running period is not opened
+    and may begin with what the last one left.
+    """
+    features = features_of(feature)
+    windows: Sequence[Window] | None = None
+    if core.offer.limited.isdisjoint(features):
+        customer, held = tx.entitlements.of_reference(reference, features, now)
+    else:
+        customer, held, windows = tx.entitlements.of_reference_limited(reference, features, entity, now)
+    past = past_of(core.offer, tx, customer, held, features, now)
+    found = seen(core, customer, held, feature, entity, now, past)
+    limits = limits_on(found.holdings)
+    if not limits:
+        return customer, found
+    if windows is None:
+        windows = () if customer is None else tx.limits.running(customer.id, features, entity, now)
+    return customer, evolve(found, meters=meters_of(limits, windows, features, entity, now))
 
 
 def situation(
@@ -80,18 +123,57 @@ def situation(
 ) -> Situation:
     """What a writer starts from. What time has brought about since the last write is written down first."""
     features = features_of(feature)
-    held = tx.entitlements.of_customer(books.customer.id, features, now)
+    held = catch_up(core.offer, tx, books, features, now)
     held = absorb_lapsed(core.offer, books, held, features, now)
-    return seen(core, books.customer, held, feature, entity, now)
+    found = seen(core, books.customer, held, feature, entity, now)
+    limits = limits_on(found.holdings)
+    if not limits:
+        return found
+    windows = tx.limits.running_locked(books.customer.id, features, entity, now)
+    return evolve(found, meters=meters_of(limits, windows, features, entity, now, properties))
 
 
 def moved(
-    books: Books, before: Situation, draws: Iterable[Draw], entry: Entry, *, used: int = 0, held: int = 0
+    books: Books,
+    before: Situation,
+    draws: Iterable[Draw],
+    entry: Entry,
+    *,
+    used: int = 0,
+    held: int = 0,
+    units: int | None = None,
+    drawn_at: Instant | None = None,
 ) -> Situation:
-    """The situation after draws moved in their buckets, which is written down. `used` and `held` are 1, 0 or -1."""
+    """The situation after draws moved in their buckets, which is written down. `used` and `held` are 1, 0 or -1.
+
+    Usage limits count it too, or no longer, where it was drawn at `drawn_at` (None: now). `units` are how many units of
+    the feature the draws pay; they need to be told where pools pay some at no cost, without a draw.
+    """
+    moving = list(draws)
     holdings = list(before.holdings)
-    for draw in draws:
+    for draw in moving:
         old = next(each for each in holdings if each.bucket.id == draw.bucket_id)
         new = books.move(old, used * draw.amount, entry, units=draw.units, held=held * draw.amount)
         holdings = replaced(holdings, old, new)
-    return evolve(before, holdings=holdings)
+    after = evolve(before, holdings=holdings)
+    change = used + held
+    return count(books, after, moving, change, units=units, drawn_at=drawn_at) if change and before.meters else after
+
+
+def count(
+    books: Books,
+    before: Situation,
+    draws: Iterable[Draw],
+    change: int,
+    *,
+    units: int | None = None,
+    drawn_at: Instant | None = None,
+) -> Situation:
+    """The situation after usage limits counted draws (`change` 1), or no longer count them (-1); see `moved`."""
+    amounts = amounts_of(before.feature.key, draws, units)
+    when = before.now if drawn_at is None else drawn_at
+    after = [counted(each, change * amounts.get(each.limit.feature, 0), when) for each in before.meters]
+    for old, new in zip(before.meters, after, strict=True):
+        if new != old:
+            books.count(new)
+    return evolve(before, meters=after)

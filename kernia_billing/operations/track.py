@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ..domain.answers import Decision, Mode, Property, Usage
-from ..domain.buckets import give_back
 from ..domain.customers import CustomerRow
-from ..domain.ids import entity_id, event_properties, feature_key, quantity
-from ..domain.instants import DAY, MINUTE, Instant, to_instant
-from ..domain.offer import FeatureSpec
+from ..domain.ids import entity_id, event_properties, quantity
+from ..domain.instants import Instant
 from ..domain.references import Ref
 from ..errors import InvalidInput
 from ..ports.store import Transaction
-from .balances import decide
 from .core import Core
+from .countable import countable, happened_at
 from .ledger import Books
-from .recipe import stamped, usage_of, write
-from .recording import Told, record
-from .situation import moved, situation
-
-OLDEST_USE = 35 * DAY
-"""How late a use may be reported: as late as Stripe's meters accept it (Stripe, "Meter events")."""
-CLOCK_TOLERANCE = 5 * MINUTE
+from .measuring import adds_up, reported, unique_value
+from .recipe import Prepared, stamped, usage_of, write
+from .recording import Told
+from .setting import set_level
+from .situation import features_of, situation
+from .using import use
 
 
 async def track(
@@ -52,79 +49,52 @@ async def track(
         TransactionConflict: the host's transaction has to be repeated.
         Unavailable: the database does not answer.
     """
+    prepared = counting(
+        core,
+        reference,
+        feature,
+        amount,
+        mode=mode,
+        entity=entity,
+        occurred_at=occurred_at,
+        properties=properties,
+        key=key,
+    )
+    stamp, features = prepared.stamp, prepared.features
+    return await write(core, stamp, usage_of, prepared.work, transaction, features=features)
+
+
+def counting(
+    core: Core,
+    reference: Ref,
+    feature: str,
+    amount: int = 1,
+    *,
+    mode: Mode = "record",
+    entity: str | None = None,
+    occurred_at: datetime | None = None,
+    properties: Mapping[str, Property] | None = None,
+    key: str | None = None,
+) -> Prepared[Usage]:
+    """A use that is checked and not written yet. Raises what `track` raises of its arguments."""
     if mode not in ("record", "require", "cap"):
         raise InvalidInput("must be 'record', 'require' or 'cap'", field="mode")
     who = core.reference(reference)
     spec = countable(core, feature)
     quantity(amount)
     where = entity_id(entity)
-    told = event_properties(properties)
-    when = None if occurred_at is None else _reported(occurred_at, core.now())
-    stamp = stamped(core, who, key, mode, spec.key, where, amount, when, told)
+    properties = event_properties(properties)
+    value = unique_value(spec, properties)
+    when = happened_at(occurred_at, core.now())
+    stamp = stamped(core, who, key, mode, spec.key, where, amount, when, properties)
+    told = Told(stamp, 1 if spec.aggregation == "count" else amount, mode, properties=properties, occurred_at=when)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Usage | Decision:
         books = Books(tx, core.ids, customer, now, core.ids.new("use"))
-        before = situation(core, tx, books, spec, where, now, told)
-        allocation = before.allocate(amount, mode)
-        if mode == "require" and not allocation.allowed:
-            rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
-            return decide(who, before, amount, allocation, subscriptions=rows)
-        after = moved(books, before, allocation.draws, "use", used=1)
-        use = Told(stamp, amount, mode, properties=told, occurred_at=when)
-        return record(tx, books, before, after, allocation.draws, allocation.funded, use)
+        before = situation(core, tx, books, spec, where, now, properties)
+        if adds_up(spec):
+            return use(tx, books, before, mode, told)
+        return set_level(tx, books, before, reported(tx, customer, before, amount, value), mode, told)
 
-    return await write(core, stamp, usage_of, work, transaction)
-
-
-async def give(
-    core: Core,
-    reference: Ref,
-    feature: str,
-    amount: int = 1,
-    *,
-    entity: str | None = None,
-    key: str | None = None,
-    transaction: object | None = None,
-) -> Usage:
-    """Give back `amount` units of a feature, in the reverse of the order in which they were drawn.
-
-    Never more than is used: `funded` of the receipt is what was restored. Raises what `track` raises.
-    """
-    who = core.reference(reference)
-    spec = countable(core, feature)
-    quantity(amount)
-    where = entity_id(entity)
-    stamp = stamped(core, who, key, "give_back", spec.key, where, amount, None, {})
-
-    def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Usage:
-        books = Books(tx, core.ids, customer, now, core.ids.new("use"))
-        before = situation(core, tx, books, spec, where, now)
-        draws = give_back([each.as_bucket() for each in before.own], amount, entity=where)
-        after = moved(books, before, draws, "return", used=-1)
-        units = sum(draw.units for draw in draws)
-        return record(tx, books, before, after, draws, units, Told(stamp, amount, "return", returning=True))
-
-    return await write(core, stamp, usage_of, work, transaction)
-
-
-def countable(core: Core, feature: str) -> FeatureSpec:
-    """The feature of a key, one that is counted.
-
-    Raises:
-        NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
-        InvalidInput: it is a boolean one.
-    """
-    spec = core.offer.feature(feature_key(feature))
-    if spec.kind == "boolean":
-        raise InvalidInput(f"{spec.key} is a boolean feature: it is checked, not counted", field="feature")
-    return spec
-
-
-def _reported(occurred_at: datetime, now: Instant) -> Instant:
-    """When a use happened that is told of now."""
-    when = to_instant(occurred_at, field="occurred_at")
-    if when > now + CLOCK_TOLERANCE:
-        raise InvalidInput("lies in the future", field="occurred_at")
-    if when < now - OLDEST_USE:
-        raise InvalidInput("lies more than 35 days back", field="occurred_at")
-    return when
+    # What does not add up asks for what was measured, which is not read for several at once.
+    return Prepared(stamp, work, features_of(spec) if adds_up(spec) else None)

@@ -11,7 +11,7 @@ from kernia_billing import InvalidInput, Money, NotFound, Plan, Unavailable
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Page
 from kernia_billing.operations import catalog
-from kernia_billing.ports.store import Rollback, Store, Transaction, Unit
+from kernia_billing.ports.store import Needs, Rollback, Store, Transaction, Unit
 from kernia_billing.testing import Fault
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import PLANS, Rows, Shop, envelope
@@ -261,7 +261,7 @@ class _Conflicting:
         self.read = store.read
         self.close = store.close
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
         """Run the unit in vain, and again."""
 
         def undone(tx: Transaction) -> T:

@@ -22,6 +22,9 @@ _TABLES = (
     "bucket",
     "usage_event",
     "ledger",
+    "hold",
+    "hold_line",
+    "limit_window",
     "subscription",
     "checkout_session",
     "webhook_event",
@@ -32,7 +35,8 @@ _TABLES = (
 _MAX = 2**53 - 1
 FOREVER = _MAX
 ENDED = ("canceled", "incomplete_expired")
-MOVES = ("use", "return", "carry")
+USES = ("use", "settle")
+RETURNS = ("return", "refund")
 
 
 class Tables:
@@ -48,6 +52,9 @@ class Tables:
         self.buckets = rows["bucket"]
         self.events = rows["usage_event"]
         self.ledger = sorted(rows["ledger"], key=lambda row: (row["customer_id"], row["seq"], row["line"]))
+        self.holds = rows["hold"]
+        self.hold_lines = rows["hold_line"]
+        self.windows = rows["limit_window"]
         self.subscriptions = rows["subscription"]
         self.checkouts = rows["checkout_session"]
         self.inbox = rows["webhook_event"]
@@ -71,11 +78,11 @@ class Tables:
     def funded(self, reference: str, feature: str = "messages") -> int:
         """What all events of a feature drew, less what was returned."""
         events = [row for row in self.of(reference, self.events) if row["feature_key"] == feature]
-        return sum(-row["funded"] if row["mode"] == "return" else row["funded"] for row in events)
+        return sum(-row["funded"] if _gives_back(row) else row["funded"] for row in events)
 
     def moved(self, reference: str) -> int:
         """The sum of the ledger of a reference."""
-        return sum(row["amount"] for row in self.of(reference, self.ledger) if row["entry"] in MOVES)
+        return sum(row["amount"] for row in self.of(reference, self.ledger))
 
 
 class _Snapshot:
@@ -113,6 +120,7 @@ def coherent(engine: Engine, simulator: StripeSimulator | None = None) -> Tables
         *_grants(tables),
         *_buckets(tables),
         *_ledger(tables),
+        *_holds(tables),
         *_events(tables),
         *_subscriptions(tables),
         *_sending(tables),
@@ -142,7 +150,9 @@ def _orphans(what: str, rows: Rows, column: str, owners: Rows) -> Iterator[str]:
 def _integers(tables: Tables) -> Iterator[str]:
     """SQLite turns a number that is too great into a float, and others are kept as text."""
     counted = {"amount", "used", "held", "ledger_seq", "seq", "line", "used_after", "quantity", "funded", "unfunded"}
-    for rows in (tables.customers, tables.entitlements, tables.buckets, tables.events, tables.ledger):
+    counted |= {"held_after", "units", "included_after", "refunded", "owed", "left_units"}
+    books = (tables.customers, tables.entitlements, tables.buckets, tables.events, tables.ledger)
+    for rows in (*books, tables.holds, tables.hold_lines, tables.windows):
         for row in rows:
             for name in counted & row.keys():
                 value = row[name]
@@ -210,7 +220,7 @@ def _ledger(tables: Tables) -> Iterator[str]:
             yield f"a line of no bucket of its customer: {row}"
         elif not 1 <= row["seq"] <= customer["ledger_seq"]:
             yield f"a line of the future: {row}"
-        if row["entry"] not in MOVES and row["amount"] != 0:
+        if not _may_move(row["entry"], row["amount"], row["held"]):
             yield f"a line that moves what it may not: {row}"
     for (customer_id, seq), numbers in lines.items():
         if sorted(numbers) != list(range(len(numbers))):
@@ -221,16 +231,55 @@ def _ledger(tables: Tables) -> Iterator[str]:
 
 def _history(bucket: Row, lines: Rows) -> Iterator[str]:
     """A bucket's lines, in order, lead from nothing to what is used of it."""
-    opened = [row for row in lines if row["entry"] == "open"]
+    opened = [row for row in lines if row["entry"] in ("open", "roll")]
     if len(opened) != 1 or lines[0] is not opened[0]:
         yield f"a bucket that was opened {len(opened)} times: {bucket}"
-    used = 0
+    used = held = 0
     for row in lines:
-        used += row["amount"] if row["entry"] in MOVES else 0
-        if row["used_after"] != used:
-            yield f"after {row} it is {used}"
-    if used != bucket["used"]:
-        yield f"the lines of {bucket} add up to {used}"
+        used, held = used + row["amount"], held + row["held"]
+        if (row["used_after"], row["held_after"]) != (used, held):
+            yield f"after {row} it is {used}, {held}"
+    if (used, held) != (bucket["used"], bucket["held"]):
+        yield f"the lines of {bucket} add up to {used}, {held}"
+    if lines and lines[-1]["included_after"] != bucket["amount"]:
+        yield f"another amount was noted of {bucket}"
+
+
+def _may_move(entry: str, used: int, held: int) -> bool:
+    """Whether a line of this kind may move so much to or from what is used, and what is held."""
+    if entry in ("open", "roll"):
+        return used >= 0 == held
+    if entry in USES:
+        return used > 0 and held == (-used if entry == "settle" else 0)
+    if entry in RETURNS:
+        return used < 0 == held
+    if entry in ("hold", "release", "expire"):
+        return used == 0 != held and (held > 0) == (entry == "hold")
+    return entry == "carry" or used == held == 0
+
+
+def _holds(tables: Tables) -> Iterator[str]:
+    """What is held of buckets is what open holds hold."""
+    yield from _orphans("hold", tables.holds, "customer_id", tables.customers)
+    yield from _unique("hold", tables.holds, "customer_id", "idempotency_key")
+    open_ = {row["id"]: row for row in tables.holds if row["status"] == "open"}
+    held: Counter[str] = Counter()
+    units: Counter[str] = Counter()
+    for line in tables.hold_lines:
+        held[line["bucket_id"]] += line["amount"]
+        units[line["hold_id"]] += line["units"]
+        if line["hold_id"] not in open_:
+            yield f"a line of no open hold: {line}"
+    for bucket in tables.buckets:
+        if bucket["held"] != held.pop(bucket["id"], 0):
+            yield f"holds do not hold what is held of {bucket}"
+    if held:
+        yield f"lines of no buckets: {held}"
+    for row in tables.holds:
+        if row["left_units"] < units[row["id"]] or (row["status"] != "open" and row["left_units"]):
+            yield f"a hold whose lines are not what is left of it: {row}"
+        if (row["status"] == "open") != (row["ended_at"] == FOREVER):
+            yield f"a hold that does not know whether it has ended: {row}"
 
 
 def _events(tables: Tables) -> Iterator[str]:
@@ -247,16 +296,21 @@ def _events(tables: Tables) -> Iterator[str]:
         yield from _event(event, lines.pop(event["id"], []), buckets)
         if not 1 <= event["seq"] <= sequence.get(event["customer_id"], 0):
             yield f"an event of the future: {event}"
+    holds = {row["id"] for row in tables.holds}
     for event_id, left in lines.items():
-        if any(row["entry"] != "carry" for row in left):
+        if event_id not in holds and any(row["entry"] != "carry" for row in left):
             yield f"lines of an event that is not there: {event_id} {left}"
 
 
+def _gives_back(event: Row) -> bool:
+    return event["mode"] in RETURNS or (event["mode"] == "set" and event["quantity"] == -event["funded"])
+
+
 def _event(event: Row, lines: Rows, buckets: Mapping[str, Row]) -> Iterator[str]:
-    returning = event["mode"] == "return"
-    moves = [row for row in lines if row["entry"] == ("return" if returning else "use")]
-    moved = sum(row["amount"] for row in moves)
-    if moved != (-event["funded"] if returning else event["funded"]):
+    returning = _gives_back(event)
+    moves = [row for row in lines if row["entry"] in (RETURNS if returning else USES)]
+    moved = sum(row["units"] for row in moves)
+    if moved > event["funded"] or (moved < event["funded"] and event["mode"] != "refund"):
         yield f"the lines of {event} move {moved}"
     if any((row["amount"] < 0) != returning for row in moves):
         yield f"lines that move the wrong way: {event} {moves}"
@@ -267,7 +321,7 @@ def _event(event: Row, lines: Rows, buckets: Mapping[str, Row]) -> Iterator[str]
         yield f"an event whose parts are not its whole: {event}"
     if event["mode"] == "require" and event["unfunded"]:
         yield f"granted without cover: {event}"
-    for row in moves:
+    for row in moves if event["mode"] not in ("settle", "refund") else ():
         bucket = buckets.get(row["bucket_id"])
         if bucket is not None and not bucket["period_start"] <= event["received_at"] < bucket["period_end"]:
             yield f"counted in another period: {event} {bucket}"

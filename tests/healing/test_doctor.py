@@ -49,12 +49,34 @@ def _checks(shop: Shop) -> set[str]:
     return {each.check for each in shop.billing.doctor().findings if each.check != "plans.prices"}
 
 
+_HOLD = (
+    "INSERT INTO billing_hold (id, customer_id, feature_key, entity_id, quantity, left_units, status, expires_at, "
+    "created_at, ended_at, idempotency_key, fingerprint) SELECT 'hold_1', min(id), 'messages', '', 5, {}, 'k', 'f' "
+    "FROM billing_customer"
+)
+_WINDOW = (
+    "INSERT INTO billing_limit_window (customer_id, limit_id, entity_id, window_start, window_end, feature_key, used) "
+    "SELECT min(id), 'limit', '', {} FROM billing_customer"
+)
 FAULTS = {
     "I1 a bucket": "UPDATE billing_bucket SET used = used + 1 WHERE feature_key = 'messages'",
     "I1 a line": "UPDATE billing_ledger SET used_after = used_after + 1 WHERE entry = 'use'",
     "I1 a use": "UPDATE billing_usage_event SET funded = funded + 1, quantity = quantity + 1 WHERE mode = 'require'",
+    "I1 held": "UPDATE billing_bucket SET held = held + 1 WHERE feature_key = 'messages'",
+    "I1 a line that holds": "UPDATE billing_ledger SET held = held + 1, held_after = held_after + 1",
+    "I1 a hold after": "UPDATE billing_ledger SET held_after = held_after + 1",
+    "I1 what is included": "UPDATE billing_ledger SET included_after = included_after + 1",
+    "I1 the wrong way": "UPDATE billing_ledger SET entry = 'refund' WHERE entry = 'use'",
+    "I1 units": "UPDATE billing_ledger SET units = units + 1 WHERE entry = 'return'",
     "I1 the future": "UPDATE billing_customer SET ledger_seq = 1",
     "I2 beyond": "UPDATE billing_bucket SET amount = 1 WHERE feature_key = 'messages' AND used > 1",
+    "I2 nobody": "UPDATE billing_bucket SET held = held + 1 WHERE feature_key = 'messages'",
+    "I2 ended": _HOLD.format("5, 'released', 1, 0, 1"),
+    "I2 open": _HOLD.format("0, 'open', 1, 0, 1"),
+    "I2 counted": _WINDOW.format("0, 9007199254740991, 'messages', 1000"),
+    "I3 refunds": "UPDATE billing_usage_event SET refunded = 1 WHERE mode = 'require'",
+    "I3 a refund": "UPDATE billing_usage_event SET refund_of = (SELECT min(id) FROM billing_usage_event WHERE "
+    "mode = 'require') WHERE mode = 'return'",
     "I3 parts": "UPDATE billing_usage_event SET unfunded = unfunded + 1",
     "I3 nothing": "DELETE FROM billing_usage_event WHERE mode = 'require'",
     "I4 two": "UPDATE billing_subscription SET customer_id = (SELECT min(id) FROM billing_customer)",
@@ -62,12 +84,16 @@ FAULTS = {
     "I5 owners": "UPDATE billing_stripe_customer SET customer_id = (SELECT min(id) FROM billing_customer)",
     "I7 pending": "UPDATE billing_intent SET state = 'pending', stripe_id = NULL",
     "I8 never": "UPDATE billing_webhook_event SET status = 'failed', lease_until = 9007199254740991",
-    "I9 overlap": "UPDATE billing_bucket SET period_end = period_end + 86400000000 WHERE feature_key = 'messages'",
+    "I9 overlap": "UPDATE billing_bucket SET period_end = period_end + 86400000000, closed_at = 9007199254740991",
+    "I9 heir": "UPDATE billing_bucket SET heir_id = 'bkt_lost' WHERE used = 0",
+    "I9 carried": "UPDATE billing_bucket SET heir_id = id",
     "I9 backwards": "UPDATE billing_bucket SET period_end = period_start",
     "I10 ticket": "UPDATE billing_stripe_object SET applied_ticket = next_ticket + 1",
     "I10 none": "DELETE FROM billing_stripe_object WHERE kind = 'subscription'",
     "I13 number": "UPDATE billing_bucket SET held = 9007199254740993",
     "I14 orphan": "UPDATE billing_invoice SET customer_id = 'cust_lost'",
+    "I14 window": "INSERT INTO billing_limit_window (customer_id, limit_id, entity_id, window_start, window_end, "
+    "feature_key, used) VALUES ('cust_lost', 'limit', '', 0, 1, 'messages', 0)",
     "I14 grant": "DELETE FROM billing_entitlement",
     "I16 order": "UPDATE billing_outbox SET sent_at = 9007199254740991 WHERE position = "
     "(SELECT min(position) FROM billing_outbox WHERE customer_id <> '')",
@@ -121,6 +147,30 @@ def test_what_a_unique_key_forbids_is_found_where_the_key_is_lost(
     assert check in _checks(busy)
 
 
+def test_holds_that_hold_what_is_not_there_are_found(busy: Shop) -> None:
+    """A line of a hold names a bucket that is there, and no more than the hold still holds."""
+    line = (
+        "INSERT INTO billing_hold_line (hold_id, line, bucket_id, feature_key, amount, units) VALUES ('hold_1', 0, {})"
+    )
+    execute(busy, _HOLD.format("5, 'open', 1, 0, 9007199254740991"))
+    assert "I2" not in _checks(busy)
+    execute(busy, line.format("'bkt_lost', 'messages', 5, 5"))
+    assert [1] == [each.count for each in busy.billing.doctor().findings if each.check == "I2"]
+    execute(busy, "UPDATE billing_hold_line SET bucket_id = (SELECT min(id) FROM billing_bucket), units = 6")
+    titles = [each.title for each in busy.billing.doctor().findings if each.check == "I2"]
+    assert any("a hold holds no more" in title for title in titles)
+    assert any("held by open holds" in title for title in titles)
+
+
+def test_windows_that_overlap_are_found(busy: Shop) -> None:
+    """Use would be counted twice, or once too little."""
+    execute(busy, _WINDOW.format("0, 10, 'messages', 0"))
+    execute(busy, _WINDOW.format("10, 20, 'messages', 0"))
+    assert "I9" not in _checks(busy)
+    execute(busy, _WINDOW.format("19, 30, 'messages', 0"))
+    assert "I9" in _checks(busy)
+
+
 def test_the_checks_run_on_every_database(make_database: Callable[[str], str], engine_name: str) -> None:
     """A clean story, then faults that no constraint forbids: found on SQLite, PostgreSQL and MariaDB."""
     shop = Shop(make_database(engine_name))
@@ -128,7 +178,18 @@ def test_the_checks_run_on_every_database(make_database: Callable[[str], str], e
         shop.buy()
         shop.billing.consume("ann", "messages", 7)
         assert _checks(shop) == set()
-        for fault in ("I1 a line", "I4 no plan", "I10 none", "I14 orphan", "intents.parked one"):
+        for fault in (
+            "I1 a line",
+            "I1 what is included",
+            "I2 ended",
+            "I2 counted",
+            "I3 refunds",
+            "I9 carried",
+            "I4 no plan",
+            "I10 none",
+            "I14 orphan",
+            "intents.parked one",
+        ):
             execute(shop, FAULTS[fault])
             assert fault.split()[0] in _checks(shop)
     finally:

@@ -163,17 +163,18 @@ def test_plan_change_carries_usage(billing: Billing, stripe: StripeSimulator) ->
 
 
 def test_lapsed_plan_falls_back_to_the_default_with_what_is_used(billing: Billing, stripe: StripeSimulator) -> None:
-    """When the plan is gone, things that exist still exist: the default plan's room is taken by them."""
+    """When the plan is gone, things that exist still exist: only when they are gone too is there room for another."""
     stripe.subscribe("user_1", "pro")
     billing.consume("user_1", "projects", 3)
     stripe.use_card("user_1", "4000000000000002")
     stripe.advance(months=1, days=10)
 
     before = billing.check("user_1", "projects")
-    usage = billing.give_back("user_1", "projects")
-
-    assert (False, 1, 1) == (before.allowed, before.balance.included, before.balance.used)
-    assert (1, 0) == (usage.funded, usage.balance.used)
+    assert (False, 3, 3) == (before.allowed, before.balance.included, before.balance.used)
+    usage = billing.give_back("user_1", "projects", 2)
+    assert (2, 1) == (usage.funded, usage.balance.used)
+    assert not billing.check("user_1", "projects")
+    billing.give_back("user_1", "projects")
     assert billing.check("user_1", "projects")
 
 
@@ -183,7 +184,7 @@ def test_renewed_access_finds_its_books_again(billing: Billing, stripe: StripeSi
     billing.consume("user_1", "projects", 2)
     stripe.use_card("user_1", "4000000000000002")
     stripe.advance(months=1, days=9)
-    assert 1 == billing.balances("user_1")["projects"].included
+    assert not billing.check("user_1", "projects")
 
     stripe.use_card("user_1", "4242424242424242")
     stripe.collect("user_1")

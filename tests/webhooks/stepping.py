@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from attrs import define, evolve, field
 
 from kernia_billing.operations.core import Core
-from kernia_billing.ports.store import Store, Unit
+from kernia_billing.ports.store import Needs, Store, Unit
 from kernia_billing.ports.stripe import StripePage
 
 T = TypeVar("T")
@@ -32,10 +32,10 @@ class HaltingStore:
 
     inner: Store
 
-    async def transaction(self, unit: Unit[T], *, host: object | None = None) -> T:
+    async def transaction(self, unit: Unit[T], *, host: object | None = None, needs: Needs | None = None) -> T:
         """Halt, then run the unit."""
         await _Halt("transaction")
-        return await self.inner.transaction(unit, host=host)
+        return await self.inner.transaction(unit, host=host, needs=needs)
 
     async def read(self, unit: Unit[T]) -> T:
         """Read at once."""

@@ -183,7 +183,15 @@ TOUCHED = {
     "customer.subscription": {"audit", "customer", "subscription"},
     "customer": {"stripe_customer"},
     "invoice": {"audit", "customer", "subscription"},
-    "checkout": {"audit", "checkout_session", "customer", "subscription", "entitlement"},
+    "checkout": {
+        "audit",
+        "checkout_session",
+        "customer",
+        "customer_change",
+        "subscription",
+        "entitlement",
+        "entitlement_change",
+    },
     "product": {"product"},
     "price": {"price"},
 }
