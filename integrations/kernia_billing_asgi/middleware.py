@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from kernia_billing._hosting import Host
 from kernia_billing.errors import BillingError
-from kernia_billing.http.gate import bind
+from kernia_billing.http.gate import Binding, bind
 
 from .bridge import LoopBridge
-from .wire import ASGIApp, Message, Receive, Scope, Send, headers_of, send_response
+from .wire import ASGIApp, Message, Receive, Scope, Send, headers_of, send_response, with_headers
 
 if TYPE_CHECKING:
     from kernia_billing import AsyncBilling
@@ -42,19 +42,20 @@ class BillingMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        with bind(self._host.binding(scope, drive=LoopBridge(asyncio.get_running_loop()))):
+        binding = self._host.binding(scope, drive=LoopBridge(asyncio.get_running_loop()))
+        with bind(binding):
             if scope["type"] == "http":
-                await self._guarded(scope, receive, send)
+                await self._guarded(binding, scope, receive, send)
             else:
                 await self._app(scope, receive, send)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, binding: Binding, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
 
         async def watched(message: Message) -> None:
             nonlocal has_started
             has_started = True
-            await send(message)
+            await send(with_headers(message, binding))
 
         try:
             await self._app(scope, receive, watched)
@@ -63,4 +64,4 @@ class BillingMiddleware:
             response = None if has_started else self._host.shown(error, method, headers_of(scope))
             if response is None:
                 raise
-            await send_response(send, method, response)
+            await send_response(watched, method, response)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from kernia_billing.http.environ import incomplete
+from kernia_billing.http.gate import Binding
 from kernia_billing.http.messages import PayloadTooLarge, Response
 from kernia_billing.http.paths import received_path
 from kernia_billing.http.problems import RequestError
@@ -76,6 +77,17 @@ async def send_response(send: Send, method: str, response: Response) -> None:
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def with_headers(message: Message, binding: Binding) -> Message:
+    """A message of the application; the beginning of a response tells of quotas too, where a gate let it pass."""
+    if message["type"] != "http.response.start":
+        return message
+    known = list(message.get("headers", ()))
+    added = binding.headers(message["status"], [name.decode("latin-1") for name, _ in known])
+    if not added:
+        return message
+    return {**message, "headers": [*known, *((name.encode(), value.encode()) for name, value in added.items())]}
 
 
 def _encoded(path: str) -> bytes:

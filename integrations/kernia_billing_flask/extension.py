@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.routing import BaseConverter, Map
 
 from kernia_billing import _hosting
-from kernia_billing._bound_body import bound_body
+from kernia_billing._bound_body import bound_body, bound_start
 from kernia_billing._drive import run_blocking
 from kernia_billing.errors import BillingError
 from kernia_billing.http import messages
@@ -113,7 +113,7 @@ class _Bound:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         binding = self._host.binding()
         with bind(binding):
-            body = self._app(environ, start_response)
+            body = self._app(environ, bound_start(start_response, binding))
         return bound_body(body, binding, environ)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from kernia_billing._bound_body import bound_body
+from kernia_billing._bound_body import bound_body, bound_start
 from kernia_billing._hosting import Host
 from kernia_billing.errors import BillingError
 from kernia_billing.http.environ import headers_of
@@ -47,12 +47,13 @@ class BillingMiddleware:
             response = self._host.shown(error, method, headers_of(environ))
             if response is None:
                 raise error
-            return start(start_response, method, response, sys.exc_info())
+            return start(starts, method, response, sys.exc_info())
 
         binding = self._host.binding(environ)
+        starts = bound_start(start_response, binding)
         try:
             with bind(binding):
-                body = self._app(environ, start_response)
+                body = self._app(environ, starts)
         except BillingError as error:
             return refuse(error)
         return bound_body(body, binding, environ, refuse=refuse)

@@ -8,7 +8,7 @@ nothing bound.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -32,6 +32,7 @@ from ..errors import (
 )
 from .authorize import default_reference, resolve
 from .problems import ReferenceRefused
+from .rate_limits import gate_headers
 from .service import Service
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Binding:
     reference: Reference | None = None
     drive: Drive = field(default=run_blocking, repr=False)
     _known: tuple[Identity | None] | None = field(default=None, init=False, repr=False)
+    _passed: dict[str, Decision] = field(factory=dict[str, Decision], init=False, repr=False)
 
     async def identity(self) -> Identity | None:
         """Who is signed in, or None."""
@@ -75,6 +77,14 @@ class Binding:
                 raise GuardError(f"identify() gave a {type(found).__name__}; it must give an Identity or None")
             self._known = (found,)
         return self._known[0]
+
+    def note(self, decision: Decision) -> None:
+        """Remember what a gate let pass."""
+        self._passed[decision.feature] = decision
+
+    def headers(self, status: int, present: Iterable[str]) -> Mapping[str, str]:
+        """What to add to the response of the view: quotas, as the gates that let it run saw them."""
+        return gate_headers(self._passed.values(), status, present) if self._passed else {}
 
     async def resolve(self, named: object = None) -> Reference:
         """The reference that a gate is about: the bound one, the caller's own, or the one that `named` names.
@@ -153,6 +163,7 @@ async def demand_feature(binding: Binding, feature: str, required: int = 1, name
     decision = await binding.service.check(reference, feature, required, entity=None, preview=False)
     if decision.allowed is not True:
         raise denied(decision)
+    binding.note(decision)
     return decision
 
 

@@ -15,6 +15,11 @@ from .routes import ROUTES, Route
 from .wire import Nothing, Scope
 
 _REF = "#/components/schemas/{name}"
+_QUOTAS = {
+    "RateLimit-Policy": "Every quota that concerns the request, as draft-ietf-httpapi-ratelimit-headers-11 has it.",
+    "RateLimit": "What is left of them, and for how long. What is missing has no quota.",
+    "Retry-After": "After so many seconds a refusal will have healed by itself. Missing where it never does.",
+}
 
 
 @cache
@@ -85,10 +90,18 @@ def _responses(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
         responses["302"] = {"description": "Found", "headers": {"Location": {"schema": {"type": "string"}}}}
     else:
         answer = {"type": "object"} if route.answer is None else schemas[str(route.answer)]
-        responses["200"] = {"description": "OK", **_content(answer)}
+        responses["200"] = {"description": "OK", **_content(answer), **_told(route)}
     for status in sorted({*_common(route), *route.refusals} - {302}):
-        responses[str(status)] = {"description": _phrase(status), **_content(schemas[str(ProblemView)])}
+        told = _told(route) if status == HTTPStatus.PAYMENT_REQUIRED else {}
+        responses[str(status)] = {"description": _phrase(status), **_content(schemas[str(ProblemView)]), **told}
     return responses
+
+
+def _told(route: Route) -> dict[str, Any]:
+    """The headers that tell of quotas."""
+    if not route.tells_quotas:
+        return {}
+    return {"headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _QUOTAS.items()}}
 
 
 def _common(route: Route) -> set[int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import BillingError, InvalidInput, NotBound, Unavailable
+from ..errors import BillingError, FeatureDenied, InvalidInput, NotBound, Unavailable
 from .messages import Response, json_response
+from .rate_limits import decision_headers
 
 TEXTS: Mapping[str, str] = {
     "ALREADY_SUBSCRIBED_PLAN": "You're already subscribed to this plan",
@@ -127,6 +128,8 @@ def _message(error: BillingError, place: str) -> str:
 def _headers(error: BillingError) -> Mapping[str, str]:
     if isinstance(error, RequestError):
         return error.headers
+    if isinstance(error, FeatureDenied):
+        return decision_headers(error.decision)
     if error.status == 503:
         return {"retry-after": str(error.retry_after if isinstance(error, Unavailable) else 60)}
     return {}

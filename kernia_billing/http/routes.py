@@ -37,7 +37,8 @@ class Route:
     `action` is what the host's `authorize_reference` is asked for the reference of the request, or who may call it at
     all. `wire` is the type of the body, on GET of the query. `headers` maps headers to the members that they may stand
     for. `safe` says that it changes nothing anywhere: HEAD is answered too, and no origin check is needed.
-    `refusals` are the statuses of its own, beyond those that any route may have.
+    `refusals` are the statuses of its own, beyond those that any route may have. `tells_quotas`: it answers with the
+    headers of `rate_limits`.
     """
 
     method: Literal["GET", "POST"]
@@ -51,6 +52,7 @@ class Route:
     limit: int = BODY_LIMIT
     headers: Mapping[str, str] = field(factory=_no_headers)
     refusals: tuple[int, ...] = ()
+    tells_quotas: bool = False
 
     @property
     def scoped(self) -> Action | None:
@@ -169,6 +171,7 @@ ROUTES: tuple[Route, ...] = (
         answers.CheckView,
         "May so much more of a feature be used?",
         refusals=(404,),
+        tells_quotas=True,
     ),
     Route(
         "POST",
@@ -180,6 +183,7 @@ ROUTES: tuple[Route, ...] = (
         "Record a use of a feature",
         headers={"idempotency-key": "idempotencyKey"},
         refusals=(402, 404, 409),
+        tells_quotas=True,
     ),
     Route(
         "GET",

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from ...domain.ids import event_properties
+from ...domain.instants import to_datetime
 from .. import answers, views
 from ..call import Call
+from ..messages import Response, json_response
+from ..rate_limits import decision_headers, usage_headers
 from ..wire import Check, ListUsage, Nothing, Scope, Track
 from .subscription import rows_view
 
 
-async def check(call: Call[Check]) -> answers.CheckView:
+async def check(call: Call[Check]) -> Response:
     """Judge a quantity. A denial is an answer, not an error."""
     asked = call.input
     decision = await call.service.check(
         call.scope, asked.feature, asked.required, entity=asked.entity_id, preview=asked.preview
     )
-    return views.check_view(decision, preview=asked.preview)
+    return json_response(200, views.check_view(decision, preview=asked.preview), decision_headers(decision))
 
 
-async def track(call: Call[Track]) -> answers.TrackView:
+async def track(call: Call[Track]) -> Response:
     """Record a use."""
     asked = call.input
     usage = await call.service.track(
@@ -31,7 +34,8 @@ async def track(call: Call[Track]) -> answers.TrackView:
         occurred_at=asked.occurred_at,
         idempotency_key=asked.idempotency_key,
     )
-    return views.track_view(usage, call.scope.id)
+    now = to_datetime(call.service.settings.clock.now())
+    return json_response(200, views.track_view(usage, call.scope.id), usage_headers(usage, now))
 
 
 async def customer(call: Call[Scope]) -> answers.CustomerView:
