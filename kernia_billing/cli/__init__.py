@@ -6,11 +6,15 @@ import click
 
 from .audit import audit
 from .db import db
+from .explain import explain
+from .granting import grant, revoke
 from .healing import doctor, reconcile
 from .jobs import jobs, worker
 from .meters import meters
+from .pricing import simulate_pricing
 from .simulator import simulator
 from .sync import sync
+from .usage import usage
 from .webhooks import webhooks
 
 
@@ -20,5 +24,21 @@ def main() -> None:
     """Stripe billing inside your Python application."""
 
 
-for _each in (audit, db, doctor, jobs, meters, reconcile, simulator, sync, webhooks, worker):
+for _each in (
+    audit,
+    db,
+    doctor,
+    explain,
+    grant,
+    jobs,
+    meters,
+    reconcile,
+    revoke,
+    simulate_pricing,
+    simulator,
+    sync,
+    usage,
+    webhooks,
+    worker,
+):
     main.add_command(_each)
