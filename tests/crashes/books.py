@@ -34,6 +34,8 @@ _CHANCE = {
     *("attempts", "next_ticket", "applied_ticket", "ledger_seq", "created_seq", "position"),
     *("token", "holder", "held_until", "counts"),
 }
+_HISTORIES = ("billing_customer_change", "billing_entitlement_change", "billing_bucket_change")
+"""Tables whose `seq` is the customer's ledger_seq, which rises with every try."""
 _OURS = re.compile(r"\b(?:kernia-[0-9a-f]{48}|[a-z]+_[0-9A-Za-z]{12,})\b")
 
 
@@ -41,7 +43,7 @@ def books(engine: Engine, stripe: StripeSimulator, *, begin: int, pause: int) ->
     """Both sides. What was written after the `pause` counts as written before it; both are microseconds."""
     rows = Copy(engine).rows
     chance = _Chance(rows, begin, pause)
-    here = {name: [chance.row(each) for each in found] for name, found in rows.items()}
+    here = {name: [chance.row(name, each) for each in found] for name, found in rows.items()}
     world = stripe.state.world
     there = {f"Stripe's {name}": [chance.text(each) for each in table] for name, table in world.tables.items()}
     there["Stripe's events"] = [f"{each['type']} {each['data']['object'].get('id')}" for each in world.events.log]
@@ -74,9 +76,10 @@ class _Chance:
         self._begin = begin
         self._pause = pause
 
-    def row(self, row: Mapping[str, Any]) -> str:
-        """A row as text."""
-        return self.text({key: self._when(value) for key, value in row.items() if key not in _CHANCE})
+    def row(self, table: str, row: Mapping[str, Any]) -> str:
+        """A row of a table as text."""
+        chance = {*_CHANCE, "seq"} if table in _HISTORIES else _CHANCE
+        return self.text({key: self._when(value) for key, value in row.items() if key not in chance})
 
     def text(self, value: object) -> str:
         """JSON without our ids."""
