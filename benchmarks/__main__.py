@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.servers import running
 
-from . import catalog, check, http, imports, track, webhooks
+from . import catalog, check, growth, http, imports, track, webhooks
 from .harness import Bench, Benchmark, Result, Settings, Unbuilt
 from .report import machine, show, write_json
 
@@ -21,13 +21,14 @@ ALL: Sequence[Benchmark] = (
     *http.BENCHMARKS,
     *imports.BENCHMARKS,
     *catalog.BENCHMARKS,
+    *growth.BENCHMARKS,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 1 where a run was not exact."""
     asked = _parser().parse_args(arguments)
-    settings = Settings(asked.seconds, asked.rounds, asked.customers)
+    settings = Settings(asked.seconds, asked.rounds, asked.customers, growth=asked.growth)
     chosen = [each for each in ALL if _is_wanted(each, asked.only, asked.engines)]
     if not chosen:
         print(f"nothing is called {' '.join(asked.only)}", file=sys.stderr)
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=Settings().seconds, help="for each side of a round")
     parser.add_argument("--rounds", type=int, default=Settings().rounds)
     parser.add_argument("--customers", type=int, default=Settings().customers, help="in each database")
+    parser.add_argument("--growth", type=int, default=Settings().growth, help="how many times as many in a large one")
     return parser
 
 

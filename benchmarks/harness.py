@@ -40,12 +40,13 @@ Side = Callable[[float], Sample]
 
 @frozen
 class Settings:
-    """How long to measure, on what, and how large the databases are."""
+    """How long to measure, on what, and how large the databases are: a large one has `growth` times the customers."""
 
     seconds: float = 1.0
     rounds: int = 5
     customers: int = 1_000
     callers: int = 64
+    growth: int = 100
 
 
 @frozen

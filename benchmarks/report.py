@@ -30,6 +30,12 @@ TARGETS: Mapping[str, tuple[float, float]] = {
     "P9": (0.15, 0.4),
     "P9/postgresql": (0.3, 0.7),
     "P10": (0.35, 0.6),
+    **{
+        f"P11/{engine}/{what}/{call}": (1 / least, 1 / aim)
+        for engine, least, aim in (("sqlite", 1.8, 1.5), ("postgresql", 1.4, 1.2))
+        for what in ("customers", "events")
+        for call in ("check", "track")
+    },
     "P12": (1, 2),
     "P12/names": (1, 2),
 }

@@ -16,7 +16,7 @@ from kernia_billing.storage import tables
 from tests.servers import Servers
 from tests.strictness import missing
 
-TINY = Settings(seconds=0.02, rounds=1, customers=5, callers=4)
+TINY = Settings(seconds=0.02, rounds=1, customers=5, callers=4, growth=3)
 
 
 def _marked(benchmark: Benchmark) -> object:
