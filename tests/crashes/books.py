@@ -79,6 +79,9 @@ class _Chance:
     def row(self, table: str, row: Mapping[str, Any]) -> str:
         """A row of a table as text."""
         chance = {*_CHANCE, "seq"} if table in _HISTORIES else _CHANCE
+        if row.get("refund_of"):
+            # It tells of the id of the use.
+            chance = {*chance, "fingerprint"}
         return self.text({key: self._when(value) for key, value in row.items() if key not in chance})
 
     def text(self, value: object) -> str:
