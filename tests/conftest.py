@@ -202,7 +202,7 @@ class Run:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.folder = new_folder()
+        self.folder = new_folder(in_memory=True)
         self.counts_folder = self.folder / "counts"
         self.counts_folder.mkdir()
         self.counts_folder.chmod(0o777)

@@ -3,7 +3,8 @@
 One *keeper* process per run owns the servers. It starts each on first request, and stops them and removes their files
 when the process that started the keeper ends – by whatever cause, because the keeper notices by the end of a pipe.
 Everything lives in one short temporary folder (a unix socket path holds about 100 characters) and nothing listens on a
-network port. Durability is on, as in production.
+network port. Durability is on, as in production. Tests keep the folder in memory where they can: there are hundreds of
+databases to make, and no test cuts the power.
 
     with running() as servers:
         url = servers.create_database("postgresql")
@@ -31,6 +32,9 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 START_SECONDS = 60
+MEMORY = Path("/dev/shm")
+ROOM = 6 * 2**30
+"""Bytes that the files of both servers may take in one run of all tests."""
 POSTGRESQL_SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -138,12 +142,19 @@ def running() -> Generator[Servers]:
         stop_keeper(keeper)
 
 
-def new_folder() -> Path:
-    """A new folder with a path short enough for the sockets in it, which the servers' user may enter."""
-    parent = tempfile.gettempdir()
+def new_folder(*, in_memory: bool = False) -> Path:
+    """A new folder with a path short enough for the sockets in it, which the servers' user may enter.
+
+    `in_memory` puts it there if there is room for a run of all tests.
+    """
+    parent = str(MEMORY) if in_memory and _has_room(MEMORY) else tempfile.gettempdir()
     folder = Path(tempfile.mkdtemp(prefix="kb-", dir=parent if len(parent) < 50 else "/tmp")).resolve()
     folder.chmod(0o755)
     return folder
+
+
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= ROOM
 
 
 def start_keeper(folder: Path) -> subprocess.Popen[bytes]:
