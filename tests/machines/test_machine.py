@@ -38,14 +38,27 @@ def _live(url: str, lives: int, part: int = 0) -> None:
         opened.close()
 
 
+def test_random_lives_are_those_of_the_model() -> None:
+    """A hundred lives of up to fifty steps."""
+    _live("sqlite://", 100)
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("part", range(4))
-def test_random_lives_are_those_of_the_model(part: int) -> None:
+def test_many_random_lives_are_those_of_the_model(part: int) -> None:
     """In four parts 1,140 lives of up to fifty steps: more than fifty thousand."""
     _live("sqlite://", 285, part)
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_random_lives_on_servers(server: str, make_database: Callable[[str], str]) -> None:
+    """Ten lives of up to fifty steps on each database server."""
+    _live(make_database(server), 10)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("server", SERVERS)
+def test_many_random_lives_on_servers(server: str, make_database: Callable[[str], str]) -> None:
     """A hundred and thirty lives of up to fifty steps on each database server: more than five thousand."""
     _live(make_database(server), 130)
 
