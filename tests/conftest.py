@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from selenium.webdriver import Chrome
 
-ENGINES = ("sqlite", "postgresql", "mariadb")
+SERVERS = ("postgresql", "mariadb")
+ENGINES = ("sqlite", *SERVERS)
 FOLDER_VARIABLE = "KERNIA_TEST_SERVERS"
 COUNTS_VARIABLE = "KERNIA_TEST_COUNTS"
 CHROMIUM_OPTIONS = (
@@ -180,15 +182,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long tests unless --full, and mark the tests of one engine."""
+    """Leave out the long tests unless --full, and of those of one server; and mark the tests of one engine."""
     for item in items:
         for engine in ENGINES:
             if f"{engine}_url" in getattr(item, "fixturenames", ()):
                 item.add_marker(engine)
     if not config.getoption("--full"):
-        long = [item for item in items if item.get_closest_marker("full")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        left_out = {item for item in items if item.get_closest_marker("full") or not _is_chosen(item)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_chosen(item: pytest.Item) -> bool:
+    """Whether a test that is marked `one_server` runs on SQLite, or on the server that it is dealt."""
+    server = next((name for name in SERVERS if item.get_closest_marker(name)), None)
+    if server is None or item.get_closest_marker("one_server") is None:
+        return True
+    return server == SERVERS[crc32(item.nodeid.replace(server, "").encode()) % len(SERVERS)]
 
 
 def pytest_sessionfinish() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
@@ -14,26 +13,13 @@ from tests.harness.coherent import coherent
 from tests.harness.house import new_engine
 
 _SAMPLES = {"sqlite": 4, "postgresql": 1, "mariadb": 1}
-_SERVERS = ("postgresql", "mariadb")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell each story on SQLite and on one of the servers, unless --full: to prepare one takes longer than to die."""
-    if config.getoption("--full"):
-        return
-    ours = [item for item in items if item.path.parent == Path(__file__).parent]
-    left_out = {item for item in ours if _engine(item) not in ("sqlite", _server(item))}
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _engine(item: pytest.Item) -> str:
-    return next((engine for engine in _SERVERS if item.get_closest_marker(engine)), "sqlite")
-
-
-def _server(item: pytest.Item) -> str:
-    story = item.nodeid.replace(_engine(item), "")
-    return _SERVERS[crc32(story.encode()) % len(_SERVERS)]
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker("one_server")
 
 
 @pytest.fixture(params=[pytest.param(False, id="some"), pytest.param(True, id="all", marks=pytest.mark.full)])

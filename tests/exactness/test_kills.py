@@ -16,6 +16,8 @@ from tests.harness.counts import count
 from tests.harness.house import open_account, open_billing, same_receipt, subscribe, watched_billing
 from tests.harness.processes import RemoteStripe, alone, result_of
 
+pytestmark = pytest.mark.one_server
+
 Use = Callable[[Billing, str], Usage]
 
 

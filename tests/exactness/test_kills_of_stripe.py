@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from kernia_billing import Billing
@@ -16,6 +17,8 @@ from tests.harness.coherent import FOREVER, Tables, coherent
 from tests.harness.counts import count
 from tests.harness.house import open_account, open_billing, sell_untold, watched_billing, webhook
 from tests.harness.processes import RemoteStripe, alone, result_of
+
+pytestmark = pytest.mark.one_server
 
 _LEASE = 6 * 60 * 1_000_000
 """Longer than a worker keeps what it took."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import pytest
 from sqlalchemy import Engine
 
 from kernia_billing import Billing
@@ -18,6 +19,7 @@ from tests.harness.kill import Boundaries
 from tests.harness.meeting import Call, meet
 from tests.harness.processes import RemoteStripe, alone, result_of
 
+pytestmark = pytest.mark.one_server
 CALLERS = 6
 KNOWN = 2
 """What the two customers have used before."""

@@ -97,6 +97,7 @@ def test_upgrade_again(engine: Engine) -> None:
     assert [] == migrations.check(engine)
 
 
+@pytest.mark.one_server
 def test_killed_anywhere(engine: Engine, engine_name: str) -> None:
     """A run that is killed before any of its statements is healed by the next one."""
     countdown, total = counting(engine)

@@ -300,6 +300,7 @@ def test_first_use(sqlite_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.one_server
 def test_killed_anywhere(engine: Engine, engine_name: str, version: str) -> None:
     """An upgrade that is killed before any of its statements loses nothing, and the next one heals it."""
     countdown, total = counting(engine)
