@@ -70,7 +70,8 @@ def test_pieces_of_the_calendar(bin: Any, zone: str, days: float, length: timede
         moment = datetime.fromtimestamp(edge / 1_000_000, UTC)
         before, after = _local(moment - timedelta(microseconds=1), bin, zone), _local(moment, bin, zone)
         assert before != after
-        assert last is None or before == last
+        # Clocks that are moved within an hour end it under another name than it began with.
+        assert bin == "hour" or last is None or before == last
         last = after
 
 
