@@ -47,6 +47,14 @@ nothing = object()
 heard = 0
 
 
+def end():
+    try:
+        open(f"{os.getpid()}.signalled", "x").close()
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @billing.on()
 def hear(event):
     global heard
@@ -58,7 +66,7 @@ def hear(event):
         threading.Event().wait()
     seconds = os.environ.get("SHOP_TERM_AFTER")
     if seconds and heard == 1:  # ask for the end at some point of the work that follows
-        timer = threading.Timer(float(seconds), os.kill, (os.getpid(), signal.SIGTERM))
+        timer = threading.Timer(float(seconds), end)
         timer.daemon = True
         timer.start()
 '''
@@ -118,6 +126,14 @@ class Stand:
             stderr=stderr,
             text=True,
         )
+
+    def end(self, worker: subprocess.Popen[str]) -> None:
+        """Send SIGTERM, unless the process has sent it to itself: a second one would cut it off."""
+        try:
+            (self.folder / f"{worker.pid}.signalled").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        worker.terminate()
 
     def post(self, number: int, product: str = "prod_1") -> str:
         """Let an event of a product come in, which a worker is to work on; gives its id."""

@@ -33,15 +33,15 @@ def assert_nothing_is_held(rows: Rows, now: int) -> None:
     assert [row["id"] for row in rows["outbox"] if row["sent_at"] == FOREVER and row["lease_until"] > now] == []
 
 
-def end_of(workers: Sequence[Popen[str]]) -> None:
+def end_of(stand: Stand, workers: Sequence[Popen[str]]) -> None:
     """Wait for the first one to end, end the others too, and see that all did so in peace."""
     for each in workers:
         assert each.stderr is not None
         assert each.stderr.readline() == "Working. Ctrl-C ends it.\n"
     endings = [os.pidfd_open(each.pid) for each in workers]
     assert select.select(endings, [], [], PATIENCE)[0]
-    for ending in endings:
-        signal.pidfd_send_signal(ending, signal.SIGTERM)
+    for worker, ending in zip(workers, endings, strict=True):
+        stand.end(worker)
         os.close(ending)
     ended = [each.communicate(timeout=PATIENCE)[1] for each in workers]
     assert [each.returncode for each in workers] == [0] * len(workers), ended
@@ -64,7 +64,7 @@ def test_it_may_be_stopped_at_any_moment(stand: Stand, terms: int, facade: str) 
                 posted += 1
         moments = [str(round(chance.uniform(0.001, 0.4), 4)) for _ in range(2)]
         options = asynchronous if facade == "AsyncBilling" else {}
-        end_of([stand.start("worker", SHOP_TERM_AFTER=moment, **options) for moment in moments])
+        end_of(stand, [stand.start("worker", SHOP_TERM_AFTER=moment, **options) for moment in moments])
         assert_nothing_is_held(rows_of(stand.url), stand.now())
         count("workers ended by SIGTERM", 2)
 
@@ -118,7 +118,7 @@ def test_on_postgresql(make_database: object, tmp_path: Path) -> None:
         stand.run("db", "upgrade", KERNIA_BILLING_DATABASE=stand.url)
         for number in range(60):
             stand.post(number)
-        end_of([stand.start("worker", SHOP_TERM_AFTER="0.05") for _ in range(2)])
+        end_of(stand, [stand.start("worker", SHOP_TERM_AFTER="0.05") for _ in range(2)])
         assert_nothing_is_held(rows_of(stand.url), stand.now())
         while waiting(rows_of(stand.url)):
             stand.run("jobs", "run")
