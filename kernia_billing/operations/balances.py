@@ -201,11 +201,14 @@ async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> 
     """
     who = core.reference(reference)
     where = entity_id(entity)
-    now = core.now()
     keys = tuple(core.offer.features)
 
     def read(tx: Transaction) -> Sequence[Holding]:
+        now = core.now()
         customer, held = tx.entitlements.of_reference(who, None, now)
+        if customer is not None and (time := customer.time(now)) > now:
+            now = time
+            customer, held = tx.entitlements.of_reference(who, None, now)
         past = past_of(core.offer, tx, customer, held, keys, now)
         return live_holdings(core.offer, customer, held, keys, now, past)
 

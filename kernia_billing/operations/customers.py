@@ -47,11 +47,14 @@ def new_customer(core: Core, reference: Reference, now: Instant) -> CustomerRow:
 
 
 def lock_or_add(core: Core, tx: Transaction, reference: Reference, now: Instant) -> CustomerRow:
-    """Lock the customer of a reference and raise its sequence; insert it first where there is none."""
-    customer = tx.customers.lock_reference(reference)
+    """Lock the customer of a reference and raise its sequence; insert it first where there is none.
+
+    What time it is in its books then, where a clock shows `now`, is `written_at`.
+    """
+    customer = tx.customers.lock_reference(reference, now)
     if customer is None:
         tx.customers.add(new_customer(core, reference, now))
-        customer = tx.customers.lock_reference(reference)
+        customer = tx.customers.lock_reference(reference, now)
     return _still(customer)
 
 

@@ -90,13 +90,13 @@ async def revoke(core: Core, reference: Ref, grant_id: str, *, transaction: obje
         raise InvalidInput("must be the id of a grant", field="grant_id")
 
     def unit(tx: Transaction) -> Grant:
-        now = core.now()
-        customer = tx.customers.lock_reference(who)
+        customer = tx.customers.lock_reference(who, core.now())
         found = None if customer is None else tx.entitlements.by_id(customer.id, grant_id)
         if customer is None or found is None or found.source_type not in _REVOCABLE:
             raise NotFound("Grant not found", code="GRANT_NOT_FOUND")
         if found.closed_at != FOREVER:
             raise Rollback(found)
+        now = customer.written_at
         closed = evolve(found, closed_at=now)
         Books(tx, core.ids, customer, now).put(closed)
         _changed(tx, customer)
@@ -115,7 +115,7 @@ def give_top_up(core: Core, tx: Transaction, books: Books, top_up: TopUp, bought
     earlier = tx.entitlements.of_source(books.customer.id, "top_up", line_id, locked=True)
     if earlier:
         return earlier
-    now = core.now()
+    now = books.customer.time(core.now())
     length = top_up.expires_after
     until = FOREVER if length is None else min(FOREVER, now + length // timedelta(microseconds=1))
     return [

@@ -37,7 +37,7 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
     is named by subscription, item, plan version and billing anchor, so that giving it again, also after a visit to
     another plan, finds the old one. What was used moves along to the grant that takes another's place.
     """
-    now = core.now()
+    now = books.customer.time(core.now())
     wanted: list[_Wanted] = []
     plan: str | None = None
     until: Instant = 0

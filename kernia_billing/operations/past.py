@@ -108,6 +108,7 @@ class AsOf:
         row = self.tx.customers.get(reference)
         if row is None or row.created_at > now:
             return None, ()
+        self._states.clear()
         states = self.tx.history.grant_states(row.id)
         plans = self.tx.history.plan_states(row.id)
         self.seq = row.ledger_seq if self.at is None else self._seq_at(row, self.at, [*states, *plans])
@@ -153,6 +154,9 @@ class AsOf:
         return max(found, begun)
 
     def _customer(self, row: CustomerRow) -> CustomerRow:
+        if self.at is not None:
+            # Later writes are still to come.
+            row = evolve(row, written_at=0)
         state = state_at(self._plans, self.seq)
         if state is not None:
             return evolve(row, plan=state.plan, plan_until=state.plan_until)

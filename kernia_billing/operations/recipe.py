@@ -153,7 +153,7 @@ def _all(
                     earlier = find(tx, stamp, customer.id if locking else None)
                 is_locked = True
                 if earlier is None:
-                    answers[number] = _granted(writes[number].work(tx, customer, now))
+                    answers[number] = _granted(writes[number].work(tx, customer, customer.written_at))
                     continue
             answers[number] = _replay(earlier, stamp)
     return [answers[number] for number in range(len(writes))]
@@ -174,11 +174,10 @@ def _granted(answer: T | Decision) -> T:
 
 
 def _unit(core: Core, tx: Transaction, stamp: Stamp, find: Find[T], work: Write[T], *, joined: bool) -> T | Decision:
-    now = core.now()
-    customer = lock_or_add(core, tx, stamp.reference, now)
+    customer = lock_or_add(core, tx, stamp.reference, core.now())
     earlier = find(tx, stamp, None) if stamp.keyed else None
     if earlier is None:
-        answer = work(tx, customer, now)
+        answer = work(tx, customer, customer.written_at)
         if not isinstance(answer, Decision):
             return answer
         # The host's snapshot may hide that what is missing now was used under this very key.

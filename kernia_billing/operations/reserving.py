@@ -160,10 +160,10 @@ async def release(core: Core, hold: Reserved) -> None:
     spec = _spec(core, hold.feature)
 
     def unit(tx: Transaction) -> None:
-        customer = tx.customers.lock_reference(hold.reference)
+        customer = tx.customers.lock_reference(hold.reference, core.now())
         if customer is None:
             raise _gone()
-        now = core.now()
+        now = customer.written_at
         books = Books(tx, core.ids, customer, now, hold.hold_id)
         catch_up(core.offer, tx, books, features_of(spec), now)
         held = _found(tx, customer, hold)
@@ -197,10 +197,12 @@ async def sweep(core: Core) -> tuple[int, bool]:
 
 
 def _sweep(core: Core, customer_id: str, tx: Transaction) -> int:
-    customer = tx.customers.lock(customer_id)
-    now = core.now()
-    lapsed = () if customer is None else tx.holds.lapsed(customer_id, now)
-    if customer is None or not lapsed:
+    customer = tx.customers.lock(customer_id, core.now())
+    if customer is None:
+        raise Rollback(0)
+    now = customer.written_at
+    lapsed = tx.holds.lapsed(customer_id, now)
+    if not lapsed:
         raise Rollback(0)
     books = Books(tx, core.ids, customer, now)
     concerned = {hold.feature for hold in lapsed} | {line.feature for hold in lapsed for line in hold.lines}

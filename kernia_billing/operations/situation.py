@@ -94,7 +94,7 @@ def looked_up(
     """What a reader sees, in one read.
 
     More are needed where a grant has usage limits that no plan has any more, and where its running period is not opened
-    and may begin with what the last one left.
+    and may begin with what the last one left; and where others wrote at a time that is still to come on this clock.
     """
     features = features_of(feature)
     windows: Sequence[Window] | None = None
@@ -102,6 +102,8 @@ def looked_up(
         customer, held = tx.entitlements.of_reference(reference, features, now)
     else:
         customer, held, windows = tx.entitlements.of_reference_limited(reference, features, entity, now)
+    if customer is not None and (time := customer.time(now)) > now:
+        return looked_up(core, tx, reference, feature, entity, time)
     past = past_of(core.offer, tx, customer, held, features, now)
     found = seen(core, customer, held, feature, entity, now, past)
     limits = limits_on(found.holdings)

@@ -86,11 +86,14 @@ class Customers(Protocol):
         """Insert unless the reference has a row already; says whether it was inserted."""
         ...
 
-    def lock(self, customer_id: str) -> CustomerRow | None:
-        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction."""
+    def lock(self, customer_id: str, now: Instant | None = None) -> CustomerRow | None:
+        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction.
+
+        With `now` its `written_at` becomes its `time(now)`, which is what the write then counts by.
+        """
         ...
 
-    def lock_reference(self, reference: Reference) -> CustomerRow | None:
+    def lock_reference(self, reference: Reference, now: Instant | None = None) -> CustomerRow | None:
         """`lock`, by reference."""
         ...
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import ColumnElement, FromClause, select, update
+from sqlalchemy import ColumnElement, FromClause, case, select, update
 
-from ..domain.customers import CustomerRow
+from ..domain.customers import MOST_APART, CustomerRow
 from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.store import DuplicateKey
@@ -30,6 +30,7 @@ COLUMNS = (
     t.c.plan,
     t.c.plan_until,
     t.c.created_at,
+    t.c.written_at,
 )
 """What `read_customer` reads, in its order."""
 
@@ -43,8 +44,13 @@ _BY_STRIPE_ID = select(*COLUMNS).where(t.c.stripe_customer_id == _STRIPE)
 _BY_STRIPE_IDS = select(*COLUMNS).where(t.c.stripe_customer_id.in_(texts_param("stripes")))
 _ADD = insert_new(t, "customer_type", "reference_id")
 _NEXT = update(t).values(ledger_seq=t.c.ledger_seq + 1)
+_NOW = number_param("now")
+_IS_AHEAD = (t.c.written_at > _NOW) & (t.c.written_at <= number_param("latest"))
+_NEXT_NOW = _NEXT.values(written_at=case((_IS_AHEAD, t.c.written_at), else_=_NOW))
 _LOCK = change(_NEXT.where(_HAS_ID), _BY_ID)
+_LOCK_NOW = change(_NEXT_NOW.where(_HAS_ID), _BY_ID)
 _LOCK_REFERENCE = change(_NEXT.where(HAS_REFERENCE), _GET)
+_LOCK_REFERENCE_NOW = change(_NEXT_NOW.where(HAS_REFERENCE), _GET)
 _other = t.alias("other")
 
 
@@ -54,9 +60,9 @@ def _among(table: FromClause) -> ColumnElement[bool]:
 
 
 _EXISTING = select(t.c.reference_id).where(_among(t))
-_NEXT_ALL = _NEXT.where(_among(t)).returning(*COLUMNS)
-_NEXT_FREE = _NEXT.where(t.c.id.in_(free(select(_other.c.id).where(_among(_other))))).returning(*COLUMNS)
-_NEXT_HELD = _NEXT.where(t.c.id.in_(texts_param("ids")))
+_NEXT_ALL = _NEXT_NOW.where(_among(t)).returning(*COLUMNS)
+_NEXT_FREE = _NEXT_NOW.where(t.c.id.in_(free(select(_other.c.id).where(_among(_other))))).returning(*COLUMNS)
+_NEXT_HELD = _NEXT_NOW.where(t.c.id.in_(texts_param("ids")))
 _ALL = select(*COLUMNS).where(_among(t))
 _LOCK_ALL = Variants(_NEXT_ALL, _NEXT_ALL, _ALL.with_for_update())
 _LOCK_FREE = Variants(_NEXT_ALL, _NEXT_FREE, free(_ALL))
@@ -81,6 +87,11 @@ _PAGES = Pages(
 
 def _by_reference(reference: Reference) -> dict[str, Any]:
     return {"type_": reference.type, "reference": reference.id}
+
+
+def _clock(now: Instant) -> dict[str, Any]:
+    """The parameters of `CustomerRow.time`."""
+    return {"now": now, "latest": now + MOST_APART}
 
 
 def _by_type(references: Iterable[Reference]) -> list[dict[str, Any]]:
@@ -137,6 +148,7 @@ class Customers(Noun):
             "plan": row.plan,
             "plan_until": row.plan_until,
             "created_at": row.created_at,
+            "written_at": row.written_at,
         }
         if self._db.insert_new(_ADD, values):
             return True
@@ -145,22 +157,33 @@ class Customers(Noun):
             raise DuplicateKey
         return False
 
-    def lock(self, customer_id: str) -> CustomerRow | None:
-        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction."""
-        return _read(self._db.change(_LOCK, {"customer": customer_id}))
+    def lock(self, customer_id: str, now: Instant | None = None) -> CustomerRow | None:
+        """Raise `ledger_seq` by one and give the row after it. Holds the row until the end of the transaction.
 
-    def lock_reference(self, reference: Reference) -> CustomerRow | None:
+        With `now` its `written_at` becomes its `time(now)`, which is what the write then counts by.
+        """
+        values = {"customer": customer_id}
+        return _read(
+            self._db.change(_LOCK, values) if now is None else self._db.change(_LOCK_NOW, {**values, **_clock(now)})
+        )
+
+    def lock_reference(self, reference: Reference, now: Instant | None = None) -> CustomerRow | None:
         """`lock`, by reference."""
-        return _read(self._db.change(_LOCK_REFERENCE, _by_reference(reference)))
+        values = _by_reference(reference)
+        if now is None:
+            return _read(self._db.change(_LOCK_REFERENCE, values))
+        return _read(self._db.change(_LOCK_REFERENCE_NOW, {**values, **_clock(now)}))
 
-    def lock_all(self, references: Iterable[Reference], *, wait: bool) -> Sequence[CustomerRow]:
+    def lock_all(self, references: Iterable[Reference], now: Instant, *, wait: bool) -> Sequence[CustomerRow]:
         """`lock` for several, in any order. Without `wait` those that somebody else holds are left out."""
-        statement = _LOCK_ALL if wait else _LOCK_FREE
-        found = [read_customer(row) for values in _by_type(references) for row in self._db.all(statement, values)]
-        if self._db.flavour != "mysql" or not found:
-            return found
-        self._db.run(_NEXT_HELD, {"ids": padded([row.id for row in found])})
-        return [evolve(row, ledger_seq=row.ledger_seq + 1) for row in found]
+        statement, clock = _LOCK_ALL if wait else _LOCK_FREE, _clock(now)
+        if self._db.flavour != "mysql":
+            found = [self._db.all(statement, {**values, **clock}) for values in _by_type(references)]
+            return [read_customer(row) for rows in found for row in rows]
+        held = [read_customer(row) for values in _by_type(references) for row in self._db.all(statement, values)]
+        if held:
+            self._db.run(_NEXT_HELD, {"ids": padded([row.id for row in held]), **clock})
+        return [evolve(row, ledger_seq=row.ledger_seq + 1, written_at=row.time(now)) for row in held]
 
     def existing(self, references: Iterable[Reference]) -> Sequence[Reference]:
         """Those of these references that have a row, whoever holds it."""

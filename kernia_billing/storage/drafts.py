@@ -135,7 +135,7 @@ class Shared:
         """Lock the customers, and read what the units need of them."""
         now = max(each.now for each in needs)
         references = {each.reference for each in needs}
-        customers = {each.reference: each for each in tx.customers.lock_all(references, wait=wait)}
+        customers = {each.reference: each for each in tx.customers.lock_all(references, now, wait=wait)}
         locked = frozenset(tx.customers.existing(references - customers.keys()))
         features: dict[str, set[str]] = {}
         keys: set[tuple[str, str]] = set()
@@ -205,7 +205,8 @@ class _Noun:
 class _Customers(_Noun):
     __slots__ = ()
 
-    def lock_reference(self, reference: Reference) -> CustomerRow:
+    def lock_reference(self, reference: Reference, now: Instant | None = None) -> CustomerRow:
+        # What is shared was read at one time, which is that of all the units.
         if reference != self._draft.needs.reference:
             raise Alone
         known = self._changes.customers.get(reference) or self._shared.customers[reference]

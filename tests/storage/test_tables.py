@@ -217,6 +217,6 @@ def test_every_read_has_an_index() -> None:
     engine.dispose()
 
     counts = {"inbox._COUNTS", "meter_events._COUNTS"}
-    parts = {"customers._NEXT", "plans._VERSION"}
+    parts = {"customers._NEXT", "customers._NEXT_NOW", "plans._VERSION"}
     live = {"subscriptions._OVERDUE"}
     assert counts | parts | live | {"catalog._MAPPINGS"} == scans

@@ -78,10 +78,10 @@ def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcom
         return _write_gone(core, tx, fetched)
     theirs = read_subscription(fetched.body)
     known = owner(tx, fetched.body)
-    customer = None if known is None else tx.customers.lock(known.id)
+    customer = None if known is None else tx.customers.lock(known.id, core.now())
     if customer is None:
         return "unmatched"
-    now = core.now()
+    now = customer.written_at
     stored = tx.subscriptions.by_stripe_id(fetched.id)
     sold = sold_by(core, tx, theirs)
     version = None if sold is None else publish(core, tx, sold.plan)
@@ -93,13 +93,13 @@ def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcom
 def _write_gone(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     """Stripe has no such subscription (any more): what we have of it has ended, unless that cannot be."""
     stored = tx.subscriptions.by_stripe_id(fetched.id)
-    customer = None if stored is None else tx.customers.lock(stored.customer_id)
+    customer = None if stored is None else tx.customers.lock(stored.customer_id, core.now())
     if stored is not None and customer is not None:
         if stored.status not in TERMINAL:
             missing.tell(core, tx, fetched, customer)
             if missing.is_kept(core, fetched):
                 return "gone"
-        now = core.now()
+        now = customer.written_at
         _replace_all(core, tx, customer, stored, _ended(stored, now), {}, now)
     return "gone"
 

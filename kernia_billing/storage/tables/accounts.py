@@ -20,6 +20,7 @@ customer = table(
     id_("plan", KEY, nullable=True),
     instant("plan_until"),
     instant("created_at"),
+    instant("written_at", default=0),
     UniqueConstraint("customer_type", "reference_id", name="uq_billing_customer_reference"),
     UniqueConstraint("stripe_customer_id", name="uq_billing_customer_stripe"),
     index("ix_billing_customer_plan", "plan", "id"),

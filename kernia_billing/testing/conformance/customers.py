@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from ...domain.customers import MOST_APART
 from ...domain.instants import FOREVER
 from ...domain.references import Reference
 from ...ports.store import DuplicateKey, Transaction
 from . import rows
 from .harness import DrivenStore
+from .rows import NOW
 
 _NEAR = ("org_a", "ORG_A", "org_a ", " org_a", "\u00f6rg_a", "o\u0308rg_a", "org_\u00e1", "0", "org_a%", "org_")
 """References that some collation, padding or conversion takes for one another."""
@@ -88,6 +90,21 @@ class CustomersConformance:
 
         assert evolve(row, ledger_seq=1) == store.transaction(lambda tx: tx.customers.lock(row.id))
         assert evolve(row, ledger_seq=2) == store.transaction(lambda tx: tx.customers.lock_reference(row.reference))
+
+    def test_customer_time(self, store: DrivenStore) -> None:
+        """A lock at a time gives the latest one so far, unless that was much too late: then a clock was wrong."""
+        row = rows.customer()
+        store.transaction(lambda tx: tx.customers.add(row))
+        clocks = (NOW, NOW - 1, NOW + MOST_APART, NOW, NOW - 1, NOW)
+
+        by_id = store.each(clocks, lambda tx, now: tx.customers.lock(row.id, now))
+        by_reference = store.each(clocks, lambda tx, now: tx.customers.lock_reference(row.reference, now))
+        silent = store.transaction(lambda tx: tx.customers.lock(row.id))
+
+        times = [NOW, NOW, NOW + MOST_APART, NOW + MOST_APART, NOW - 1, NOW]
+        assert times == [each and each.written_at for each in by_id]
+        assert times == [each and each.written_at for each in by_reference]
+        assert evolve(row, ledger_seq=13, written_at=NOW) == silent == store.read(lambda tx: tx.customers.by_id(row.id))
 
     def test_customer_link(self, store: DrivenStore) -> None:
         """A Stripe id is set once; the same again is true, another is false and changes nothing."""

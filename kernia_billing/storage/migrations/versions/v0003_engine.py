@@ -40,6 +40,7 @@ def upgrade() -> None:
         _limit_window,
         _measure,
         _unique_value,
+        _customer,
         _entitlement,
         _plan_feature,
         _bucket,
@@ -208,6 +209,49 @@ def _unique_value() -> None:
         PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start", "value_hash"),
         bounds("unique_value", "period_start"),
     )
+
+
+def _customer() -> None:
+    within = bounds("customer", "ledger_seq", "config_epoch", "plan_until", "created_at", "written_at")
+    if is_sqlite():
+        rebuild_table(
+            "billing_customer",
+            (
+                "id",
+                "customer_type",
+                "reference_id",
+                "stripe_customer_id",
+                "email",
+                "name",
+                "ledger_seq",
+                "config_epoch",
+                "plan",
+                "plan_until",
+                "created_at",
+            ),
+            text("id"),
+            text("customer_type", 20),
+            text("reference_id"),
+            text("stripe_customer_id", null=True),
+            text("email", None, null=True),
+            text("name", None, null=True),
+            number("ledger_seq"),
+            number("config_epoch"),
+            text("plan", 100, null=True),
+            instant("plan_until"),
+            instant("created_at"),
+            instant("written_at", default=0),
+            PrimaryKeyConstraint("id"),
+            UniqueConstraint("customer_type", "reference_id", name="uq_billing_customer_reference"),
+            UniqueConstraint("stripe_customer_id", name="uq_billing_customer_stripe"),
+            check("customer_customer_type", "customer_type IN ('user', 'organization')"),
+            check("customer_counters", "ledger_seq >= 0 AND config_epoch >= 0"),
+            within,
+        )
+        create_index("ix_billing_customer_plan", "billing_customer", "plan", "id")
+    else:
+        add_column("billing_customer", instant("written_at", default=0))
+        replace_check(within, "billing_customer")
 
 
 def _entitlement() -> None:
