@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import evolve
@@ -30,6 +31,15 @@ class Books:
         self.event_id = event_id
         self.customer = customer
         self._lines: list[LedgerLine] = []
+
+    @contextmanager
+    def because_of(self, event_id: str) -> Generator[None]:
+        """Let the lines of the block tell of something else than the rest, such as a hold beside a use."""
+        before, self.event_id = self.event_id, event_id
+        try:
+            yield
+        finally:
+            self.event_id = before
 
     def new_id(self, prefix: str) -> str:
         """An id for something else that this write brings about."""

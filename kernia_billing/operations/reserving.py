@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 from attrs import evolve, frozen
 
 from ..domain.answers import Decision, Usage
+from ..domain.buckets import Allocation, Draw
 from ..domain.customers import CustomerRow
 from ..domain.grants import Entry, Holding
-from ..domain.holds import Hold, HoldRow
+from ..domain.holds import Hold, HoldRow, Settlement
 from ..domain.holds import release as released
 from ..domain.holds import settle as settled
 from ..domain.ids import entity_id, quantity
@@ -38,6 +39,17 @@ BATCH = 500
 
 
 @frozen
+class Wanted:
+    """What is to be set aside: so many units of a feature, for so many microseconds."""
+
+    reference: Reference
+    feature: FeatureSpec
+    entity: str
+    quantity: int
+    lasting: int
+
+
+@frozen
 class Reserved:
     """A hold as it was given, which is what settling and releasing go by."""
 
@@ -47,6 +59,43 @@ class Reserved:
     entity: str
     quantity: int
     expires_at: Instant
+
+    @classmethod
+    def of(cls, reference: Reference, row: HoldRow) -> Reserved:
+        """What is given of a row."""
+        return cls(reference, row.id, row.feature, row.entity, row.quantity, row.expires_at)
+
+
+@frozen
+class Ended:
+    """What the end of a hold moved: from `before`, where the hold is gone, to `after`, where an excess is drawn.
+
+    `draws` are what was drawn of the hold and beyond it, and paid `funded` units. `places` are the holdings that the
+    lines of the hold are in, by the bucket's id.
+    """
+
+    plan: Settlement
+    before: Situation
+    after: Situation
+    draws: Sequence[Draw]
+    funded: int
+    places: Mapping[str, Holding]
+
+
+def wanted(
+    core: Core, reference: Ref, feature: str, amount: int, *, entity: str | None, ttl: timedelta | int
+) -> Wanted:
+    """What a caller asks for, checked.
+
+    Raises:
+        NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
+        InvalidInput: a value is out of range, or uses of the feature do not add up.
+    """
+    who = core.reference(reference)
+    spec = countable(core, feature)
+    if spec.aggregation != "sum":
+        raise InvalidInput(f"{spec.key} does not add up: nothing of it can be set aside", field="feature")
+    return Wanted(who, spec, entity_id(entity), quantity(amount), _lasting(ttl))
 
 
 async def reserve(
@@ -70,44 +119,22 @@ async def reserve(
         InvalidInput: a value is out of range, or uses of the feature do not add up.
         Unavailable: the database does not answer.
     """
-    who = core.reference(reference)
-    spec = countable(core, feature)
-    if spec.aggregation != "sum":
-        raise InvalidInput(f"{spec.key} does not add up: nothing of it can be set aside", field="feature")
-    quantity(amount)
-    where = entity_id(entity)
-    lasting = _lasting(ttl)
-    stamp = stamped(core, who, key, "reserve", spec.key, where, amount, lasting)
+    asked = wanted(core, reference, feature, amount, entity=entity, ttl=ttl)
+    spec = asked.feature
+    stamp = stamped(core, asked.reference, key, "reserve", spec.key, asked.entity, amount, asked.lasting)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> HoldRow | Decision:
-        row = HoldRow(
-            id=core.ids.new("hold"),
-            customer_id=customer.id,
-            feature=spec.key,
-            entity=where,
-            quantity=amount,
-            left=amount,
-            status="open",
-            expires_at=now + lasting,
-            created_at=now,
-            ended_at=FOREVER,
-            idempotency_key=stamp.key,
-            fingerprint=stamp.fingerprint,
-        )
-        books = Books(tx, core.ids, customer, now, row.id)
-        before = situation(core, tx, books, spec, where, now)
+        books = Books(tx, core.ids, customer, now, core.ids.new("hold"))
+        before = situation(core, tx, books, spec, asked.entity, now)
         allocation = before.allocate(amount, "require")
         if not allocation.allowed:
-            rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
-            return decide(who, before, amount, allocation, subscriptions=rows)
-        after = moved(books, before, allocation.draws, "hold", held=1, units=amount)
-        opened = {old.bucket.id: new.bucket.id for old, new in zip(before.holdings, after.holdings, strict=True)}
-        tx.holds.add(row, [evolve(draw, bucket_id=opened[draw.bucket_id]) for draw in allocation.draws])
+            return refused(tx, customer, asked, before, amount, allocation)
+        row, _ = set_aside(tx, books, before, allocation, asked, stamp)
         books.close()
         return row
 
-    row = await write(core, stamp, _hold_of, work, None)
-    return Reserved(who, row.id, row.feature, row.entity, row.quantity, row.expires_at)
+    row = await write(core, stamp, hold_of, work, None)
+    return Reserved.of(asked.reference, row)
 
 
 async def settle(core: Core, hold: Reserved, actual: int) -> Usage:
@@ -124,8 +151,8 @@ async def settle(core: Core, hold: Reserved, actual: int) -> Usage:
         Unavailable: the database does not answer.
     """
     quantity(actual, minimum=0)
-    spec = _spec(core, hold.feature)
-    stamp = stamped(core, hold.reference, hold.hold_id, "settle", actual)
+    spec = feature_of(core, hold)
+    stamp = settling(core, hold, actual)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Usage:
         books = Books(tx, core.ids, customer, now, core.ids.new("use"))
@@ -133,18 +160,8 @@ async def settle(core: Core, hold: Reserved, actual: int) -> Usage:
         held = _found(tx, customer, hold)
         if held.status == "released":
             raise Conflict("The hold was released", code="HOLD_RELEASED")
-        end = settled(held, actual, now)
-        places = places_of(tx, books, held.lines)
-        places = shift_lines(books, places, end.used, "settle", used=1, held=-1)
-        places = shift_lines(books, places, end.released, "expire" if end.late else "release", held=-1)
-        uncount(tx, customer.id, end, now)
-        tx.holds.put(end.hold, now)
-        settled_to = _moved_on(core, tx, books, before, places, freed=end.freed)
-        excess = settled_to.allocate(end.excess, "record")
-        after = moved(books, settled_to, excess.draws, "use", used=1, units=excess.funded)
-        draws, funded = (*end.used, *excess.draws), end.units + excess.funded
-        told = Told(stamp, actual, "settle", hold_id=held.id, late=end.late)
-        return record(tx, books, settled_to, after, draws, funded, told, elsewhere=places, since=before)
+        end = put_end(core, tx, books, before, held, settled(held, actual, now))
+        return record_end(tx, books, before, end, end.after, stamp, actual)
 
     return await write(core, stamp, usage_of, work, None)
 
@@ -157,7 +174,7 @@ async def release(core: Core, hold: Reserved) -> None:
         NotFound: it is long over, and forgotten (HOLD_NOT_FOUND).
         Unavailable: the database does not answer.
     """
-    spec = _spec(core, hold.feature)
+    spec = feature_of(core, hold)
 
     def unit(tx: Transaction) -> None:
         customer = tx.customers.lock_reference(hold.reference, core.now())
@@ -213,7 +230,68 @@ def _sweep(core: Core, customer_id: str, tx: Transaction) -> int:
     return len(lapsed)
 
 
-def _hold_of(tx: Transaction, stamp: Stamp, customer_id: str | None) -> tuple[str, HoldRow] | None:
+def settling(core: Core, hold: Reserved, actual: int) -> Stamp:
+    """The stamp of the end of a hold: the hold is the key, so that it is settled once."""
+    return stamped(core, hold.reference, hold.hold_id, "settle", actual)
+
+
+def set_aside(
+    tx: Transaction, books: Books, before: Situation, allocation: Allocation, asked: Wanted, stamp: Stamp
+) -> tuple[HoldRow, Situation]:
+    """Hold what an allocation funds, as what the books are written for; gives the hold, and the situation after it."""
+    row = HoldRow(
+        id=books.event_id,
+        customer_id=books.customer.id,
+        feature=asked.feature.key,
+        entity=asked.entity,
+        quantity=allocation.funded,
+        left=allocation.funded,
+        status="open",
+        expires_at=before.now + asked.lasting,
+        created_at=before.now,
+        ended_at=FOREVER,
+        idempotency_key=stamp.key,
+        fingerprint=stamp.fingerprint,
+    )
+    after = moved(books, before, allocation.draws, "hold", held=1, units=allocation.funded)
+    opened = {old.bucket.id: new.bucket.id for old, new in zip(before.holdings, after.holdings, strict=True)}
+    tx.holds.add(row, [evolve(draw, bucket_id=opened[draw.bucket_id]) for draw in allocation.draws])
+    return row, after
+
+
+def refused(
+    tx: Transaction, customer: CustomerRow, asked: Wanted, before: Situation, amount: int, allocation: Allocation
+) -> Decision:
+    """Why `amount` units are not set aside."""
+    rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
+    return decide(asked.reference, before, amount, allocation, subscriptions=rows)
+
+
+def put_end(core: Core, tx: Transaction, books: Books, before: Situation, held: Hold, end: Settlement) -> Ended:
+    """Write down how a hold ends."""
+    places = places_of(tx, books, held.lines)
+    places = shift_lines(books, places, end.used, "settle", used=1, held=-1)
+    entry: Entry = "expire" if end.late or end.hold.status == "expired" else "release"
+    places = shift_lines(books, places, end.released, entry, held=-1)
+    uncount(tx, books.customer.id, end, before.now)
+    if end.hold != held:
+        tx.holds.put(end.hold, before.now)
+    without = _moved_on(core, tx, books, before, places, freed=end.freed)
+    excess = without.allocate(end.excess, "record")
+    after = moved(books, without, excess.draws, "use", used=1, units=excess.funded)
+    return Ended(end, without, after, (*end.used, *excess.draws), end.units + excess.funded, places)
+
+
+def record_end(
+    tx: Transaction, books: Books, since: Situation, end: Ended, after: Situation, stamp: Stamp, actual: int
+) -> Usage:
+    """Store what a hold was used for. `since` is how it was before, `after` how it is when everything is done."""
+    told = Told(stamp, actual, "settle", hold_id=end.plan.hold.id, late=end.plan.late)
+    return record(tx, books, end.before, after, end.draws, end.funded, told, elsewhere=end.places, since=since)
+
+
+def hold_of(tx: Transaction, stamp: Stamp, customer_id: str | None) -> tuple[str, HoldRow] | None:
+    """The hold that was given under a stamp's key: a `Find`."""
     if customer_id is None:
         row = tx.holds.by_key(stamp.reference, stamp.key)
     else:
@@ -223,19 +301,19 @@ def _hold_of(tx: Transaction, stamp: Stamp, customer_id: str | None) -> tuple[st
 
 def _found(tx: Transaction, customer: CustomerRow, hold: Reserved) -> Hold:
     """The hold as it is after everything that time has brought about was written down."""
-    found = tx.holds.get(customer.id, hold.hold_id)
-    if found is None:
+    there = tx.holds.get(customer.id, hold.hold_id)
+    if there is None:
         raise _gone()
-    return found
+    return there
+
+
+def feature_of(core: Core, hold: Reserved) -> FeatureSpec:
+    """The feature of a hold: one that is sold no more is settled all the same."""
+    return core.offer.features.get(hold.feature) or FeatureSpec(hold.feature, "metered")
 
 
 def _gone() -> NotFound:
     return NotFound("Hold not found", code="HOLD_NOT_FOUND")
-
-
-def _spec(core: Core, feature: str) -> FeatureSpec:
-    """The feature of a hold: one that is sold no more is settled all the same."""
-    return core.offer.features.get(feature) or FeatureSpec(feature, "metered")
 
 
 def _moved_on(
