@@ -1,10 +1,10 @@
-"""What `AsyncBilling.check` and `AsyncBilling.reserve` return: to be awaited, never to be judged."""
+"""What `AsyncBilling.check`, `reserve` and `lease` return: to be awaited, never to be judged."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from .errors import GuardError
 
@@ -30,11 +30,15 @@ class Pending(Coroutine[Any, Any, T_co]):
     A plain coroutine is true, so `if billing.check(...)` with a forgotten `await` would open the gate for everybody.
     """
 
-    __slots__ = ("_coroutine",)
-    _forgotten: ClassVar[str] = "billing.check() was not awaited: write `if await billing.check(...)`"
+    __slots__ = ("_coroutine", "_forgotten")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T_co]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T_co],
+        forgotten: str = "billing.check() was not awaited: write `if await billing.check(...)`",
+    ) -> None:
         self._coroutine = coroutine
+        self._forgotten = forgotten
 
     def __bool__(self) -> bool:
         self._coroutine.close()
@@ -61,7 +65,11 @@ class PendingContext(Pending[C_co]):
     """The same for what can be held: `await` it, or enter it at once by `async with`."""
 
     __slots__ = ("_entered",)
-    _forgotten = "billing.reserve() was not awaited: write `hold = await billing.reserve(...)`, or `async with` it"
+
+    def __init__(self, coroutine: Coroutine[Any, Any, C_co], name: str) -> None:
+        super().__init__(
+            coroutine, f"billing.{name}() was not awaited: write `await billing.{name}(...)`, or `async with` it"
+        )
 
     async def __aenter__(self) -> C_co:
         self._entered = await self

@@ -7,6 +7,7 @@ from .catalog import Catalog
 from .customers import Customers
 from .holding import Hold
 from .jobs import Jobs
+from .leasing import Lease
 from .meters import Meters
 from .plans import Plans
 from .subscriptions import Subscriptions
@@ -19,6 +20,7 @@ __all__ = [
     "Customers",
     "Hold",
     "Jobs",
+    "Lease",
     "Meters",
     "Plans",
     "Subscriptions",

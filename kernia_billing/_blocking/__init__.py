@@ -7,10 +7,23 @@ from .catalog import Catalog
 from .customers import Customers
 from .holding import Hold
 from .jobs import Jobs
+from .leasing import Lease
 from .meters import Meters
 from .plans import Plans
 from .subscriptions import Subscriptions
 from .sync import Sync
 from .webhooks import Webhooks
 
-__all__ = ["Billing", "Catalog", "Customers", "Hold", "Jobs", "Meters", "Plans", "Subscriptions", "Sync", "Webhooks"]
+__all__ = [
+    "Billing",
+    "Catalog",
+    "Customers",
+    "Hold",
+    "Jobs",
+    "Lease",
+    "Meters",
+    "Plans",
+    "Subscriptions",
+    "Sync",
+    "Webhooks",
+]
