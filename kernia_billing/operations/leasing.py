@@ -42,7 +42,9 @@ async def renew(core: Core, wanted: Wanted, hold: Reserved | None, used: int, *,
     stamp = stamped(core, wanted.reference, None, "lease") if hold is None else settling(core, hold, used)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Renewed | Decision:
-        books = Books(tx, core.ids, customer, now, core.ids.new("use") if used or hold is None else hold.hold_id)
+        made = core.ids.new("hold")
+        ending = made if hold is None else hold.hold_id
+        books = Books(tx, core.ids, customer, now, core.ids.new("use") if used else ending)
         before = situation(core, tx, books, wanted.feature, wanted.entity, now)
         ended = None if hold is None else _end(core, tx, books, before, hold, used)
         ready = before if ended is None else ended.after
@@ -51,7 +53,7 @@ async def renew(core: Core, wanted: Wanted, hold: Reserved | None, used: int, *,
             return refused(tx, customer, wanted, ready, least, ready.allocate(least, "require"))
         row, after = None, ready
         if allocation.funded:
-            with books.because_of(core.ids.new("hold")):
+            with books.because_of(made):
                 row, after = set_aside(tx, books, ready, allocation, wanted, stamp)
         if ended is None or not used:
             books.close()
