@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,8 @@ from .harness import Bench, Benchmark, Result, Sample, Side, async_callers, comp
 from .pgbench import Pgbench, tracking
 from .shop import FEATURE, PLANS, Shop, open_shop
 from .writes import sqlite_track
+
+_LEASED = 1_000
 
 
 @define
@@ -115,6 +118,24 @@ def _threads(bench: Bench) -> Result:
     return _measure(bench, "postgresql", name, ours, clients=callers, hot=True)
 
 
+def _lease(bench: Bench) -> Result:
+    """One caller that counts in memory, and stores what it used in the same time."""
+
+    def ours(shop: Shop) -> Generator[Side]:
+        with Billing(database=shop.url, plans=PLANS) as billing:
+
+            def run(seconds: float) -> Sample:
+                start = time.perf_counter()
+                with billing.lease(shop.references[0], FEATURE, _LEASED) as lease:
+                    sample = one_caller(lease.consume)(seconds)
+                return Sample(sample.count, time.perf_counter() - start)
+
+            yield run
+
+    name = f"lease, postgresql, one caller, one customer, {_LEASED} units at a time"
+    return _measure(bench, "postgresql", name, ours, clients=bench.settings.callers, hot=True)
+
+
 def _funded(usage: Usage) -> None:
     assert usage.funded == usage.quantity == 1
 
@@ -126,5 +147,6 @@ BENCHMARKS = (
     Benchmark("P5", "track", "postgresql", partial(_one_caller, engine="postgresql")),
     Benchmark("P6", "track", "postgresql", partial(_tasks, engine="postgresql")),
     Benchmark("P7", "track", "postgresql", partial(_tasks, engine="postgresql", hot=True)),
+    Benchmark("P7/lease", "track", "postgresql", _lease),
     Benchmark("P8", "track", "postgresql", _threads),
 )
