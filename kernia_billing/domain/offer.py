@@ -16,7 +16,7 @@ from .catalog import PriceRole
 from .credit_cost import smallest_cost
 from .plan_items import PlanItem, items_of, kinds_of
 from .plans import Aggregation, BillingInterval, Feature, FeatureKind, Plan, TopUp
-from .terms import terms_of
+from .terms import moves_on, terms_of
 
 _Way = tuple[str | None, BillingInterval, PriceRole]
 _Ways = Callable[[Plan], list[_Way]]
@@ -61,6 +61,8 @@ class Offer:
     """The free plan of references without a subscription."""
     limited: frozenset[str]
     """The features, credits among them, on which a plan puts usage limits."""
+    moving: frozenset[str]
+    """The features, credits among them, whose periods may begin with what the ones before them left, by some plan."""
     top_ups: Mapping[str, TopUp]
     """By lower-case name, in the order of the configuration."""
     _ranks: Mapping[str, int] = field(alias="ranks", repr=False)
@@ -86,13 +88,13 @@ class Offer:
         """
         by_key = {plan.key: plan for plan in plans}
         packs = {top_up.name.lower(): top_up for top_up in top_ups}
+        items = [item for plan in by_key.values() for item in items_of(plan)]
         offer = cls(
             plans=MappingProxyType(by_key),
             features=MappingProxyType(_feature_specs(by_key.values(), list(features), packs.values())),
             default_plan=None,
-            limited=frozenset(
-                item.feature for plan in by_key.values() for item in items_of(plan) if terms_of(item.terms).limits
-            ),
+            limited=frozenset(item.feature for item in items if terms_of(item.terms).limits),
+            moving=frozenset(item.feature for item in items if moves_on(item.terms)),
             top_ups=MappingProxyType(packs),
             ranks=MappingProxyType(_ranks(by_key.values())),
             by_price=MappingProxyType(_index(by_key.values(), _prices)),

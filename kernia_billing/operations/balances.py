@@ -195,9 +195,10 @@ def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping
 
 
 async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
-    """The balance of every feature that the customer can use now, by the feature's key. One read.
+    """The balance of every feature that the customer can use now, by the feature's key.
 
-    With an `entity` it is what that one can use: its own, and the customer's.
+    With an `entity` it is what that one can use: its own, and the customer's. One read; two more where a grant has
+    rollover or debt that no plan has any more, and its running period is not opened.
     """
     who = core.reference(reference)
     where = entity_id(entity)
@@ -205,12 +206,12 @@ async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> 
 
     def read(tx: Transaction) -> Sequence[Holding]:
         now = core.now()
-        customer, held = tx.entitlements.of_reference(who, None, now)
-        if customer is not None and (time := customer.time(now)) > now:
+        found = tx.entitlements.standing(who, None, now, entity=None, earlier=bool(core.offer.moving))
+        if found.customer is not None and (time := found.customer.time(now)) > now:
             now = time
-            customer, held = tx.entitlements.of_reference(who, None, now)
-        past = past_of(core.offer, tx, customer, held, keys, now)
-        return live_holdings(core.offer, customer, held, keys, now, past)
+            found = tx.entitlements.standing(who, None, now, entity=None, earlier=bool(core.offer.moving))
+        past = past_of(core.offer, tx, found.customer, found.held, keys, now, earlier=found.earlier)
+        return live_holdings(core.offer, found.customer, found.held, keys, now, past)
 
     by_feature = _by_feature(within_reach(await core.store.read(read), where))
     paid_for = [

@@ -12,7 +12,7 @@ from ..domain.instants import Instant
 from ..domain.offer import Offer
 from ..domain.plans import Boolean, Quantity
 from ..domain.terms import moves_on
-from ..ports.store import Held, Transaction
+from ..ports.store import Earlier, Held, Transaction
 from .holdings import given_holdings
 from .lapsing import release_lapsed
 from .ledger import Books
@@ -28,10 +28,12 @@ def past_of(
     now: Instant,
     *,
     locked: bool = False,
+    earlier: Earlier | None = None,
 ) -> Past:
     """What has to be known of earlier periods, for `live_holdings` of the same rows.
 
-    It is read only where a grant with rollover or debt has no bucket for the running period.
+    It is read only where a grant with rollover or debt has no bucket for the running period, and did not come with the
+    rows: `earlier`.
     """
     if customer is None or not _may_be_due(offer, customer, held, features, now):
         return NOTHING
@@ -43,10 +45,15 @@ def past_of(
     ids += sorted({each.grant.id for each in missing if each.grant.created_seq} - {*ids})
     if not ids:
         return NOTHING
+    if earlier is None:
+        found = tx.entitlements.lapses(customer.id, now, locked=locked)
+        last = tx.entitlements.last_buckets(ids, now, locked=locked)
+    else:
+        found, last = earlier.lapses, {each: earlier.last[each] for each in ids if each in earlier.last}
     lapses: dict[str, list[Lapse]] = {}
-    for bucket_id, at, amount in tx.entitlements.lapses(customer.id, now, locked=locked):
+    for bucket_id, at, amount in found:
         lapses.setdefault(bucket_id, []).append((at, amount))
-    return Past(tx.entitlements.last_buckets(ids, now, locked=locked), lapses)
+    return Past(last, lapses)
 
 
 def catch_up(offer: Offer, tx: Transaction, books: Books, features: Sequence[str], now: Instant) -> list[Held]:

@@ -21,7 +21,7 @@ from ..domain.plan_items import items_of
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from ..domain.terms import limits_of
-from ..ports.store import Held, Transaction
+from ..ports.store import Held, Standing, Transaction
 from .core import Core
 
 _PAGE = 200
@@ -119,12 +119,14 @@ class AsOf:
         wanted = list(self.core.offer.features) if features is None else features
         return self.known, self._held(self.known, wanted, now)
 
-    def of_reference_limited(
-        self, reference: Reference, features: Sequence[str], entity: str, now: Instant
-    ) -> tuple[CustomerRow | None, Sequence[Held], Sequence[Window]]:
-        """`Entitlements.of_reference_limited`."""
+    def standing(
+        self, reference: Reference, features: Sequence[str], now: Instant, *, entity: str | None, earlier: bool
+    ) -> Standing:
+        """`Entitlements.standing`, without what is asked for afterwards where it matters."""
         customer, held = self.of_reference(reference, features, now)
-        return customer, held, () if customer is None else self.running(customer.id, features, entity, now)
+        if customer is None or entity is None:
+            return Standing(customer, held)
+        return Standing(customer, held, self.running(customer.id, features, entity, now))
 
     def last_buckets(self, grant_ids: Sequence[str], now: Instant, *, locked: bool) -> Mapping[str, BucketRow]:
         """`Entitlements.last_buckets`."""

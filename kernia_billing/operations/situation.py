@@ -93,18 +93,13 @@ def looked_up(
 ) -> tuple[CustomerRow | None, Situation]:
     """What a reader sees, in one read.
 
-    More are needed where a grant has usage limits that no plan has any more, and where its running period is not opened
-    and may begin with what the last one left; and where others wrote at a time that is still to come on this clock.
+    More are needed only where a grant has usage limits, rollover or debt that no plan has any more, and where others
+    wrote at a time that is still to come on this clock.
     """
     features = features_of(feature)
-    windows: Sequence[Window] | None = None
-    if core.offer.limited.isdisjoint(features):
-        customer, held = tx.entitlements.of_reference(reference, features, now)
-    else:
-        customer, held, windows = tx.entitlements.of_reference_limited(reference, features, entity, now)
+    customer, held, windows, past = _read(core, tx, reference, features, entity, now)
     if customer is not None and (time := customer.time(now)) > now:
         return looked_up(core, tx, reference, feature, entity, time)
-    past = past_of(core.offer, tx, customer, held, features, now)
     found = seen(core, customer, held, feature, entity, now, past)
     limits = limits_on(found.holdings)
     if not limits:
@@ -112,6 +107,21 @@ def looked_up(
     if windows is None:
         windows = () if customer is None else tx.limits.running(customer.id, features, entity, now)
     return customer, evolve(found, meters=meters_of(limits, windows, features, entity, now))
+
+
+def _read(
+    core: Core, tx: Transaction, reference: Reference, features: Sequence[str], entity: str, now: Instant
+) -> tuple[CustomerRow | None, Sequence[Held], Sequence[Window] | None, Past]:
+    """What the plans make necessary to know."""
+    offer = core.offer
+    is_limited, is_moving = not offer.limited.isdisjoint(features), not offer.moving.isdisjoint(features)
+    if not (is_limited or is_moving):
+        customer, held = tx.entitlements.of_reference(reference, features, now)
+        return customer, held, None, past_of(offer, tx, customer, held, features, now)
+    limits_on_entity = entity if is_limited else None
+    found = tx.entitlements.standing(reference, features, now, entity=limits_on_entity, earlier=is_moving)
+    past = past_of(offer, tx, found.customer, found.held, features, now, earlier=found.earlier)
+    return found.customer, found.held, found.windows, past
 
 
 def situation(

@@ -35,6 +35,26 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Held = tuple[Grant, BucketRow | None]
 """A grant and its stored bucket of the period at the instant asked about, if there is one."""
+Lapse = tuple[str, Instant, int]
+"""What a hold whose time has come holds on paper: of which bucket, when it was free again, and how much."""
+
+
+@frozen
+class Earlier:
+    """What is written down of earlier periods: the last bucket of each grant that is over, by its id, and lapses."""
+
+    last: Mapping[str, BucketRow]
+    lapses: Sequence[Lapse]
+
+
+@frozen
+class Standing:
+    """What one read tells of a reference; None is what was not asked for, and a customer who is not known."""
+
+    customer: CustomerRow | None
+    held: Sequence[Held]
+    windows: Sequence[Window] | None = None
+    earlier: Earlier | None = None
 
 
 @frozen
@@ -266,10 +286,14 @@ class Entitlements(Protocol):
         """
         ...
 
-    def of_reference_limited(
-        self, reference: Reference, features: Sequence[str], entity: str, now: Instant
-    ) -> tuple[CustomerRow | None, Sequence[Held], Sequence[Window]]:
-        """`of_reference` with the running windows of the usage limits on these features, still in one read."""
+    def standing(
+        self, reference: Reference, features: Sequence[str] | None, now: Instant, *, entity: str | None, earlier: bool
+    ) -> Standing:
+        """`of_reference` with what else a reader may have to know of these features, still in one read.
+
+        With an `entity` ("" for none) it is the running windows of usage limits, the customer's own and its; with
+        `earlier` the last buckets of all these grants that are over, and the lapses of all these buckets.
+        """
         ...
 
     def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
@@ -287,7 +311,7 @@ class Entitlements(Protocol):
         """The bucket of the last period of each grant that is over at `now` and was opened, by the grant's id."""
         ...
 
-    def lapses(self, customer_id: str, now: Instant, *, locked: bool) -> Sequence[tuple[str, Instant, int]]:
+    def lapses(self, customer_id: str, now: Instant, *, locked: bool) -> Sequence[Lapse]:
         """What holds whose time has come at `now` hold on paper: bucket, when it was free again, and how much."""
         ...
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, cast
 
 import attrs
-from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column, select, update
+from attrs import evolve
+from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column, or_, select, update
 
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, Holding
@@ -15,15 +16,16 @@ from ..domain.instants import FOREVER, Instant
 from ..domain.limits import Window
 from ..domain.period import Interval, Unit
 from ..domain.references import Reference
-from ..ports.store import Held
+from ..ports.store import Earlier, Held, Lapse, Standing
 from . import customers, holds, limits, tables
 from .db import Noun, Row, Shape
 from .dialects import AnySelect, insert_new, locking, plain_insert
 from .hot import HotSelect
-from .types import Id, number_param, padded, text_param, texts_param
+from .types import Amount, Id, number_param, padded, text_param, texts_param
 
 _grant, _bucket, _window = tables.entitlement, tables.bucket, tables.limit_window.c
 _hold, _line = tables.hold.c, tables.hold_line.c
+Columns = tuple[ColumnElement[Any], ...]
 _GRANT_SHAPE = Shape(Grant, _grant, skip=("interval",), feature="feature_key", entity="entity_id")
 _GRANT = (*_GRANT_SHAPE.columns, _grant.c.interval_unit, _grant.c.interval_count)
 _BUCKET_SHAPE = Shape(BucketRow, _bucket, grant_id="entitlement_id", feature="feature_key", entity="entity_id")
@@ -46,8 +48,10 @@ _SEEN = tuple(
 )
 """The same for readers, who write nothing down: holds whose time has come hold nothing."""
 _BUCKET_AT = len(_GRANT)
+_END_AT = _BUCKET_AT + _BUCKET.index(_bucket.c.period_end)
+_NO_BUCKET = (None,) * len(_BUCKET)
 _CUSTOMER_AT = _BUCKET_AT + len(_BUCKET)
-_WINDOW_AT = _CUSTOMER_AT + len(customers.COLUMNS)
+_LAPSE_AT = _CUSTOMER_AT + len(customers.COLUMNS)
 _NOW = number_param("now")
 _IS_CURRENT = and_(
     _bucket.c.entitlement_id == _grant.c.id,
@@ -55,6 +59,27 @@ _IS_CURRENT = and_(
     _bucket.c.period_start <= _NOW,
     _bucket.c.closed_at > _NOW,
 )
+_EARLIER = _bucket.alias("earlier")
+_IS_CURRENT_OR_LAST = and_(
+    _bucket.c.entitlement_id == _grant.c.id,
+    _bucket.c.period_end
+    >= func.coalesce(
+        select(func.max(_EARLIER.c.period_end))
+        .where(_EARLIER.c.entitlement_id == _grant.c.id, _EARLIER.c.period_end <= _NOW)
+        .scalar_subquery(),
+        _NOW,
+    ),
+    or_(_bucket.c.period_end <= _NOW, and_(_bucket.c.period_start <= _NOW, _bucket.c.closed_at > _NOW)),
+)
+"""The current bucket of a grant and the last one that is over, which are neighbours in the index."""
+_LAPSED, _LAPSED_LINE = tables.hold.alias("lapsed"), tables.hold_line.alias("lapsed_line")
+_IS_LAPSED_LINE = and_(_LAPSED_LINE.c.bucket_id == _bucket.c.id, _bucket.c.held > literal_column("0", Amount()))
+_IS_LAPSED = and_(
+    _LAPSED.c.id == _LAPSED_LINE.c.hold_id,
+    _LAPSED.c.status == literal_column("'open'", Id()),
+    _LAPSED.c.expires_at <= _NOW,
+)
+_LAPSE = (_LAPSED_LINE.c.hold_id, _LAPSED_LINE.c.line, _LAPSED.c.expires_at, _LAPSED_LINE.c.amount)
 _SIZES = (1, 4, 16)
 """How many features a statement names; shorter lists repeat their last one, longer ones read all features."""
 
@@ -66,13 +91,20 @@ def _among(size: int) -> tuple[ColumnElement[bool], ...]:
     return (_grant.c.feature_key.in_([text_param(name) for name in _NAMES[:size]]),) if size else ()
 
 
-def _of_reference(size: int, *, limited: bool = False) -> AnySelect:
+def _of_reference(size: int, *, limited: bool = False, earlier: bool = False) -> AnySelect:
     is_open = and_(_grant.c.customer_id == tables.customer.c.id, _grant.c.closed_at > _NOW, *_among(size))
-    joined = tables.customer.outerjoin(_grant, is_open).outerjoin(_bucket, _IS_CURRENT)
-    window = limits.COLUMNS if limited else ()
+    joined = tables.customer.outerjoin(_grant, is_open)
+    if earlier:
+        columns: Columns = (*_GRANT, *_BUCKET, *customers.COLUMNS, *_LAPSE)
+        joined = joined.outerjoin(_bucket, _IS_CURRENT_OR_LAST)
+        joined = joined.outerjoin(_LAPSED_LINE, _IS_LAPSED_LINE).outerjoin(_LAPSED, _IS_LAPSED)
+    else:
+        columns = (*_GRANT, *_SEEN, *customers.COLUMNS)
+        joined = joined.outerjoin(_bucket, _IS_CURRENT)
     if limited:
         joined = joined.outerjoin(tables.limit_window, and_(_window.customer_id == tables.customer.c.id, _runs(size)))
-    return select(*_GRANT, *_SEEN, *customers.COLUMNS, *window).select_from(joined).where(customers.HAS_REFERENCE)
+        columns += limits.COLUMNS
+    return select(*columns).select_from(joined).where(customers.HAS_REFERENCE)
 
 
 def _runs(size: int) -> ColumnElement[bool]:
@@ -87,14 +119,18 @@ def _of_customer(size: int) -> AnySelect:
 
 
 _OF_REFERENCE = {size: HotSelect(_of_reference(size)) for size in (*_SIZES, 0)}
-_OF_REFERENCE_LIMITED = {size: HotSelect(_of_reference(size, limited=True)) for size in (*_SIZES, 0)}
+_STANDING = {
+    (size, limited, earlier): HotSelect(_of_reference(size, limited=limited, earlier=earlier))
+    for size in (*_SIZES, 0)
+    for limited in (False, True)
+    for earlier in (False, True)
+}
 _OF_CUSTOMER = {size: locking(_of_customer(size)) for size in (*_SIZES, 0)}
 _OF_BUCKETS = locking(
     select(*_GRANT, *_BUCKET)
     .select_from(_bucket.join(_grant, _grant.c.id == _bucket.c.entitlement_id))
     .where(_bucket.c.customer_id == text_param("customer"), _bucket.c.id.in_(texts_param("ids")))
 )
-_EARLIER = _bucket.alias("earlier")
 _LAST = select(*_BUCKET_SHAPE.columns).where(
     _bucket.c.entitlement_id.in_(texts_param("ids")),
     _bucket.c.period_end
@@ -174,9 +210,33 @@ def _read_held(rows: Iterable[Row]) -> Sequence[Held]:
         bucket = None if row[_BUCKET_AT] is None else _read_bucket(row, grant)
         earlier = held.get(grant.id, (grant, None))[1]
         # After a change of the anchor two periods may overlap: the later one counts.
-        if bucket is None or earlier is None or bucket.period_start > earlier.period_start:
+        if earlier is None or (bucket is not None and bucket.period_start > earlier.period_start):
             held[grant.id] = grant, bucket
     return list(held.values())
+
+
+def _read_earlier(rows: Iterable[Row], now: Instant) -> tuple[Sequence[Held], Earlier]:
+    """Rows with last buckets and lapses; holds whose time has come hold nothing of current buckets."""
+    current: list[Row] = []
+    last: dict[str, BucketRow] = {}
+    lapses: dict[tuple[str, int], Lapse] = {}
+    for row in rows:
+        hold_id, line, expires_at, amount = row[_LAPSE_AT : _LAPSE_AT + len(_LAPSE)]
+        if expires_at is not None:
+            lapses[hold_id, line] = row[_BUCKET_AT], expires_at, amount
+        is_over = row[_BUCKET_AT] is not None and row[_END_AT] <= now
+        if is_over and row[0] not in last:
+            last[row[0]] = _read_bucket(row, _read_grant(row))
+        current.append([*row[:_BUCKET_AT], *_NO_BUCKET] if is_over else row)
+    freed: dict[str, int] = {}
+    for bucket_id, _, amount in lapses.values():
+        freed[bucket_id] = freed.get(bucket_id, 0) + amount
+    held = [(grant, bucket and _without(bucket, freed.get(bucket.id, 0))) for grant, bucket in _read_held(current)]
+    return held, Earlier(last, list(lapses.values()))
+
+
+def _without(bucket: BucketRow, freed: int) -> BucketRow:
+    return evolve(bucket, held=bucket.held - freed) if freed else bucket
 
 
 def _wanted(features: Sequence[str] | None) -> tuple[int, dict[str, str]]:
@@ -219,18 +279,27 @@ class Entitlements(Noun):
             return None, ()
         return customers.read_customer(rows[0][_CUSTOMER_AT:], reference), _read_held(_only(rows, features, size))
 
-    def of_reference_limited(
-        self, reference: Reference, features: Sequence[str], entity: str, now: Instant
-    ) -> tuple[CustomerRow | None, Sequence[Held], Sequence[Window]]:
-        """`of_reference` with the running windows of the usage limits on these features, still in one read."""
+    def standing(
+        self, reference: Reference, features: Sequence[str] | None, now: Instant, *, entity: str | None, earlier: bool
+    ) -> Standing:
+        """`of_reference` with what else a reader may have to know of these features, still in one read.
+
+        With an `entity` ("" for none) it is the running windows of usage limits, the customer's own and its; with
+        `earlier` the last buckets of all these grants that are over, and the lapses of all these buckets.
+        """
         size, names = _wanted(features)
-        values = {**names, "type_": reference.type, "reference": reference.id, "entity": entity, "now": now}
-        rows = _OF_REFERENCE_LIMITED[size].all(self._db, values)
-        if not rows:
-            return None, (), ()
-        customer = customers.read_customer(rows[0][_CUSTOMER_AT:_WINDOW_AT], reference)
-        windows = limits.read((row[_WINDOW_AT:] for row in rows), features)
-        return customer, _read_held(_only(rows, features, size)), windows
+        values = {**names, "type_": reference.type, "reference": reference.id, "now": now}
+        if entity is not None:
+            values["entity"] = entity
+        rows = _STANDING[size, entity is not None, earlier].all(self._db, values)
+        customer = customers.read_customer(rows[0][_CUSTOMER_AT:_LAPSE_AT], reference) if rows else None
+        windows: Sequence[Window] | None = None
+        if entity is not None:
+            windows_at = _LAPSE_AT + earlier * len(_LAPSE)
+            windows = limits.read((row[windows_at:] for row in rows), features)
+        found = _only(rows, features, size)
+        held, past = _read_earlier(found, now) if earlier else (_read_held(found), None)
+        return Standing(customer, held, windows, past)
 
     def of_customer(self, customer_id: str, features: Sequence[str] | None, now: Instant) -> Sequence[Held]:
         """The same for a customer whose row is locked; a locking read where the engine needs one to see the truth."""
@@ -259,7 +328,7 @@ class Entitlements(Noun):
         found = self._db.all(_LAST_LOCKED if locked else _LAST, {"ids": list(grant_ids), "now": now})
         return {bucket.grant_id: bucket for bucket in _BUCKET_SHAPE.read_all(found)}
 
-    def lapses(self, customer_id: str, now: Instant, *, locked: bool) -> Sequence[tuple[str, Instant, int]]:
+    def lapses(self, customer_id: str, now: Instant, *, locked: bool) -> Sequence[Lapse]:
         """What holds whose time has come at `now` hold on paper: bucket, when it was free again, and how much."""
         rows = self._db.all(_LAPSES_LOCKED if locked else _LAPSES, {"customer": customer_id, "now": now})
         return [(bucket_id, at, amount) for bucket_id, at, amount in rows]

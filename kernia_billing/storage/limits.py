@@ -89,10 +89,14 @@ _PRUNE = delete(t).where(
 )
 
 
-def read(rows: Iterable[Row], features: Sequence[str]) -> list[Window]:
-    """The windows of these features in rows of `COLUMNS`; a row may have none, or the same as another one."""
-    found = (Window(row[0], row[1], row[2], max(0, int(row[3]))) for row in rows if row[4] in features)
+def read(rows: Iterable[Row], features: Sequence[str] | None) -> list[Window]:
+    """The windows of these features (None: all) in rows of `COLUMNS`; a row may have none, or that of another row."""
+    found = (Window(row[0], row[1], row[2], max(0, int(row[3]))) for row in rows if _is_of(row[4], features))
     return list({window.key: window for window in found}.values())
+
+
+def _is_of(feature: str | None, features: Sequence[str] | None) -> bool:
+    return feature is not None if features is None else feature in features
 
 
 class Limits(Noun):

@@ -11,7 +11,8 @@ from attrs import evolve
 from ...domain.buckets import Draw
 from ...domain.grants import BucketRow, Grant, Holding, UsageRow
 from ...domain.instants import FOREVER
-from ...domain.period import Interval
+from ...domain.limits import Limit, Meter, Window
+from ...domain.period import Interval, Rhythm
 from ...domain.plans import UsageLimit
 from ...domain.references import Reference
 from ...domain.rollover import Rule
@@ -36,12 +37,23 @@ def _put(store: DrivenStore, *grants: Grant, buckets: Sequence[BucketRow] = ()) 
 
 
 def _both(store: DrivenStore, features: Sequence[str] | None, now: int = NOW) -> list[Held]:
-    """What both reads say, which must be the same."""
+    """What all the reads say, which must be the same."""
     customer, by_reference = store.read(lambda tx: tx.entitlements.of_reference(_ORG, features, now))
     by_customer = store.transaction(lambda tx: tx.entitlements.of_customer("cus:org_a", features, now))
     assert customer is not None
+    for entity, earlier in ((None, False), (None, True), ("", True)):
+        found = store.read(
+            lambda tx, entity=entity, earlier=earlier: tx.entitlements.standing(  # type: ignore[misc]
+                _ORG, features, now, entity=entity, earlier=earlier
+            )
+        )
+        assert (customer, _sorted(by_reference)) == (found.customer, _sorted(found.held))
     assert sorted(by_reference, key=lambda held: held[0].id) == sorted(by_customer, key=lambda held: held[0].id)
     return sorted(by_customer, key=lambda held: held[0].id)
+
+
+def _sorted(held: Sequence[Held]) -> list[Held]:
+    return sorted(held, key=lambda each: each[0].id)
 
 
 class EntitlementsConformance:
@@ -235,6 +247,39 @@ class EntitlementsConformance:
 
         found = store.transaction(lambda tx: tx.entitlements.lapses("cus:org_a", NOW, locked=locked))
         assert [("one", NOW - 5, 3), ("one", NOW, 3), ("two", NOW, 40)] == sorted(found)
+
+    def test_standing(self, store: DrivenStore) -> None:
+        """One read tells of every grant its current bucket, the last one that is over, and what lapsed holds hold."""
+        idle, running, new = (rows.grant(name) for name in ("idle", "running", "new"))
+        before: dict[str, Any] = {"period_no": -1, "period_start": NOW - MONTH, "period_end": NOW}
+        far: dict[str, Any] = {"period_no": -2, "period_start": NOW - 2 * MONTH, "period_end": NOW - MONTH}
+        buckets = [
+            rows.bucket(idle, "idle last", used=2, held=5, closed_at=NOW - 1, owed=1, **before),
+            rows.bucket(idle, "idle far", held=1, **far),
+            rows.bucket(running, "running last", used=1, **before),
+            rows.bucket(running, "running now", used=10, held=7),
+            rows.bucket(new, "not yet", period_no=1, period_start=NOW + 1, period_end=NOW + MONTH),
+        ]
+        _put(store, idle, running, new, buckets=buckets)
+        lines = [Draw("idle last", "messages", 2, 2), Draw("running now", "messages", 3, 3)]
+        for name, expires_at in (("one", NOW), ("two", NOW - 5), ("active", NOW + 1)):
+            row = rows.hold(name, expires_at=expires_at)
+            store.transaction(lambda tx, row=row: tx.holds.add(row, lines[: 1 + (row.id != "two")]))  # type: ignore[misc]
+        for number in range(2):
+            limit = Limit(f"all:{number}", "messages", 100, Rhythm(0, Interval("day")))
+            meter = Meter(limit, Window(limit.id, "", NOW - 1, 4), NOW + 1)
+            store.transaction(lambda tx, meter=meter: tx.limits.put("cus:org_a", meter))  # type: ignore[misc]
+
+        found = store.read(lambda tx: tx.entitlements.standing(_ORG, ["messages"], NOW, entity="", earlier=True))
+
+        assert rows.customer() == found.customer
+        now = {grant.id: bucket for grant, bucket in found.held}
+        assert {"idle": None, "running": evolve(buckets[3], held=4), "new": None} == now
+        assert 2 == len(found.windows or ())
+        assert found.earlier is not None
+        assert {"idle": buckets[0], "running": buckets[2]} == found.earlier.last
+        of_hold = [("idle last", NOW - 5, 2), ("idle last", NOW, 2), ("running now", NOW, 3)]
+        assert of_hold == sorted(found.earlier.lapses)
 
     def test_bucket_reopened(self, store: DrivenStore) -> None:
         """The bucket of the running period counts again, and no other one."""

@@ -16,7 +16,7 @@ from ...domain.period import Interval, Rhythm
 from ...domain.plans import UsageLimit
 from ...domain.references import Reference
 from ...domain.terms import Terms, limits_of
-from ...ports.store import DuplicateKey, Transaction
+from ...ports.store import DuplicateKey, Standing, Transaction
 from . import rows
 from .harness import DrivenStore
 from .rows import NOW
@@ -46,9 +46,14 @@ def _running(
     return sorted((each.limit_id, each.entity, each.used) for each in plain)
 
 
+def _standing(store: DrivenStore, features: Sequence[str], entity: str, now: int) -> Standing:
+    return store.read(lambda tx: tx.entitlements.standing(_ORG, features, now, entity=entity, earlier=False))
+
+
 def _together(store: DrivenStore, features: Sequence[str], entity: str, now: int) -> Sequence[Window]:
     """What is read with the holdings."""
-    _, _, windows = store.read(lambda tx: tx.entitlements.of_reference_limited(_ORG, features, entity, now))
+    windows = _standing(store, features, entity, now).windows
+    assert windows is not None
     assert len({window.key for window in windows}) == len(windows)
     return windows
 
@@ -103,10 +108,10 @@ class LimitsConformance:
         store.transaction(unit)
         _put(store, _meter(1), _meter(2, evolve(_LIMIT, id="all:other")))
 
-        found = store.read(lambda tx: tx.entitlements.of_reference_limited(_ORG, ["messages"], "", NOW))
+        found = _standing(store, ["messages"], "", NOW)
         plain = store.read(lambda tx: tx.entitlements.of_reference(_ORG, ["messages"], NOW))
-        assert plain == found[:2]
-        assert {1, 2} == {window.used for window in found[2]}
+        assert plain == (found.customer, found.held)
+        assert {1, 2} == {window.used for window in found.windows or ()}
 
     def test_windows_without_lapsed_holds(self, store: DrivenStore) -> None:
         """A reader does not see what lapsed holds have set aside; a writer does, until they are released."""
