@@ -64,6 +64,8 @@ class Hold:
         What goes beyond the hold is recorded like any other use, and so is everything once the hold has expired: the
         receipt is `late` then. Settling again with the same quantity gives the first receipt again.
 
+        Statements: at most 14; under usage limits 4 more, where credits pay 1 more, on MySQL 1 more.
+
         Raises:
             IdempotencyMismatch: it was settled with another quantity.
             Conflict: it was released (HOLD_RELEASED).
@@ -81,6 +83,8 @@ class Hold:
 
     async def release(self) -> None:
         """End the hold: nothing was used. Nothing happens where it was released before, or has expired.
+
+        Statements: 10; where credits pay 1 more, on MySQL 1 more.
 
         Raises:
             Conflict: it was settled (HOLD_SETTLED).

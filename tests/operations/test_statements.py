@@ -1,0 +1,271 @@
+"""How many SQL statements each call sends, in every usual state, on every kind of database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+from sqlalchemy import Engine, event
+
+from kernia_billing import Billing, Credits, Feature, Metered, Plan, UsageLimit
+from kernia_billing._blocking.holding import Hold
+from kernia_billing.domain.answers import Use
+from kernia_billing.storage.connections import Reader
+from tests.harness.house import new_engine
+from tests.harness.processes import StandingClock
+
+START = 1_790_000_000_000_000
+SECOND = 1_000_000
+MONTH = 31 * 86_400 * SECOND
+FEATURES = [Feature("tokens", credit_cost={"credits": 10})]
+PLANS = [
+    Plan(
+        "free",
+        features={
+            "messages": Metered(100),
+            "tokens": Metered(5),
+            "credits": Credits(1_000),
+            "mails": Metered(100, limits=[UsageLimit(30, "day")]),
+            "calls": Metered(100, rollover=200, overage="free", debt="carry"),
+            "both": Metered(100, rollover=200, limits=[UsageLimit(30, "day")]),
+        },
+    ),
+    Plan("paid", price_id="price_paid", features={"videos": Metered(1)}),
+]
+USUAL = ["messages", "tokens", "credits", "mails", "calls", "both"]
+"""A simple allowance, one that credits pay for, credits, with a usage limit, with rollover and debt, with all of it."""
+
+LIMITED = ["mails", "both"]
+
+
+class Listener:
+    """Hears every statement that goes to the database, those that bypass SQLAlchemy too, and every commit."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.commits = 0
+
+    def hear(self, _connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        """Note a statement."""
+        self.sent.append(statement)
+
+    def hear_commit(self, _connection: object) -> None:
+        """Note a commit."""
+        self.commits += 1
+
+    def during(self, call: Callable[[], object]) -> tuple[int, int]:
+        """How many statements a call sends, and how often it begins and commits a transaction.
+
+        A statement with many rows of values is one: it is prepared once, and the drivers send them together.
+        """
+        self.sent.clear()
+        self.commits = 0
+        call()
+        return sum(not each.startswith("BEGIN") for each in self.sent), self.commits
+
+
+class Cursor:
+    """A cursor of a driver that tells what it is told."""
+
+    def __init__(self, cursor: Any, sent: list[str]) -> None:
+        self._cursor = cursor
+        self._sent = sent
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        """Send a statement."""
+        self._sent.append(statement)
+        return self._cursor.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Ears at every engine, and at every cursor that reads."""
+    listener = Listener()
+    made = Reader.__init__
+
+    def make(self: Reader, *arguments: Any) -> None:
+        made(self, *arguments)
+        self.cursor = Cursor(self.cursor, listener.sent)
+
+    monkeypatch.setattr(Reader, "__init__", make)
+    ears: dict[str, Callable[..., None]] = {"before_cursor_execute": listener.hear, "commit": listener.hear_commit}
+    for name, ear in ears.items():
+        event.listen(Engine, name, ear)
+    yield listener
+    for name, ear in ears.items():
+        event.remove(Engine, name, ear)
+
+
+class Shop:
+    """A library that is offline, its time, and what it sends."""
+
+    def __init__(self, url: str, listener: Listener) -> None:
+        new_engine(url).dispose()
+        self.clock = StandingClock(START)
+        self.billing = Billing(database=url, plans=PLANS, features=FEATURES, default_plan="free")
+        self.billing._wiring.core = evolve(self.billing._wiring.core, clock=self.clock)
+        self.billing.check("somebody", "messages")
+        self._sent = listener.during
+
+    def reads(self, call: Callable[[], object]) -> int:
+        """The statements of a call that only reads: it begins no transaction."""
+        statements, commits = self._sent(call)
+        assert 0 == commits
+        return statements
+
+    def writes(self, call: Callable[[], object]) -> int:
+        """The statements of a call that writes, in one transaction."""
+        statements, commits = self._sent(call)
+        assert 1 == commits
+        return statements
+
+    def later(self, micros: int) -> None:
+        """Let time pass."""
+        self.clock.micros += micros
+
+    def looks(self, feature: str) -> tuple[int, int]:
+        """The statements of a check of a feature, and of balances."""
+        billing = self.billing
+        return self.reads(lambda: billing.check("ann", feature)), self.reads(lambda: billing.balances("ann"))
+
+
+@pytest.fixture
+def shop(engine_url: str, listener: Listener) -> Iterator[Shop]:
+    """A shop on each kind of database."""
+    shop = Shop(engine_url, listener)
+    yield shop
+    shop.billing.close()
+
+
+@frozen
+class Stated:
+    """What a docstring says."""
+
+    alone: int
+    keyed: int = 0
+    limited: int = 0
+    by_credits: int = 0
+    on_mysql: int = 0
+
+    def on(self, engine_name: str, feature: str = "messages", *, keyed: bool = False) -> int:
+        """How many statements it promises for a feature on a kind of database."""
+        more = self.limited if feature in LIMITED else self.by_credits if feature == "tokens" else 0
+        return (self.keyed if keyed else self.alone) + more + (self.on_mysql if engine_name == "mariadb" else 0)
+
+
+_NUMBERS = {
+    "alone": r"Statements[^:.]*: (?:at most )?(\d+)",
+    "keyed": r"with an idempotency key (\d+)",
+    "limited": r"under usage limits (\d+) more",
+    "by_credits": r"where credits pay (\d+) more",
+    "on_mysql": r"on MySQL (\d+) more",
+}
+
+
+def stated(method: Callable[..., object]) -> Stated:
+    """What the docstring of a public method says."""
+    told = {name: re.search(pattern, method.__doc__ or "") for name, pattern in _NUMBERS.items()}
+    return Stated(**{name: int(found[1]) for name, found in told.items() if found is not None})
+
+
+def test_what_reads_promise() -> None:
+    """A check is one statement, and balances are."""
+    assert (Stated(1), Stated(1)) == (stated(Billing.check), stated(Billing.balances))
+
+
+@pytest.mark.parametrize("feature", USUAL)
+def test_reads(shop: Shop, feature: str) -> None:
+    """In every usual state a check is one statement, and so are balances."""
+    seen = {"unknown": shop.looks(feature)}
+    shop.billing.customers.get("ann")
+    seen["default plan without rows"] = shop.looks(feature)
+    shop.billing.track("ann", feature, 6)
+    seen["used"] = shop.looks(feature)
+    shop.billing.grant("ann", feature, 5)
+    shop.billing.reserve("ann", feature, 2, ttl=60)
+    seen["held"] = shop.looks(feature)
+    shop.later(60 * SECOND)
+    seen["lapsed"] = shop.looks(feature)
+    shop.later(MONTH)
+    seen["unopened, with what lapsed before"] = shop.looks(feature)
+    shop.billing.track("ann", feature)
+    shop.later(3 * MONTH)
+    seen["unopened for months"] = shop.looks(feature)
+
+    assert dict.fromkeys(seen, (1, 1)) == seen
+
+
+def test_why_nothing_is_held(shop: Shop) -> None:
+    """Where a customer has nothing of a feature, a second statement finds out why."""
+    assert 1 == shop.reads(lambda: shop.billing.check("ann", "videos"))
+    shop.billing.track("ann", "messages")
+    assert 2 == shop.reads(lambda: shop.billing.check("ann", "videos"))
+
+
+@pytest.mark.parametrize("feature", USUAL)
+def test_writes(shop: Shop, engine_name: str, feature: str) -> None:
+    """Every write of a running period sends as many statements as its docstring says, in one transaction."""
+    billing = shop.billing
+    # Where credits pay, the own allowance is used up by now.
+    billing.track("ann", feature, 6)
+    use = billing.track("ann", feature, 4)
+    holds: list[Any] = []
+    calls: dict[Callable[..., Any], Callable[..., object]] = {
+        Billing.track: lambda **key: billing.track("ann", feature, **key),
+        Billing.consume: lambda **key: billing.consume("ann", feature, **key),
+        Billing.refund: lambda **key: billing.refund("ann", use.event_id, 1, **key),
+        Billing.give_back: lambda **key: billing.give_back("ann", feature, **key),
+        Billing.set_usage: lambda **key: billing.set_usage("ann", feature, 3 - len(key), **key),
+        Billing.reserve: lambda **key: holds.append(billing.reserve("ann", feature, 2, **key)),
+        Hold.settle: lambda: holds.pop().settle(1),
+        Hold.release: lambda: holds.pop().release(),
+    }
+    if feature == "tokens":
+        # They move in more than one bucket there.
+        del calls[Billing.give_back], calls[Billing.set_usage]
+
+    sent = {method: shop.writes(call) for method, call in calls.items() if method is not Hold.release}
+    keyed = [method for method in calls if stated(method).keyed]
+    sent_keyed = {
+        method: shop.writes(partial(calls[method], idempotency_key=f"key-{number}"))
+        for number, method in enumerate(keyed)
+    }
+    sent[Hold.release] = shop.writes(calls[Hold.release])
+
+    assert {method: stated(method).on(engine_name, feature) for method in sent} == sent
+    assert {method: stated(method).on(engine_name, feature, keyed=True) for method in keyed} == sent_keyed
+
+
+@pytest.mark.parametrize("feature", USUAL)
+def test_other_calls(shop: Shop, engine_name: str, feature: str) -> None:
+    """The same of what only reads, of a replay, and of several uses at once."""
+    billing = shop.billing
+    billing.track("ann", feature, 6)
+    billing.track("ann", feature, idempotency_key="once")
+
+    assert 1 == shop.reads(lambda: billing.track("ann", feature, idempotency_key="once"))
+    assert stated(Billing.usage).alone == shop.reads(lambda: billing.usage("ann", feature))
+    assert stated(Billing.usage_series).alone == shop.reads(lambda: billing.usage_series("ann", feature))
+    assert stated(Billing.export_usage).alone == shop.reads(lambda: billing.export_usage("ann"))
+    uses = [Use("ann", feature)] * 3
+    assert 3 * stated(Billing.track).on(engine_name, feature) == shop.writes(lambda: billing.track_many(uses))
+
+
+def test_grants(shop: Shop, engine_name: str) -> None:
+    """The same of what is given beside plans, and taken back."""
+    billing = shop.billing
+    billing.track("ann", "messages")
+    given: list[str] = []
+    give = partial(billing.grant, "ann", "messages", 5)
+
+    promised = stated(Billing.grant)
+    assert promised.on(engine_name) == shop.writes(lambda: given.append(give().id))
+    assert promised.on(engine_name, keyed=True) == shop.writes(lambda: give(idempotency_key="once"))
+    assert stated(Billing.revoke).on(engine_name) == shop.writes(lambda: billing.revoke("ann", given[0]))
