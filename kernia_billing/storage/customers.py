@@ -12,6 +12,7 @@ from ..domain.customers import MOST_APART, CustomerRow
 from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.store import DuplicateKey
+from .bulk import updating
 from .db import Noun, Row
 from .dialects import Variants, change, free, insert_new
 from .pages import Pages
@@ -66,7 +67,7 @@ _NEXT_HELD = _NEXT_NOW.where(t.c.id.in_(texts_param("ids")))
 _ALL = select(*COLUMNS).where(_among(t))
 _LOCK_ALL = Variants(_NEXT_ALL, _NEXT_ALL, _ALL.with_for_update())
 _LOCK_FREE = Variants(_NEXT_ALL, _NEXT_FREE, free(_ALL))
-_PUT_SEQUENCE = update(t).values(ledger_seq=number_param("sequence")).where(_HAS_ID)
+_PUT_SEQUENCE = updating(t, "ledger_seq")
 _LINK = (
     update(t)
     .values(stripe_customer_id=_STRIPE)
@@ -195,7 +196,7 @@ class Customers(Noun):
 
     def put_sequences(self, rows: Sequence[CustomerRow]) -> None:
         """Overwrite `ledger_seq` of rows that are held."""
-        self._db.run_all(_PUT_SEQUENCE, [{"customer": row.id, "sequence": row.ledger_seq} for row in rows])
+        _PUT_SEQUENCE.run(self._db, [(row.id, row.ledger_seq) for row in rows])
 
     def link(self, customer_id: str, stripe_customer_id: str) -> bool:
         """Set the Stripe id where there is none; says whether the row has this id now."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -105,6 +106,7 @@ class Shape(Generic[T]):
         self._flags = [fields.index(flag) for flag in flags]
         self._flag_columns = [columns.get(flag, flag) for flag in flags]
         self.columns: list[Column[Any]] = [table.c[column] for _, column in self._pairs]
+        self._get: Callable[[T], Row] = attrgetter(*fields)
 
     def select(self) -> AnySelect:
         """A SELECT of the columns that `read` wants."""
@@ -126,6 +128,10 @@ class Shape(Generic[T]):
     def read_all(self, rows: Sequence[Row]) -> list[T]:
         """The values of rows."""
         return [self.read(row) for row in rows]
+
+    def row(self, value: T) -> Row:
+        """The values of the columns in their order, of a class without flags."""
+        return self._get(value)
 
     def values(self, value: T) -> dict[str, Any]:
         """The columns of a value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 import attrs
@@ -18,8 +19,9 @@ from ..domain.period import Interval, Unit
 from ..domain.references import Reference
 from ..ports.store import Earlier, Held, Lapse, Standing
 from . import customers, holds, limits, tables
+from .bulk import inserting, updating
 from .db import Noun, Row, Shape
-from .dialects import AnySelect, insert_new, locking, plain_insert
+from .dialects import AnySelect, insert_new, locking
 from .hot import HotSelect
 from .types import Amount, Id, number_param, padded, text_param, texts_param
 
@@ -182,9 +184,9 @@ _BY_ID = locking(
 _ADD_GRANT = insert_new(_grant, "customer_id", "source_type", "source_id", "feature_key", "entity_id", "kind")
 _PUT_GRANT = update(_grant).where(_grant.c.id == text_param("this"))
 _CHANGING_GRANT = ("amount", "priority", "expires_at", "closed_at", "anchor_at", "meter", "terms", "source_id")
-_ADD_BUCKET = plain_insert(_bucket)
-_PUT_BUCKET = update(_bucket).where(_bucket.c.id == text_param("this"))
+_ADD_BUCKET = inserting(_bucket, _BUCKET_SHAPE.columns)
 _CHANGING_BUCKET = ("amount", "used", "held", "closed_at", "heir_id", "owed")
+_PUT_BUCKET = updating(_bucket, *_CHANGING_BUCKET)
 
 
 @lru_cache(maxsize=1_000)
@@ -256,8 +258,7 @@ def _only(rows: Sequence[Row], features: Sequence[str] | None, size: int) -> Ite
     return (row for row in rows if row[2] in features)
 
 
-def _changing(bucket: BucketRow) -> dict[str, Any]:
-    return {"this": bucket.id, **{name: getattr(bucket, name) for name in _CHANGING_BUCKET}}
+_changing = attrgetter("id", *_CHANGING_BUCKET)
 
 
 class Entitlements(Noun):
@@ -355,11 +356,11 @@ class Entitlements(Noun):
 
     def add_buckets(self, buckets: Sequence[BucketRow]) -> None:
         """Insert the buckets of periods."""
-        self._db.run_all(_ADD_BUCKET, [_BUCKET_SHAPE.values(each) for each in buckets])
+        _ADD_BUCKET.run(self._db, map(_BUCKET_SHAPE.row, buckets))
 
     def put_buckets(self, buckets: Sequence[BucketRow]) -> None:
         """`put_bucket` for several."""
-        self._db.run_all(_PUT_BUCKET, [_changing(each) for each in buckets])
+        _PUT_BUCKET.run(self._db, map(_changing, buckets))
 
     def grants(self, customer_id: str, source_type: str) -> Sequence[Grant]:
         """Every grant of a source, closed ones too, in the order of their creation."""
@@ -391,8 +392,8 @@ class Entitlements(Noun):
 
     def add_bucket(self, bucket: BucketRow) -> None:
         """Insert the bucket of a period."""
-        self._db.run(_ADD_BUCKET, _BUCKET_SHAPE.values(bucket))
+        self.add_buckets([bucket])
 
     def put_bucket(self, bucket: BucketRow) -> None:
         """Overwrite amount, used, held, closing, heir and debt by id."""
-        self._db.run(_PUT_BUCKET, _changing(bucket))
+        self.put_buckets([bucket])

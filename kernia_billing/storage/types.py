@@ -28,6 +28,8 @@ class Processor(Protocol):
 
 MYSQL = ("mysql", "mariadb")
 """SQLAlchemy's names of the dialects that speak MySQL."""
+# `json.dumps` would make an encoder for every value.
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def text_bind(value: Any) -> str | None:
@@ -64,8 +66,11 @@ def integer_bind(value: Any) -> int | None:
     raise GuardError(f"an integer column was given a value of type {type(value).__name__}")
 
 
-def _json_bind(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+def json_bind(value: Any) -> str | None:
+    """An object as `JsonText` keeps it."""
+    if not value and type(value) is dict:
+        return "{}"
+    return None if value is None else _to_json(value)
 
 
 def _json_result(value: str | None) -> Any:
@@ -137,7 +142,7 @@ class JsonText(TypeDecorator[Mapping[str, Any]]):
 
     def bind_processor(self, dialect: Dialect) -> Processor:
         """Write JSON."""
-        return _json_bind
+        return json_bind
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
         """Read JSON."""

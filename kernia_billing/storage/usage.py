@@ -10,9 +10,10 @@ from ..domain.grants import LedgerLine, UsageRow
 from ..domain.instants import FOREVER, Instant
 from ..domain.references import Reference
 from . import tables
+from .bulk import inserting
 from .customers import HAS_REFERENCE
 from .db import Noun, Shape
-from .dialects import locking, plain_insert
+from .dialects import locking
 from .pages import Pages
 from .types import number_param, padded, text_param, texts_param
 
@@ -66,8 +67,8 @@ _DRAWN = locking(
     .group_by(_ledger.bucket_id)
 )
 _PUT_REFUNDED = update(tables.usage_event).values(refunded=number_param("back")).where(_event.id == text_param("this"))
-_ADD = plain_insert(tables.usage_event)
-_ADD_LINE = plain_insert(tables.ledger)
+_ADD = inserting(tables.usage_event, _SHAPE.columns)
+_ADD_LINE = inserting(tables.ledger, _LINE.columns)
 
 
 class UsageEvents(Noun):
@@ -114,17 +115,17 @@ class UsageEvents(Noun):
 
     def add_all(self, events: Sequence[UsageRow], lines: Sequence[LedgerLine]) -> None:
         """`add` for several."""
-        self._db.run_all(_ADD, [_SHAPE.values(event) for event in events])
+        _ADD.run(self._db, map(_SHAPE.row, events))
         self.add_lines(lines)
 
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
         """Insert an event and its ledger lines. Raises `DuplicateKey` where the key was used."""
-        self._db.run(_ADD, _SHAPE.values(event))
+        _ADD.run(self._db, [_SHAPE.row(event)])
         self.add_lines(lines)
 
     def add_lines(self, lines: Sequence[LedgerLine]) -> None:
         """Insert ledger lines that no event caused."""
-        self._db.run_all(_ADD_LINE, [_LINE.values(line) for line in lines])
+        _ADD_LINE.run(self._db, map(_LINE.row, lines))
 
     def page(
         self,
