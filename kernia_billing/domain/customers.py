@@ -40,6 +40,21 @@ class CustomerRow:
         """
         return self.written_at if now < self.written_at <= now + MOST_APART else now
 
+    def at(self, ledger_seq: int) -> CustomerRow:
+        """The row when its sequence is this one."""
+        return CustomerRow(
+            self.id,
+            self.reference,
+            self.stripe_customer_id,
+            self.email,
+            self.name,
+            ledger_seq,
+            self.config_epoch,
+            self.plan,
+            self.plan_until,
+            self.created_at,
+        )
+
     def has_plan(self, now: Instant) -> bool:
         """Whether a subscription gives a plan at `now`."""
         return self.plan is not None and now < self.plan_until

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from ..domain.alerts import Threshold
 from ..domain.customers import CustomerRow
@@ -55,17 +55,18 @@ class Changes:
     def add(self, later: Changes) -> None:
         """Take over what was done after it."""
         self.customers.update(later.customers)
-        self.grants.update(later.grants)
-        self.states.extend(later.states)
         self.buckets.update(later.buckets)
-        self.opened.update(later.opened)
-        self.events.extend(later.events)
-        self.lines.extend(later.lines)
+        self.events += later.events
+        self.lines += later.lines
         self.windows.update(later.windows)
+        self.outbox += later.outbox
+        self.meter_events += later.meter_events
+        if later.grants or later.states or later.opened:
+            self.grants.update(later.grants)
+            self.states += later.states
+            self.opened |= later.opened
         for fired, thresholds in later.alerts.items():
             self.alerts.setdefault(fired, []).extend(thresholds)
-        self.outbox.extend(later.outbox)
-        self.meter_events.extend(later.meter_events)
 
     def write(self, tx: SqlTransaction) -> None:
         """Write it all down, but for the customers."""
@@ -128,7 +129,7 @@ class Shared:
         # Who locks a customer has raised the sequence, for the first unit that will succeed.
         self._numbers = {each.id: each.ledger_seq for each in self.customers.values()}
         for reference, each in self.customers.items():
-            self.customers[reference] = evolve(each, ledger_seq=each.ledger_seq - 1)
+            self.customers[reference] = each.at(each.ledger_seq - 1)
 
     @classmethod
     def read(cls, tx: SqlTransaction, needs: Sequence[Needs], *, wait: bool) -> Shared:
@@ -172,31 +173,40 @@ class Shared:
 
 
 class Draft:
-    """The transaction that one unit sees, with what it has done so far over what is shared."""
+    """The transaction that one unit after the other sees: what is shared, and over it what that unit has done so far.
 
-    __slots__ = ("changes", "needs", "shared")
+    `changes` are those of the unit that began last, and `needs` what it said.
+    """
 
-    def __init__(self, shared: Shared, needs: Needs) -> None:
+    changes: Changes
+    needs: Needs
+
+    def __init__(self, shared: Shared) -> None:
         self.shared = shared
+        for name, noun in _NOUNS.items():
+            setattr(self, name, noun(self))
+
+    def begin(self, needs: Needs) -> None:
+        """Let another unit see what is shared, and nothing of what is not."""
         self.needs = needs
         self.changes = Changes()
 
     def __getattr__(self, name: str) -> Any:
-        noun = _NOUNS.get(name)
-        if noun is None:
-            raise Alone
-        return noun(self)
+        raise Alone
 
 
 class _Noun:
     """A noun of which a unit may ask no more than what is defined for it."""
 
-    __slots__ = ("_changes", "_draft", "_shared")
+    __slots__ = ("_draft", "_shared")
 
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._shared = draft.shared
-        self._changes = draft.changes
+
+    @property
+    def _changes(self) -> Changes:
+        return self._draft.changes
 
     def __getattr__(self, name: str) -> Any:
         raise Alone
@@ -209,8 +219,9 @@ class _Customers(_Noun):
         # What is shared was read at one time, which is that of all the units.
         if reference != self._draft.needs.reference:
             raise Alone
-        known = self._changes.customers.get(reference) or self._shared.customers[reference]
-        after = self._changes.customers[reference] = evolve(known, ledger_seq=known.ledger_seq + 1)
+        changed = self._draft.changes.customers
+        known = changed.get(reference) or self._shared.customers[reference]
+        after = changed[reference] = known.at(known.ledger_seq + 1)
         return after
 
 
@@ -224,11 +235,11 @@ class _Usage(_Noun):
         return shared.events.get((shared.customers[reference].id, idempotency_key))
 
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
-        self._changes.events.append(event)
+        self._draft.changes.events.append(event)
         self.add_lines(lines)
 
     def add_lines(self, lines: Sequence[LedgerLine]) -> None:
-        self._changes.lines.extend(lines)
+        self._draft.changes.lines.extend(lines)
 
 
 class _Entitlements(_Noun):
@@ -240,9 +251,12 @@ class _Entitlements(_Noun):
             raise Alone
         if not account.read_at <= now < account.until:
             raise Alone
-        given = ((grant, None) for grant in self._changes.grants.values())
+        changes = self._draft.changes
+        stored_or_given: Iterable[Held] = account.grants.values()
+        if changes.grants:
+            stored_or_given = chain(stored_or_given, ((grant, None) for grant in changes.grants.values()))
         held: list[Held] = []
-        for grant, stored in chain(account.grants.values(), given):
+        for grant, stored in stored_or_given:
             if grant.feature in features and grant.closed_at > now:
                 bucket = self._bucket(grant.id, stored)
                 if bucket is not None and bucket.period_end <= now:

@@ -80,11 +80,12 @@ def share(tx: SqlTransaction, tickets: Sequence[Ticket], *, wait: bool) -> None:
     Without `wait` customers whom others have locked are left out, so that nobody waits for the customer of another.
     """
     shared = Shared.read(tx, [ticket.needs for ticket in tickets], wait=wait)
+    draft = Draft(shared)
     for ticket in tickets:
         reference = ticket.needs.reference
         if reference in shared.customers:
             ticket.reset()
-            draft = Draft(shared, ticket.needs)
+            draft.begin(ticket.needs)
             if ticket.run(draft):
                 shared.keep(draft)
         else:
