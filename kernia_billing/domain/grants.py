@@ -93,6 +93,25 @@ class BucketRow:
     heir_id: str = ""
     owed: int = 0
 
+    def moved(self, used: int, held: int, amount: int | None) -> BucketRow:
+        """The row after what is used and held of it rose by so much, including `amount` then."""
+        return BucketRow(
+            self.id,
+            self.grant_id,
+            self.customer_id,
+            self.feature,
+            self.entity,
+            self.period_no,
+            self.period_start,
+            self.period_end,
+            amount,
+            self.used + used,
+            self.held + held,
+            self.closed_at,
+            self.heir_id,
+            self.owed,
+        )
+
 
 @frozen
 class Holding:
@@ -106,26 +125,27 @@ class Holding:
         """The view that the planner works on."""
         grant, bucket = self.grant, self.bucket
         return Bucket(
-            id=bucket.id,
-            grant_id=grant.id,
-            feature=grant.feature,
-            entity=grant.entity,
-            amount=bucket.amount,
-            used=bucket.used,
-            held=bucket.held,
-            priority=grant.priority,
-            lose_at=self._lose_at(),
-            category=grant.category,
-            kind=grant.kind,
-            effective_at=grant.effective_at,
-            seq=grant.created_seq,
+            bucket.id,
+            grant.id,
+            grant.feature,
+            grant.entity,
+            bucket.amount,
+            bucket.used,
+            bucket.held,
+            grant.priority,
+            self._lose_at(),
+            grant.category,
+            grant.kind,
+            grant.effective_at,
+            grant.created_seq,
         )
 
     def _lose_at(self) -> Instant:
-        grant, rhythm = self.grant, self.grant.rhythm
-        if grant.terms is None or rhythm is None or grant.kind != "grant" or grant.rules.rollover is None:
-            return min(self.bucket.period_end, grant.expires_at)
-        return lose_at(rhythm, self.bucket.period_no, grant.rules.rollover, grant.expires_at)
+        grant, bucket = self.grant, self.bucket
+        rule = None if grant.terms is None or grant.kind != "grant" else grant.rules.rollover
+        if rule is None or grant.interval is None:
+            return min(grant.expires_at, bucket.period_end)
+        return lose_at(Rhythm(grant.anchor_at, grant.interval), bucket.period_no, rule, grant.expires_at)
 
 
 def holding(grant: Grant, bucket: BucketRow | None, now: Instant) -> Holding:

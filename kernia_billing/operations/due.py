@@ -64,6 +64,8 @@ def catch_up(offer: Offer, tx: Transaction, books: Books, features: Sequence[str
     """
     customer = books.customer
     held = list(tx.entitlements.of_customer(customer.id, features, now))
+    if not (_may_be_due(offer, customer, held, features, now) or _may_hold(offer, held, features)):
+        return held
     past = past_of(offer, tx, customer, held, features, now, locked=True)
     may_hold = bool(past.lapses) or _may_hold(offer, held, features)
     lapsed = tx.holds.lapsed(customer.id, now) if may_hold else ()

@@ -79,10 +79,10 @@ class Books:
         if amount == held == 0:
             return holding
         holding = self.open(holding)
-        bucket = evolve(holding.bucket, used=holding.bucket.used + amount, held=holding.bucket.held + held)
-        bucket = evolve(bucket, amount=_sunk(holding.grant, bucket))
+        grant, before = holding.grant, holding.bucket
+        bucket = before.moved(amount, held, _sunk(grant, before, before.used + amount + before.held + held))
         self.store(bucket, entry, amount, units=units, held=held)
-        return evolve(holding, bucket=bucket)
+        return Holding(grant, bucket, opened=True)
 
     def change(self, holding: Holding, entry: Entry, *, used: int = 0, held: int = 0, **values: Any) -> Holding:
         """`move`, and give the bucket other `values` in the same breath; nothing where nothing changes."""
@@ -143,32 +143,32 @@ class Books:
     def _line(self, bucket: BucketRow, entry: Entry, amount: int, units: int = 0, held: int = 0) -> None:
         self._lines.append(
             LedgerLine(
-                customer_id=self.customer.id,
-                seq=self.customer.ledger_seq,
-                line=len(self._lines),
-                bucket_id=bucket.id,
-                entry=entry,
-                amount=amount,
-                used_after=bucket.used,
-                event_id=self.event_id,
-                units=units,
-                held=held,
-                held_after=bucket.held,
-                included_after=bucket.amount,
-                moved_at=self._now,
+                self.customer.id,
+                self.customer.ledger_seq,
+                len(self._lines),
+                bucket.id,
+                entry,
+                amount,
+                bucket.used,
+                self.event_id,
+                units,
+                held,
+                bucket.held,
+                bucket.amount,
+                self._now,
             )
         )
 
 
-def _sunk(grant: Grant, bucket: BucketRow) -> int | None:
-    """What a bucket includes after something came back to it.
+def _sunk(grant: Grant, bucket: BucketRow, taken: int) -> int | None:
+    """What a bucket includes after something came back to it, when `taken` is what is used and held of it.
 
     One that never ends may include more than its grant only as long as more is used: seats or plans that became
     smaller than what exists.
     """
     if bucket.amount is None or grant.amount is None or grant.interval is not None:
         return bucket.amount
-    return min(bucket.amount, max(grant.amount, bucket.used + bucket.held))
+    return min(bucket.amount, max(grant.amount, taken))
 
 
 def replaced(holdings: Sequence[Holding], old: Holding, new: Holding) -> list[Holding]:

@@ -22,6 +22,8 @@ from .receipts import read_receipt
 
 T = TypeVar("T")
 
+# `json.dumps` would make an encoder for every write.
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _SHORT = ("insufficient_balance", "overage_limit", "usage_limit")
 
 
@@ -63,7 +65,7 @@ def stamped(core: Core, reference: Reference, key: str | None, *told: object) ->
     Raises:
         InvalidInput: the key is none.
     """
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    text = _to_json(told)
     return Stamp(
         reference=reference,
         key=core.ids.new("auto") if key is None else idempotency_key(key),

@@ -48,16 +48,11 @@ class Situation:
 
         Not `limited` it is what balances alone would allow.
         """
-        meters = self.meters if limited else ()
-        return allocate(
-            [each.as_bucket() for each in self.holdings],
-            self.feature.key,
-            quantity,
-            mode,
-            entity=self.entity,
-            pools=within(self.pools, meters),
-            headroom=room(meters, self.feature.key),
-        )
+        feature, buckets = self.feature.key, [each.as_bucket() for each in self.holdings]
+        if not (limited and self.meters):
+            return allocate(buckets, feature, quantity, mode, entity=self.entity, pools=self.pools)
+        pools, headroom = within(self.pools, self.meters), room(self.meters, feature)
+        return allocate(buckets, feature, quantity, mode, entity=self.entity, pools=pools, headroom=headroom)
 
     def holding(self, bucket_id: str) -> Holding:
         """The holding of a bucket."""
@@ -167,7 +162,7 @@ def moved(
         old = next(each for each in holdings if each.bucket.id == draw.bucket_id)
         new = books.move(old, used * draw.amount, entry, units=draw.units, held=held * draw.amount)
         holdings = replaced(holdings, old, new)
-    after = evolve(before, holdings=holdings)
+    after = Situation(before.feature, before.entity, before.now, holdings, before.pools, before.meters)
     change = used + held
     return count(books, after, moving, change, units=units, drawn_at=drawn_at) if change and before.meters else after
 

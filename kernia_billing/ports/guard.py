@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from ..errors import GuardError
 
 _in_unit: ContextVar[bool] = ContextVar("kernia_billing_in_unit", default=False)
 
 
-@contextmanager
-def unit_of_work() -> Generator[None]:
+class unit_of_work:  # noqa: N801 - it is used like a function
     """Mark the enclosed code as a unit of work; stores wrap every unit in it."""
-    token = _in_unit.set(True)
-    try:
-        yield
-    finally:
-        _in_unit.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token: Token[bool] = _in_unit.set(True)
+
+    def __exit__(self, *_error: object) -> None:
+        _in_unit.reset(self._token)
 
 
 def refuse_inside_unit(what: str) -> None:

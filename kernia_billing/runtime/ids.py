@@ -6,6 +6,9 @@ import os
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_LETTERS = bytes.maketrans(bytes(range(256)), _ALPHABET.encode() * 8)
+"""A letter for every byte, so that random bytes are random letters."""
 
 
 class TimeOrderedIds:
@@ -16,10 +19,6 @@ class TimeOrderedIds:
 
     def new(self, prefix: str) -> str:
         """A new identifier `<prefix>_<26 characters>`."""
-        number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
-        return f"{prefix}_{_base32(number)}"
-
-
-def _base32(number: int) -> str:
-    letters = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
-    return "".join(letters)
+        now = time.time_ns() // 1_000_000
+        instant = "".join([_PAIRS[now >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+        return f"{prefix}_{instant}{os.urandom(16).translate(_LETTERS).decode()}"
