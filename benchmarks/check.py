@@ -1,4 +1,4 @@
-"""`check`, beside the SELECT that it sends."""
+"""`check`, beside the SELECT that it sends, and from memory, beside a dictionary."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from kernia_billing.domain.answers import Decision
 
 from . import pgbench
 from .drivers import cursor_of, select_of_check
-from .harness import Bench, Benchmark, Result, async_callers, compare, in_turn, one_caller
+from .harness import Bench, Benchmark, Result, async_callers, compare, each_in_turn, in_turn, one_caller
 from .shop import FEATURE, PLANS, open_shop
 
+_REMEMBERED = 1_000
+"""So many customers are asked about where answers come from memory, which has room for ten times as many."""
 _DRIVERS = {"sqlite": "sqlite3", "postgresql": "psycopg, prepared"}
 
 
@@ -58,6 +60,46 @@ def _one_caller(bench: Bench, engine: str) -> Result:
     return answers.judge(result)
 
 
+class _Answer:
+    """What a gate that is written by hand answers."""
+
+    __slots__ = ("allowed", "feature", "remaining")
+
+    def __init__(self, feature: str, remaining: int, required: int) -> None:
+        self.allowed = remaining >= required
+        self.feature = feature
+        self.remaining = remaining
+
+
+def _from_memory(bench: Bench) -> Result:
+    """Everything that is asked was asked before, a short while ago."""
+    settings, answers = bench.settings, _Answers()
+    with (
+        open_shop(bench.servers, "sqlite", settings.customers) as shop,
+        Billing(database=shop.url, plans=PLANS, snapshot_max_age="1h") as billing,
+    ):
+        references = shop.references[:_REMEMBERED]
+        first = [billing.check(reference, FEATURE) for reference in references]
+        questions = [(reference, FEATURE) for reference in references]
+        left = dict.fromkeys(questions, 10**9)
+
+        def known(reference: str, feature: str, required: int = 1) -> _Answer:
+            return _Answer(feature, left[reference, feature], required)
+
+        result = compare(
+            "check, from memory, one caller",
+            "a dictionary, and a slotted result made for each call",
+            baseline=each_in_turn(questions, known),
+            ours=each_in_turn(questions, billing.check),
+            settings=settings,
+        )
+        for reference, decision in zip(references, first, strict=True):
+            found = billing.check(reference, FEATURE)
+            answers.take(found)
+            answers.wrong += found is not decision
+    return answers.judge(result)
+
+
 def _tasks(bench: Bench) -> Result:
     settings, answers = bench.settings, _Answers()
     with open_shop(bench.servers, "postgresql", settings.customers) as shop, asyncio.Runner() as runner:
@@ -81,6 +123,7 @@ def _tasks(bench: Bench) -> Result:
 
 
 BENCHMARKS = (
+    Benchmark("P1", "check", "sqlite", _from_memory),
     Benchmark("P2", "check", "sqlite", partial(_one_caller, engine="sqlite")),
     Benchmark("P3", "check", "postgresql", partial(_one_caller, engine="postgresql")),
     Benchmark("P3/64", "check", "postgresql", _tasks),

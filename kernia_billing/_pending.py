@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from .errors import GuardError
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -59,6 +60,11 @@ class Pending(Coroutine[Any, Any, T_co]):
     def close(self) -> None:
         """End the coroutine."""
         self._coroutine.close()
+
+
+async def answered(value: T) -> T:
+    """An answer that is there already."""
+    return value
 
 
 class PendingContext(Pending[C_co]):

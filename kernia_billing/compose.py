@@ -22,8 +22,10 @@ from .operations.core import Core
 from .operations.endpoint import Wanted
 from .operations.hooks import Hook, Hooks
 from .operations.one_mode import OneMode
+from .operations.watching import Watched
 from .ports.clock import Clock
 from .ports.pace import Pace
+from .ports.snapshots import Snapshots
 from .ports.store import Store
 from .ports.stripe import SignatureVerifier, StripePort
 from .ports.telemetry import Telemetry
@@ -138,8 +140,10 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
     livemode = None if key is None else "_live_" in key.reveal()[:9]
     telemetry = _telemetry(config)
     stripe = None if key is None else _stripe(config, key, simulator, clock, pace, telemetry, asynchronous=asynchronous)
+    store = _store(config, pace, asynchronous=asynchronous)
+    snapshots = None if config.snapshot_max_age is None else _snapshots(clock, config.snapshot_max_age)
     return Core(
-        store=OneMode(_store(config, pace, asynchronous=asynchronous), livemode=livemode),
+        store=OneMode(store if snapshots is None else Watched(store, snapshots), livemode=livemode),
         stripe=stripe,
         verifier=_verifier(config, simulator),
         clock=clock,
@@ -155,6 +159,7 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         webhook_mode=config.webhook_mode,
         event_retention=config.event_retention // timedelta(microseconds=1),
         audit_retention=_micros(config.audit_retention),
+        snapshots=snapshots,
     )
 
 
@@ -170,6 +175,12 @@ def _store(config: BillingConfig, pace: Pace, *, asynchronous: bool) -> Store:
     from .storage.blocking import BlockingStore
 
     return BlockingStore.open(config.database, pace=pace)
+
+
+def _snapshots(clock: Clock, max_age: timedelta) -> Snapshots:
+    from .runtime.snapshots import MemorySnapshots
+
+    return MemorySnapshots(clock, max_age // timedelta(microseconds=1))
 
 
 def _telemetry(config: BillingConfig) -> Telemetry:

@@ -137,9 +137,17 @@ def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, *, main: bool
         return f"        return iterate_blocking({call})"
     if returns.startswith("PendingContext["):
         return f"        return {returns[len('PendingContext[') : -1]}(run_blocking({call}))"
-    if isinstance(node, ast.AsyncFunctionDef) or returns.startswith("Pending["):
+    if returns.startswith("Pending["):
+        return f"{_what_is_known(node)}        return run_blocking({call})"
+    if isinstance(node, ast.AsyncFunctionDef):
         return f"        {'' if returns == 'None' else 'return '}run_blocking({call})"
     return f"        return {call}"
+
+
+def _what_is_known(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """What the method finds out before it promises anything: an answer that is known needs no drive."""
+    lines = [ast.unparse(each) for each in node.body if isinstance(each, ast.Assign)]
+    return "".join(f"        {line}\n" for line in [*lines, "if known is not None: return known"]) if lines else ""
 
 
 def _arguments(arguments: ast.arguments) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
-from .._pending import Pending, PendingContext
+from .._pending import Pending, PendingContext, answered
 from .._service import bound
 from ..compose import Wiring, wire
 from ..config import BillingConfig, BillingOptions
@@ -117,6 +117,9 @@ class AsyncBilling:
     ) -> Pending[Decision]:
         """May the reference use `required` (0 to 10^9) more of a feature? Writes nothing, asks nobody but the database.
 
+        With the option `snapshot_max_age` an answer may be as old as that; `as_of` says when it was true. What this
+        object wrote is in it, and `consume` never goes by it.
+
         The answer tells why, how much is left and when it resets; `if await billing.check(...)` reads as it should, and
         a forgotten `await` raises instead of opening the gate.
 
@@ -130,6 +133,10 @@ class AsyncBilling:
             InvalidInput: a value is out of range.
             Unavailable: the database does not answer.
         """
+        snapshots = None if preview else self._wiring.core.snapshots
+        known = None if snapshots is None else snapshots.find(reference, feature, required, entity)
+        if known is not None:
+            return Pending(answered(known))
         return Pending(check.check(self._wiring.core, reference, feature, required, entity=entity, preview=preview))
 
     async def track(

@@ -91,6 +91,9 @@ class Billing:
     ) -> Decision:
         """May the reference use `required` (0 to 10^9) more of a feature? Writes nothing, asks nobody but the database.
 
+        With the option `snapshot_max_age` an answer may be as old as that; `as_of` says when it was true. What this
+        object wrote is in it, and `consume` never goes by it.
+
         The answer tells why, how much is left and when it resets; `if billing.check(...)` reads as it should.
 
         With `preview` a refusal has `offers`: the names of the plans, then of the top-ups, that would allow it, by what
@@ -103,6 +106,10 @@ class Billing:
             InvalidInput: a value is out of range.
             Unavailable: the database does not answer.
         """
+        snapshots = None if preview else self._wiring.core.snapshots
+        known = None if snapshots is None else snapshots.find(reference, feature, required, entity)
+        if known is not None:
+            return known
         return run_blocking(self._inner.check(reference, feature, required, entity=entity, preview=preview))
 
     def track(

@@ -125,6 +125,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         refresh_interval=read("refresh_interval", values.duration, REFRESH_INTERVAL),
         event_retention=read("event_retention", values.retention, EVENT_RETENTION),
         audit_retention=read("audit_retention", values.duration, None),
+        snapshot_max_age=read("snapshot_max_age", values.snapshot_age, None),
         create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
         require_email_verification=read("require_email_verification", values.boolean, False),
         authorize_reference=read.function("authorize_reference"),

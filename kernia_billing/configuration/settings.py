@@ -104,6 +104,9 @@ class Settings:
     Stripe repeats an event for 3."""
     audit_retention: timedelta | None = None
     """How long rows of the audit log are kept. None: for ever."""
+    snapshot_max_age: timedelta | None = None
+    """How old an answer of `check` may be that is given again from memory: above 0, an hour at most. None: `check`
+    always reads."""
     create_customer_on_sign_up: bool = True
     """Whether the host's sign-up code is expected to call `customers.ensure`."""
     require_email_verification: bool = False

@@ -15,6 +15,7 @@ _DURATION = re.compile(r"([0-9]{1,9})\s?([smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=3650)
 _SHORTEST_RETENTION = timedelta(days=4)
+_LONGEST_SNAPSHOT = timedelta(hours=1)
 _IMPORT_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[.:](?P<name>[A-Za-z_]\w*)", re.ASCII)
 _MAX_TEXT = 255
 _TELEMETRY = ("auto", "logging", "opentelemetry", "off")
@@ -83,6 +84,14 @@ def retention(value: object) -> timedelta:
     length = duration(value)
     if length < _SHORTEST_RETENTION:
         raise Wrong("must be at least 4 days: Stripe repeats events for three")
+    return length
+
+
+def snapshot_age(value: object) -> timedelta:
+    """A duration above 0 and up to an hour: what is no older is still called current."""
+    length = duration(value)
+    if not timedelta(0) < length <= _LONGEST_SNAPSHOT:
+        raise Wrong("must be above 0, and an hour at most")
     return length
 
 

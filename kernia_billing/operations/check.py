@@ -6,10 +6,13 @@ from attrs import evolve
 
 from ..domain.answers import Decision
 from ..domain.ids import entity_id, feature_key, quantity
-from ..domain.references import Ref
+from ..domain.instants import FOREVER, Instant
+from ..domain.references import Ref, Reference
+from ..ports.store import Transaction
 from .balances import decide
 from .core import Core
-from .situation import looked_up
+from .lasting import lasts_until
+from .situation import Look, looked_up
 from .suggesting import offers
 
 
@@ -19,26 +22,44 @@ async def check(
     """Judge `required` more units (0 to 10^9) of a feature, by the planner that a use runs. Writes nothing.
 
     One indexed read; a second one where nothing is held, to say why, or where usage limits are found that no plan of
-    the configuration has any more. Stripe is not asked. With `preview` a refusal names what would allow it.
+    the configuration has any more. None where there are snapshots, and one of the same question that still holds; it
+    takes one more to make one while anything is held or limited. Stripe is not asked. With `preview` a refusal names
+    what would allow it, and everything is read.
 
     Raises:
         NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
         InvalidInput: a value is out of range.
         Unavailable: the database does not answer.
     """
+    snapshots = None if preview else core.snapshots
+    known = None if snapshots is None else snapshots.find(reference, feature, required, entity)
+    if known is not None:
+        return known
     who = core.reference(reference)
     spec = core.offer.feature(feature_key(feature))
     quantity(required, "required", minimum=0)
     where = entity_id(entity)
+    version = None if snapshots is None else snapshots.version(who)
     now = core.now()
-    customer, state = await core.store.read(lambda tx: looked_up(core, tx, who, spec, where, now))
-    allocation = state.allocate(required, "require")
-    if state.holdings or customer is None:
-        decision = decide(who, state, required, allocation)
-    else:
-        customer_id = customer.id
-        subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
-        decision = decide(who, state, required, allocation, subscriptions=subscriptions)
+
+    def read(tx: Transaction) -> tuple[Look, Instant]:
+        look = looked_up(core, tx, who, spec, where, now)
+        return look, FOREVER if version is None else lasts_until(tx, look)
+
+    look, until = await core.store.read(read)
+    decision = await _judged(core, who, look, required)
+    if snapshots is not None and version is not None:
+        snapshots.keep(version, (reference, feature, required, entity), decision, now, until)
     if decision.allowed or not preview:
         return decision
-    return evolve(decision, offers=await core.store.read(lambda tx: offers(core, tx, state, required)))
+    return evolve(decision, offers=await core.store.read(lambda tx: offers(core, tx, look.situation, required)))
+
+
+async def _judged(core: Core, who: Reference, look: Look, required: int) -> Decision:
+    customer, state = look.customer, look.situation
+    allocation = state.allocate(required, "require")
+    if state.holdings or customer is None:
+        return decide(who, state, required, allocation)
+    customer_id = customer.id
+    subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
+    return decide(who, state, required, allocation, subscriptions=subscriptions)

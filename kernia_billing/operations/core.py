@@ -14,6 +14,7 @@ from ..errors import ProviderNotConfigured
 from ..ports.clock import Clock
 from ..ports.ids import Ids
 from ..ports.pace import Pace
+from ..ports.snapshots import Snapshots
 from ..ports.store import Store
 from ..ports.stripe import SignatureVerifier, StripePort
 from ..ports.telemetry import SILENT, Telemetry
@@ -30,7 +31,7 @@ class Core:
 
     `grace` and `refresh_interval` are in microseconds, and so are the retentions: how long what is done with is kept,
     None for ever. `livemode` is the mode of the Stripe key, None when the library is offline. Long work asks `stopping`
-    between two items: where it says yes, the rest is left to the next run.
+    between two items: where it says yes, the rest is left to the next run. Without `snapshots` every `check` reads.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Core:
     event_retention: int = 30 * DAY
     audit_retention: int | None = None
     stopping: Callable[[], bool] = _never
+    snapshots: Snapshots | None = None
 
     def now(self) -> Instant:
         """The current instant."""

@@ -90,7 +90,8 @@ def _found(
 ) -> _Found:
     then = AsOf(core, tx, past)
     offer = core.offer if past is None else _offer_of(core, tx, then, past)
-    customer, state = looked_up(evolve(core, offer=offer), then.as_transaction(), reference, feature, entity, at)
+    look = looked_up(evolve(core, offer=offer), then.as_transaction(), reference, feature, entity, at)
+    customer, state = look.customer, look.situation
     allocation = state.allocate(1, "require")
     rows = () if state.holdings or customer is None else then.subscriptions.of_customer(customer.id)
     decision = decide(reference, state, 1, allocation, subscriptions=rows)

@@ -184,12 +184,19 @@ async def dispatch(core: Core) -> int:
     return len(done.sent)
 
 
+def _forget(core: Core, row: OutboxRow) -> None:
+    """What another process did is news for the snapshots of this one."""
+    if core.snapshots is not None and "reference" in row.payload:
+        core.snapshots.forget(Reference(*row.payload["reference"]))
+
+
 async def _hand_over(core: Core, row: OutboxRow) -> bool:
     hooks = core.hooks.wanting(row.topic)
-    if not hooks:
-        return True
     try:
         # What another version wrote may be unreadable here: that must not keep other customers' events waiting.
+        _forget(core, row)
+        if not hooks:
+            return True
         told = read_event(row)
         for hook in hooks:
             await core.hooks.call(hook, told)

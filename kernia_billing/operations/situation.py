@@ -59,6 +59,15 @@ class Situation:
         return next(each for each in self.holdings if each.bucket.id == bucket_id)
 
 
+@frozen
+class Look:
+    """What a reader found: the customer, the rows of its grants, and what they come to."""
+
+    customer: CustomerRow | None
+    held: Sequence[Held]
+    situation: Situation
+
+
 def features_of(feature: FeatureSpec) -> tuple[str, ...]:
     """The features whose holdings matter for one: itself and its pools."""
     return (feature.key, *(pool.feature for pool in feature.pools))
@@ -85,7 +94,7 @@ def seen(
 
 def looked_up(
     core: Core, tx: Transaction, reference: Reference, feature: FeatureSpec, entity: str, now: Instant
-) -> tuple[CustomerRow | None, Situation]:
+) -> Look:
     """What a reader sees, in one read.
 
     More are needed only where a grant has usage limits, rollover or debt that no plan has any more, and where others
@@ -98,10 +107,10 @@ def looked_up(
     found = seen(core, customer, held, feature, entity, now, past)
     limits = limits_on(found.holdings)
     if not limits:
-        return customer, found
+        return Look(customer, held, found)
     if windows is None:
         windows = () if customer is None else tx.limits.running(customer.id, features, entity, now)
-    return customer, evolve(found, meters=meters_of(limits, windows, features, entity, now))
+    return Look(customer, held, evolve(found, meters=meters_of(limits, windows, features, entity, now)))
 
 
 def _read(

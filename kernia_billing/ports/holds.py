@@ -34,6 +34,13 @@ class Holds(Protocol):
         """The ids of customers with open holds that end at an instant or before, so many at most."""
         ...
 
+    def next_end(self, customer_id: str, after: Instant) -> Instant:
+        """When the first open hold of a customer ends that ends after an instant, `FOREVER` where there is none.
+
+        A plain read that takes no lock.
+        """
+        ...
+
     def add(self, row: HoldRow, lines: Sequence[Draw]) -> None:
         """Insert. Raises `DuplicateKey` where the customer used the key for another hold."""
         ...

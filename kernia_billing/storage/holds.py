@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, case, cast, delete, func, lite
 
 from ..domain.buckets import Draw
 from ..domain.holds import Hold, HoldRow
-from ..domain.instants import Instant
+from ..domain.instants import FOREVER, Instant
 from ..domain.references import Reference
 from . import tables
 from .customers import HAS_REFERENCE
@@ -54,6 +54,9 @@ _OVERDUE = (
     .group_by(_hold.customer_id)
     .order_by(func.min(_hold.expires_at), _hold.customer_id)
     .limit(number_param("limit"))
+)
+_NEXT_END = select(func.min(_hold.expires_at)).where(
+    _CUSTOMER, _hold.status == "open", _hold.expires_at > number_param("until")
 )
 _ADD = plain_insert(tables.hold)
 _ADD_LINE = plain_insert(tables.hold_line)
@@ -120,6 +123,14 @@ class Holds(Noun):
     def overdue(self, until: Instant, limit: int) -> Sequence[str]:
         """The ids of customers with open holds that end at an instant or before, so many at most."""
         return [str(id_) for (id_,) in self._db.all(_OVERDUE, {"until": until, "limit": limit})]
+
+    def next_end(self, customer_id: str, after: Instant) -> Instant:
+        """When the first open hold of a customer ends that ends after an instant, `FOREVER` where there is none.
+
+        A plain read that takes no lock.
+        """
+        ((found,),) = self._db.all(_NEXT_END, {"customer": customer_id, "until": after})
+        return FOREVER if found is None else int(found)
 
     def add(self, row: HoldRow, lines: Sequence[Draw]) -> None:
         """Insert. Raises `DuplicateKey` where the customer used the key for another hold."""

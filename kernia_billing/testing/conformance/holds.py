@@ -91,6 +91,22 @@ class HoldsConformance:
         assert [early.with_lines(_LINES), late.with_lines(_LINES)] == list(found)
         assert [] == list(store.transaction(lambda tx: tx.holds.lapsed("cus:org_a", NOW + 9)))
 
+    def test_hold_next_end(self, store: DrivenStore) -> None:
+        """When the first open hold of the customer ends of those that end later, and never where there is none."""
+        _put(
+            store,
+            (rows.hold("a", expires_at=NOW + 20), _LINES),
+            (rows.hold("b", expires_at=NOW + 10), _LINES),
+            (rows.hold("c", expires_at=NOW + 5, status="settled"), ()),
+            (rows.hold("d", "cus:org_b", expires_at=NOW + 6), ()),
+        )
+
+        def after(instant: int, customer: str = "cus:org_a") -> int:
+            return store.read(lambda tx: tx.holds.next_end(customer, instant))
+
+        assert [NOW + 10, NOW + 20, FOREVER] == [after(each) for each in (NOW, NOW + 10, NOW + 20)]
+        assert (NOW + 6, FOREVER) == (after(NOW, "cus:org_b"), after(NOW, "cus:nobody"))
+
     def test_hold_overdue(self, store: DrivenStore) -> None:
         """The customers of open holds whose time has come, each once, the longest overdue first."""
         _put(
