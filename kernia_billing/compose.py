@@ -160,6 +160,7 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         event_retention=config.event_retention // timedelta(microseconds=1),
         audit_retention=_micros(config.audit_retention),
         snapshots=snapshots,
+        usage_retention=config.usage_retention // timedelta(microseconds=1),
     )
 
 

@@ -80,6 +80,7 @@ class BillingOptions(_OtherSpellings, total=False):
     event_retention: timedelta | int | str | None
     audit_retention: timedelta | int | str | None
     snapshot_max_age: timedelta | int | str | None
+    usage_retention: timedelta | int | str | None
     create_customer_on_sign_up: bool | None
     require_email_verification: bool | None
     authorize_reference: Callable[[Identity, str, Action], Any] | None

@@ -14,7 +14,10 @@ from .spellings import Given, Vocabulary, snake_case
 from .values import duration, is_list, is_mapping
 
 NAMES = tuple(each.name for each in fields(Settings) if not each.name.startswith("_"))
-_LENGTHS = ("grace_period", "refresh_interval", "event_retention", "audit_retention", "snapshot_max_age")
+_LENGTHS = (
+    *("grace_period", "refresh_interval", "event_retention", "audit_retention", "usage_retention"),
+    "snapshot_max_age",
+)
 _HOOKS = tuple(name for name in NAMES if name.startswith("on_subscription_"))
 
 

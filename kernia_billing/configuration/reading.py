@@ -16,7 +16,16 @@ from .files import Document, is_source, read_documents
 from .options import canonical
 from .plans import Located, PlanSet, read_features, read_plans
 from .problems import Problems
-from .settings import BASE_URL, DATABASE, EVENT_RETENTION, GRACE_PERIOD, REFRESH_INTERVAL, Settings, is_admin
+from .settings import (
+    BASE_URL,
+    DATABASE,
+    EVENT_RETENTION,
+    GRACE_PERIOD,
+    REFRESH_INTERVAL,
+    USAGE_RETENTION,
+    Settings,
+    is_admin,
+)
 from .spellings import Given, Vocabulary
 from .values import is_list, is_mapping
 
@@ -126,6 +135,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         event_retention=read("event_retention", values.retention, EVENT_RETENTION),
         audit_retention=read("audit_retention", values.duration, None),
         snapshot_max_age=read("snapshot_max_age", values.snapshot_age, None),
+        usage_retention=read("usage_retention", values.usage_retention, USAGE_RETENTION),
         create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
         require_email_verification=read("require_email_verification", values.boolean, False),
         authorize_reference=read.function("authorize_reference"),

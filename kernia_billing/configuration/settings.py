@@ -21,6 +21,7 @@ DATABASE = "sqlite:///billing.db"
 BASE_URL = "http://localhost:8000"
 GRACE_PERIOD = timedelta(days=7)
 EVENT_RETENTION = timedelta(days=30)
+USAGE_RETENTION = timedelta(days=400)
 REFRESH_INTERVAL = timedelta(days=7)
 
 _SECRET_URL = re.compile(r"([a-z0-9_+]+://).*[@?].*", re.DOTALL)
@@ -107,6 +108,9 @@ class Settings:
     snapshot_max_age: timedelta | None = None
     """How old an answer of `check` may be that is given again from memory: above 0, an hour at most. None: `check`
     always reads."""
+    usage_retention: timedelta = USAGE_RETENTION
+    """How long uses, with their idempotency keys, and the ledger of periods that are over are kept. At least 36 days,
+    because a use may be told of for 35."""
     create_customer_on_sign_up: bool = True
     """Whether the host's sign-up code is expected to call `customers.ensure`."""
     require_email_verification: bool = False

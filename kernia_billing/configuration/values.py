@@ -16,6 +16,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=3650)
 _SHORTEST_RETENTION = timedelta(days=4)
 _LONGEST_SNAPSHOT = timedelta(hours=1)
+_SHORTEST_USAGE_RETENTION = timedelta(days=36)
 _IMPORT_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[.:](?P<name>[A-Za-z_]\w*)", re.ASCII)
 _MAX_TEXT = 255
 _TELEMETRY = ("auto", "logging", "opentelemetry", "off")
@@ -92,6 +93,14 @@ def snapshot_age(value: object) -> timedelta:
     length = duration(value)
     if not timedelta(0) < length <= _LONGEST_SNAPSHOT:
         raise Wrong("must be above 0, and an hour at most")
+    return length
+
+
+def usage_retention(value: object) -> timedelta:
+    """A duration of at least 36 days: a use may be told of for 35, and repeated until then."""
+    length = duration(value)
+    if length < _SHORTEST_USAGE_RETENTION:
+        raise Wrong("must be at least 36 days: a use may be told of for 35")
     return length
 
 

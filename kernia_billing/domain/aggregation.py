@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 
-from attrs import frozen
+from attrs import field, frozen
 
-from .instants import Instant
+from .instants import FOREVER, Instant
 from .plans import Aggregation
 
 
 @frozen
 class MeasureKey:
-    """What is measured together: one feature of a customer, or of an entity of theirs ("" for none), in one period."""
+    """What is measured together: one feature of a customer, or of an entity of theirs ("" for none), in one period.
+
+    When the period ends, `FOREVER` where it never does, tells only how long it has to be remembered.
+    """
 
     customer_id: str
     feature: str
     entity: str
     period_start: Instant
+    period_end: Instant = field(default=FOREVER, eq=False)
 
 
 @frozen

@@ -53,7 +53,7 @@ def _of(
     already = tx.alerts.fired(customer.id, feature, entity, start)
     new = fired(thresholds, _used(before), used, included, already)
     if new:
-        tx.alerts.add(customer.id, feature, entity, start, new, now)
+        tx.alerts.add(customer.id, feature, entity, start, new, now, bucket.period_end)
         ends = None if bucket.period_end == FOREVER else bucket.period_end
         told = {"feature": feature, "entity": entity or None, "used": used, "included": included, "period_end": ends}
         tx.outbox.add([_event(books, each, told, now) for each in new])

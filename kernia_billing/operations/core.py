@@ -50,6 +50,7 @@ class Core:
     refresh_interval: int = 7 * DAY
     event_retention: int = 30 * DAY
     audit_retention: int | None = None
+    usage_retention: int = 400 * DAY
     stopping: Callable[[], bool] = _never
     snapshots: Snapshots | None = None
 

@@ -15,6 +15,7 @@ from ..domain.answers import Property
 from ..domain.buckets import Mode
 from ..domain.customers import CustomerRow
 from ..domain.grants import UsageRow
+from ..domain.instants import FOREVER
 from ..domain.offer import FeatureSpec
 from ..errors import InvalidInput
 from ..ports.store import Transaction
@@ -57,8 +58,6 @@ class Report:
         covered = self.target if moved < 0 else self.measured.covered + moved
         value = self.target if mode == "record" or moved < 0 else min(self.target, self.measured.value)
         after = Measured(max(covered, value), covered)
-        if self.known is None:
-            tx.measures.forget_before(self.key)
         if after != self.known:
             tx.measures.put(self.key, after)
         if self.new_value is not None and after.value < self.target:
@@ -103,8 +102,8 @@ def key_of(customer: CustomerRow, before: Situation) -> MeasureKey:
     nothing starts anew.
     """
     found = [each for each in before.own or before.holdings if each.grant.interval is not None]
-    start = min(((each.bucket.period_end, each.bucket.period_start) for each in found), default=(0, 0))[1]
-    return MeasureKey(customer.id, before.feature.key, before.entity, start)
+    end, start = min(((each.bucket.period_end, each.bucket.period_start) for each in found), default=(FOREVER, 0))
+    return MeasureKey(customer.id, before.feature.key, before.entity, start, end)
 
 
 def lower(tx: Transaction, customer: CustomerRow, before: Situation, units: int, use: UsageRow | None = None) -> None:

@@ -15,16 +15,18 @@ from ..domain.buckets import rescale
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, UsageRow
 from ..domain.history import GrantState, PlanState, bucket_at, state_at
-from ..domain.instants import Instant
+from ..domain.instants import Instant, to_datetime
 from ..domain.limits import Limit, Window
 from ..domain.plan_items import items_of
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from ..domain.terms import limits_of
+from ..errors import InvalidInput
 from ..ports.store import Held, Standing, Transaction
 from .core import Core
 
 _PAGE = 200
+_GONE = "older books were thrown away"
 
 
 @define(eq=False)
@@ -109,6 +111,9 @@ class AsOf:
         if row is None or row.created_at > now:
             return None, ()
         self._states.clear()
+        horizon = self.tx.horizons.get(row.id)
+        if horizon is not None and self.at is not None and self.at < horizon.kept_from:
+            raise InvalidInput(f"lies before {to_datetime(horizon.kept_from):%Y-%m-%d %H:%MZ}: {_GONE}", field="at")
         states = self.tx.history.grant_states(row.id)
         plans = self.tx.history.plan_states(row.id)
         self.seq = row.ledger_seq if self.at is None else self._seq_at(row, self.at, [*states, *plans])

@@ -83,6 +83,9 @@ def _use(tx: Transaction, customer: CustomerRow, event_id: str) -> UsageRow:
         raise NotFound("There is no such use", code="USAGE_EVENT_NOT_FOUND")
     if found.mode not in _USES or found.quantity < 0:
         raise Conflict("Only a use can be refunded", code="USAGE_EVENT_NOT_REFUNDABLE")
+    horizon = tx.horizons.get(customer.id, locked=True)
+    if horizon is not None and found.seq <= horizon.seq:
+        raise Conflict("What this use drew was long ago and is told no more", code="USAGE_EVENT_NOT_REFUNDABLE")
     return found
 
 

@@ -1,5 +1,7 @@
 """What is thrown away after a while: webhooks, events, holds and reported usage that are done with, old audit rows.
 
+What was counted in windows and periods that are over goes as well, and old books: see `keeping`.
+
 Never what still has to be done: events that wait, failed, are dead or of a customer that nobody linked stay. A parked
 call to Stripe stays too, without its parameters.
 
@@ -14,6 +16,7 @@ from collections.abc import Callable
 
 from ..domain.instants import DAY, Instant
 from ..ports.store import Transaction
+from . import keeping
 from .core import Core
 from .meter_sender import OLDEST
 
@@ -33,13 +36,15 @@ async def prune(core: Core) -> int:
         (lambda tx, before, limit: tx.inbox.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.outbox.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.limits.prune(before, limit), now - core.event_retention),
+        (lambda tx, before, limit: tx.alerts.prune(before, limit), now - core.event_retention),
+        (lambda tx, before, limit: tx.measures.prune(before, limit), now - core.event_retention),
         (_forget_parked, now - core.event_retention),
         (lambda tx, before, limit: tx.holds.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.meter_events.prune(before, limit), now - max(core.event_retention, _REPORTED)),
     ]
     if core.audit_retention is not None:
         kinds.append((lambda tx, before, limit: tx.audit.prune(before, limit), now - core.audit_retention))
-    return sum([await _some(core, delete, before) for delete, before in kinds])
+    return sum([await _some(core, delete, before) for delete, before in kinds]) + await keeping.prune(core)
 
 
 def _forget_parked(tx: Transaction, before: Instant, limit: int) -> int:

@@ -56,17 +56,23 @@ async def usage_series(
     if len(found) > MOST_BINS + 1:
         raise InvalidInput(f"lies more than {MOST_BINS} {bin}s before end", field="start")
 
-    def read(tx: Transaction) -> _Sums:
+    def read(tx: Transaction) -> tuple[Sequence[Instant], _Sums]:
         customer = tx.customers.get(who)
         if customer is None:
-            return ()
-        most = MOST_GROUPS * len(found)
-        rows = tx.history.sums(customer.id, key, since, until, grain(found), name, most + 1)
+            return found, ()
+        horizon = tx.horizons.get(customer.id)
+        begin = since if horizon is None else max(since, min(horizon.kept_from, until - 1))
+        if start is not None and since < begin:
+            first = f"{to_datetime(begin):%Y-%m-%d %H:%MZ}"
+            raise InvalidInput(f"lies before {first}: older uses were thrown away", field="start")
+        told = found if begin == since else edges(bin, begin, until, tz, MOST_BINS)
+        most = MOST_GROUPS * len(told)
+        rows = tx.history.sums(customer.id, key, begin, until, grain(told), name, most + 1)
         if len(rows) > most:
             raise InvalidInput(f"has more than {MOST_GROUPS} values", field="group_by")
-        return rows
+        return told, rows
 
-    return _points(found, await core.store.read(read))
+    return _points(*await core.store.read(read))
 
 
 def _points(found: Sequence[Instant], sums: _Sums) -> Sequence[UsagePoint]:

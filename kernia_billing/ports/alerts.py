@@ -24,6 +24,11 @@ class Alerts(Protocol):
         period_start: Instant,
         thresholds: Iterable[Threshold],
         now: Instant,
+        period_end: Instant,
     ) -> None:
-        """Note what fires. Raises `DuplicateKey` where one of them had fired."""
+        """Note what fires in a period, and when that ends. Raises `DuplicateKey` where one of them had fired."""
+        ...
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Forget what fired in the periods that ended first, before an instant, so many at most; how many."""
         ...

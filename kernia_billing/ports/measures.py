@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..domain.aggregation import Measured, MeasureKey
+from ..domain.instants import Instant
 
 
 class Measures(Protocol):
@@ -26,6 +27,9 @@ class Measures(Protocol):
         """Forget a value, so that it is new again."""
         ...
 
-    def forget_before(self, key: MeasureKey) -> None:
-        """Delete what was measured of the same in earlier periods."""
+    def prune(self, before: Instant, limit: int) -> int:
+        """Forget what was measured in the periods that ended first, before an instant; how many rows, so many at most.
+
+        The values of a period go before what they amount to: where there are more, the rest is found again.
+        """
         ...

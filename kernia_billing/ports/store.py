@@ -25,6 +25,7 @@ from .alerts import Alerts
 from .exchange import Inbox, Intents, Objects, Outbox
 from .history import History
 from .holds import Holds
+from .horizons import Horizons
 from .inspection import Inspection
 from .limits import Limits
 from .measures import Measures
@@ -455,6 +456,11 @@ class Transaction(Protocol):
     @property
     def holds(self) -> Holds:
         """What is set aside."""
+        ...
+
+    @property
+    def horizons(self) -> Horizons:
+        """How far back books are whole."""
         ...
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from ..domain.alerts import Threshold
 from ..domain.instants import Instant
@@ -22,6 +22,21 @@ _FIRED = locking(
     )
 )
 _ADD = plain_insert(t)
+_KEY = (t.c.customer_id, t.c.feature_key, t.c.entity_id, t.c.period_start, t.c.measure, t.c.threshold)
+_OLD = (
+    select(*_KEY)
+    .where(t.c.period_end < number_param("old"))
+    .order_by(t.c.period_end, t.c.customer_id)
+    .limit(number_param("limit"))
+)
+_PRUNE = delete(t).where(
+    t.c.customer_id == text_param("customer"),
+    t.c.feature_key == text_param("feature"),
+    t.c.entity_id == text_param("entity"),
+    t.c.period_start == number_param("start"),
+    t.c.measure == text_param("of"),
+    t.c.threshold == number_param("reached"),
+)
 
 
 class Alerts(Noun):
@@ -42,8 +57,9 @@ class Alerts(Noun):
         period_start: Instant,
         thresholds: Iterable[Threshold],
         now: Instant,
+        period_end: Instant,
     ) -> None:
-        """Note what fires. Raises `DuplicateKey` where one of them had fired."""
+        """Note what fires in a period, and when that ends. Raises `DuplicateKey` where one of them had fired."""
         rows = [
             {
                 "customer_id": customer_id,
@@ -53,8 +69,16 @@ class Alerts(Noun):
                 "measure": each.measure,
                 "threshold": each.value,
                 "fired_at": now,
+                "period_end": period_end,
             }
             for each in thresholds
         ]
         if rows:
             self._db.run(_ADD, rows)
+
+    def prune(self, before: Instant, limit: int) -> int:
+        """Forget what fired in the periods that ended first, before an instant, so many at most; how many."""
+        names = ("customer", "feature", "entity", "start", "of", "reached")
+        rows = self._db.all(_OLD, {"old": before, "limit": limit})
+        self._db.run_all(_PRUNE, [dict(zip(names, row, strict=True)) for row in rows])
+        return len(rows)

@@ -26,6 +26,7 @@ from ..ports.store import DuplicateKey, Held, Needs
 from .transaction import SqlTransaction
 
 Fired = tuple[str, str, str, Instant]
+Alert = tuple[Threshold, Instant, Instant]
 """Customer, feature, entity and period that alerts fire in."""
 Counted = tuple[str, str, str, Instant]
 """Customer and key of the window of a usage limit."""
@@ -48,7 +49,8 @@ class Changes:
     events: list[UsageRow] = field(factory=list[UsageRow])
     lines: list[LedgerLine] = field(factory=list[LedgerLine])
     windows: dict[Counted, Meter] = field(factory=dict[Counted, Meter])
-    alerts: dict[Fired, list[tuple[Threshold, Instant]]] = field(factory=dict[Fired, list[tuple[Threshold, Instant]]])
+    alerts: dict[Fired, list[Alert]] = field(factory=dict[Fired, list[Alert]])
+    """What fires in a period, when it did, and when the period ends."""
     outbox: list[OutboxRow] = field(factory=list[OutboxRow])
     meter_events: list[MeterEventRow] = field(factory=list[MeterEventRow])
 
@@ -85,8 +87,8 @@ class Changes:
         for (customer_id, *_), meter in self.windows.items():
             tx.limits.put(customer_id, meter)
         for fired, thresholds in self.alerts.items():
-            for threshold, now in thresholds:
-                tx.alerts.add(*fired, [threshold], now)
+            for threshold, now, period_end in thresholds:
+                tx.alerts.add(*fired, [threshold], now, period_end)
         tx.outbox.add(self.outbox)
 
 
@@ -340,7 +342,7 @@ class _Alerts(_Noun):
         if fired not in shared.fired:
             shared.fired[fired] = shared.tx.alerts.fired(*fired)
         new = (*shared.changes.alerts.get(fired, ()), *self._changes.alerts.get(fired, ()))
-        return shared.fired[fired].union(threshold for threshold, _ in new)
+        return shared.fired[fired].union(threshold for threshold, *_ in new)
 
     def add(
         self,
@@ -350,9 +352,10 @@ class _Alerts(_Noun):
         period_start: Instant,
         thresholds: Iterable[Threshold],
         now: Instant,
+        period_end: Instant,
     ) -> None:
         fired = (customer_id, feature, entity, period_start)
-        self._changes.alerts.setdefault(fired, []).extend((each, now) for each in thresholds)
+        self._changes.alerts.setdefault(fired, []).extend((each, now, period_end) for each in thresholds)
 
 
 class _Outbox(_Noun):

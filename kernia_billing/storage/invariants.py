@@ -24,6 +24,7 @@ from .tables import (
     feature,
     hold,
     hold_line,
+    horizon,
     intent,
     invoice,
     ledger,
@@ -67,12 +68,19 @@ _OWNED = (
     measure,
     unique_value,
     alert_fired,
+    horizon,
 )
 _PERHAPS_OWNED = (outbox, audit)
 
 
 def _none(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(column, 0)
+
+
+def _beyond(customer_id: ColumnElement[Any], seq: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a number lies beyond the customer's horizon: up to there old books are thrown away."""
+    old = select(literal(1)).where(horizon.c.customer_id == customer_id, horizon.c.seq >= seq)
+    return ~old.exists()
 
 
 def _unbalanced() -> AnySelect:
@@ -90,7 +98,9 @@ def _broken_history() -> AnySelect:
     told = (ledger.c.bucket_id, ledger.c.used_after, ledger.c.held_after)
     lines = select(*told, so_far(ledger.c.amount).label("used"), so_far(ledger.c.held).label("held")).subquery()
     wrong = or_(lines.c.used_after != lines.c.used, lines.c.held_after != lines.c.held)
-    return select(lines.c.bucket_id).where(wrong).distinct()
+    # Of buckets that were thrown away some lines may be left.
+    joined = lines.join(bucket, bucket.c.id == lines.c.bucket_id)
+    return select(lines.c.bucket_id).select_from(joined).where(wrong).distinct()
 
 
 def _not_rebuilt() -> AnySelect:
@@ -130,7 +140,9 @@ def _untold_uses() -> AnySelect:
     has_no_pools = feature.c.credit_cost == literal_column("'{}'")
     its_own = select(literal(1)).where(feature.c.feature_key == usage_event.c.feature_key, has_no_pools)
     short = and_(told < funded, usage_event.c.mode != "refund", its_own.exists())
-    return select(usage_event.c.id).select_from(usage_event.outerjoin(sums, its)).where(or_(told > funded, short))
+    whole = _beyond(usage_event.c.customer_id, usage_event.c.seq)
+    wrong = or_(told > funded, and_(short, whole))
+    return select(usage_event.c.id).select_from(usage_event.outerjoin(sums, its)).where(wrong)
 
 
 def _parts() -> AnySelect:
@@ -147,7 +159,8 @@ def _wrong_refunds() -> AnySelect:
     by = (back.customer_id, back.refund_of)
     sums = select(*by, func.sum(back.funded).label("total")).where(back.refund_of != "").group_by(*by).subquery()
     its = and_(sums.c.refund_of == t.id, sums.c.customer_id == t.customer_id)
-    wrong = or_(t.refunded > t.funded, t.refunded != _none(sums.c.total))
+    untold = and_(t.refunded != _none(sums.c.total), _beyond(t.customer_id, t.seq))
+    wrong = or_(t.refunded > t.funded, untold)
     return select(t.id).select_from(usage_event.outerjoin(sums, its)).where(wrong)
 
 
@@ -216,7 +229,9 @@ def _wrong_heirs() -> AnySelect:
         heir.c.feature_key == bucket.c.feature_key,
         heir.c.entity_id == bucket.c.entity_id,
     )
-    wrong = or_(heir.c.id.is_(None), heir.c.id == bucket.c.id, bucket.c.held != 0)
+    # One whose period was over long ago may be gone.
+    lost = and_(heir.c.id.is_(None), _beyond(bucket.c.customer_id, literal(0)))
+    wrong = or_(lost, heir.c.id == bucket.c.id, bucket.c.held != 0)
     return select(bucket.c.id).select_from(bucket.outerjoin(heir, its)).where(bucket.c.heir_id != "", wrong)
 
 

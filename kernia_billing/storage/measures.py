@@ -8,6 +8,7 @@ from attrs import asdict
 from sqlalchemy import Table, and_, delete, select
 
 from ..domain.aggregation import Measured, MeasureKey
+from ..domain.instants import Instant
 from . import tables
 from .db import Noun
 from .dialects import insert_new, locking, upsert
@@ -17,24 +18,29 @@ _KEY = ("customer_id", "feature_key", "entity_id", "period_start")
 _measure, _value = tables.measure, tables.unique_value
 
 
-def _of(table: Table) -> Any:
+def _in_period(table: Table) -> Any:
     return and_(
         table.c.customer_id == text_param("customer_id"),
         table.c.feature_key == text_param("feature"),
         table.c.entity_id == text_param("entity"),
+        table.c.period_start == number_param("period_start"),
     )
-
-
-def _in_period(table: Table) -> Any:
-    return _of(table) & (table.c.period_start == number_param("period_start"))
 
 
 _GET = locking(select(_measure.c.measured, _measure.c.covered).where(_in_period(_measure)))
 _PUT = upsert(_measure, *_KEY)
 _ADD_VALUE = insert_new(_value, *_KEY, "value_hash")
 _DROP_VALUE = delete(_value).where(_in_period(_value), _value.c.value_hash == text_param("value"))
-_FORGET = delete(_measure).where(_of(_measure), _measure.c.period_start < number_param("period_start"))
-_FORGET_VALUES = delete(_value).where(_of(_value), _value.c.period_start < number_param("period_start"))
+_OLD = (
+    select(*(_measure.c[name] for name in (*_KEY, "period_end")))
+    .where(_measure.c.period_end < number_param("old"))
+    .order_by(_measure.c.period_end, _measure.c.customer_id)
+    .limit(number_param("limit"))
+)
+_VALUES = (
+    select(_value.c.value_hash).where(_in_period(_value)).order_by(_value.c.value_hash).limit(number_param("limit"))
+)
+_FORGET = delete(_measure).where(_in_period(_measure))
 
 
 def _columns(key: MeasureKey) -> dict[str, str | int]:
@@ -53,7 +59,8 @@ class Measures(Noun):
 
     def put(self, key: MeasureKey, measured: Measured) -> None:
         """Insert or overwrite."""
-        self._db.run(_PUT, {**_columns(key), "measured": measured.value, "covered": measured.covered})
+        told = {"measured": measured.value, "covered": measured.covered, "period_end": key.period_end}
+        self._db.run(_PUT, {**_columns(key), **told})
 
     def add_value(self, key: MeasureKey, value_hash: str) -> bool:
         """Remember a value; says whether it is new."""
@@ -63,7 +70,21 @@ class Measures(Noun):
         """Forget a value, so that it is new again."""
         self._db.run(_DROP_VALUE, {**asdict(key), "value": value_hash})
 
-    def forget_before(self, key: MeasureKey) -> None:
-        """Delete what was measured of the same in earlier periods."""
-        for statement in (_FORGET, _FORGET_VALUES):
-            self._db.run(statement, asdict(key))
+    def prune(self, before: Instant, limit: int) -> int:
+        """Forget what was measured in the periods that ended first, before an instant; how many rows, so many at most.
+
+        The values of a period go before what they amount to: where there are more, the rest is found again.
+        """
+        left = limit
+        for row in self._db.all(_OLD, {"old": before, "limit": limit}):
+            key = MeasureKey(*row)
+            values = self._db.all(_VALUES, {**asdict(key), "limit": left})
+            self._db.run_all(_DROP_VALUE, [{**asdict(key), "value": value} for (value,) in values])
+            left -= len(values)
+            if left == 0:
+                break
+            self._db.run(_FORGET, asdict(key))
+            left -= 1
+            if left == 0:
+                break
+        return limit - left

@@ -15,6 +15,7 @@ from .dialects import Flavour
 from .entitlements import Entitlements
 from .history import History
 from .holds import Holds
+from .horizons import Horizons
 from .inbox import Inbox
 from .inspection import Inspection
 from .intents import Intents
@@ -87,6 +88,11 @@ class SqlTransaction:
     def holds(self) -> Holds:
         """billing_hold and billing_hold_line."""
         return Holds(self._db)
+
+    @property
+    def horizons(self) -> Horizons:
+        """billing_horizon."""
+        return Horizons(self._db)
 
     @property
     def limits(self) -> Limits:

@@ -40,8 +40,9 @@ _ROWS = (
     VALUES ('h', 0, 'b', 'f', 5, 5)""",
     """INSERT INTO billing_limit_window (customer_id, limit_id, entity_id, window_start, window_end, feature_key, used)
     VALUES ('c', 'l', '', 0, 1, 'f', 0)""",
-    """INSERT INTO billing_alert_fired (customer_id, feature_key, entity_id, period_start, measure, threshold, fired_at)
-    VALUES ('c', 'f', '', 0, 'percent', 50, 0)""",
+    """INSERT INTO billing_alert_fired (customer_id, feature_key, entity_id, period_start, measure, threshold, fired_at,
+    period_end)
+    VALUES ('c', 'f', '', 0, 'percent', 50, 0, 0)""",
 )
 _GRANT = """INSERT INTO billing_entitlement (id, customer_id, feature_key, entity_id, kind, source_type, source_id,
     category, priority, effective_at, expires_at, closed_at, interval_unit, interval_count, anchor_at, created_seq)

@@ -11,6 +11,7 @@ from .columns import metadata
 from .exchange import intent, outbox, stripe_object, webhook_event
 from .history import bucket_change, customer_change, entitlement_change
 from .holds import hold, hold_line
+from .keeping import horizon
 from .limits import alert_fired, limit_window, measure, unique_value
 from .mirror import checkout, invoice, payment_method, schedule, stripe_customer, subscription
 from .offer import feature, plan, plan_feature, plan_price, price, product
@@ -29,6 +30,7 @@ __all__ = [
     "feature",
     "hold",
     "hold_line",
+    "horizon",
     "intent",
     "invoice",
     "lease",

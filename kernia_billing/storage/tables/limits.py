@@ -30,6 +30,8 @@ measure = table(
     Column("period_start", Instant, primary_key=True, autoincrement=False),
     amount("measured"),
     amount("covered"),
+    instant("period_end"),
+    index("ix_billing_measure_end", "period_end", "customer_id"),
 )
 
 unique_value = table(
@@ -50,5 +52,7 @@ alert_fired = table(
     id_("measure", 20, primary_key=True),
     Column("threshold", Amount, primary_key=True, autoincrement=False),
     instant("fired_at"),
+    instant("period_end"),
+    index("ix_billing_alert_fired_end", "period_end", "customer_id"),
     measure=one_of("measure", "percent", "used", "remaining"),
 )

@@ -198,12 +198,24 @@ class AlertsConformance:
             (_CUSTOMER, "messages", "é", NOW),
             (_CUSTOMER, "messages", "", NOW + 1),
         ]
-        store.each(places[:1], lambda tx, place: tx.alerts.add(*place, [first, units], NOW))
-        store.each(places[:1], lambda tx, place: tx.alerts.add(*place, [], NOW))
+        store.each(places[:1], lambda tx, place: tx.alerts.add(*place, [first, units], NOW, NOW + DAY))
+        store.each(places[:1], lambda tx, place: tx.alerts.add(*place, [], NOW, NOW))
 
         found = store.each(places, lambda tx, place: tx.alerts.fired(*place))
         assert [{first, units}, set(), set(), set(), set()] == found
         with pytest.raises(DuplicateKey):
-            store.transaction(lambda tx: tx.alerts.add(*places[0], [second, first], NOW))
-        store.each(places, lambda tx, place: tx.alerts.add(*place, [second], NOW))
+            store.transaction(lambda tx: tx.alerts.add(*places[0], [second, first], NOW, NOW))
+        store.each(places, lambda tx, place: tx.alerts.add(*place, [second], NOW, NOW + 2 * DAY))
         assert {first, second, units} == store.transaction(lambda tx: tx.alerts.fired(*places[0]))
+
+    def test_alert_prune(self, store: DrivenStore) -> None:
+        """What fired in periods that are over is forgotten, the first to end first."""
+        places = [(_CUSTOMER, "messages", "", NOW + number * DAY) for number in range(4)]
+        store.each(places, lambda tx, place: tx.alerts.add(*place, [Threshold(50)], NOW, place[3] + DAY))
+
+        def prune(before: int, limit: int) -> int:
+            return store.transaction(lambda tx: tx.alerts.prune(before, limit))
+
+        assert [0, 1, 1, 0] == [prune(NOW + DAY, 9), *(prune(NOW + 3 * DAY, 1) for _ in range(3))]
+        left = store.each(places, lambda tx, place: len(tx.alerts.fired(*place)))
+        assert [0, 0, 1, 1] == left

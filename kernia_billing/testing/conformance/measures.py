@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from ...domain.aggregation import Measured, MeasureKey
+from ...domain.instants import FOREVER
 from ...ports.store import Transaction
 from .harness import DrivenStore
 from .rows import MONTH, NOW
@@ -43,20 +44,22 @@ class MeasuresConformance:
         assert [True, False] == [add(_KEY), add(_KEY, "HASH")]
         assert [False] * 4 == [add(key) for key in _OTHERS]
 
-    def test_measure_forget(self, store: DrivenStore) -> None:
-        """Earlier periods of the same are forgotten, and nothing else."""
-        everywhere = [_KEY, *_OTHERS]
-        seven = Measured(7, 3)
+    def test_measure_prune(self, store: DrivenStore) -> None:
+        """What was measured in periods that are over is forgotten, some rows at a time, and nothing else."""
+        ends = [NOW + MONTH, NOW + 2 * MONTH, FOREVER]
+        keys = [evolve(_KEY, entity=str(number), period_end=end) for number, end in enumerate(ends)]
 
         def put(tx: Transaction, key: MeasureKey) -> None:
-            tx.measures.put(key, seven)
-            assert tx.measures.add_value(key, "hash")
+            tx.measures.put(key, Measured(7, 3))
+            assert all(tx.measures.add_value(key, value) for value in ("a", "b", "c"))
 
-        store.each(everywhere, put)
-        store.transaction(lambda tx: tx.measures.forget_before(_KEY))
-        assert [seven] * 5 == store.each(everywhere, lambda tx, key: tx.measures.get(key))
-        store.transaction(lambda tx: tx.measures.forget_before(_OTHERS[-1]))
+        store.each(keys, put)
 
-        assert [None, *[seven] * 4] == store.each(everywhere, lambda tx, key: tx.measures.get(key))
-        again = store.each(everywhere, lambda tx, key: tx.measures.add_value(key, "hash"))
-        assert [True, False, False, False, False] == again
+        def prune(before: int, limit: int) -> int:
+            return store.transaction(lambda tx: tx.measures.prune(before, limit))
+
+        assert [0, 2, 2, 0] == [prune(ends[0], 9), *(prune(ends[1], 2) for _ in range(3))]
+        assert [None, Measured(7, 3), Measured(7, 3)] == store.each(keys, lambda tx, key: tx.measures.get(key))
+        again = store.each(keys, lambda tx, key: tx.measures.add_value(key, "b"))
+        assert [True, False, False] == again
+        assert 4 == prune(FOREVER, 9)

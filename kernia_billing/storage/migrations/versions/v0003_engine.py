@@ -12,6 +12,7 @@ from kernia_billing.storage.migrations.steps import (
     check,
     create_index,
     create_table,
+    flag,
     instant,
     is_sqlite,
     json,
@@ -37,6 +38,7 @@ def upgrade() -> None:
         _customer_change,
         _entitlement_change,
         _hold,
+        _horizon,
         _limit_window,
         _measure,
         _unique_value,
@@ -60,10 +62,12 @@ def _alert_fired() -> None:
         text("measure", 20),
         number("threshold"),
         instant("fired_at"),
+        instant("period_end"),
         PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start", "measure", "threshold"),
         check("alert_fired_measure", "measure IN ('percent', 'used', 'remaining')"),
-        bounds("alert_fired", "period_start", "threshold", "fired_at"),
+        bounds("alert_fired", "period_start", "threshold", "fired_at", "period_end"),
     )
+    create_index("ix_billing_alert_fired_end", "billing_alert_fired", "period_end", "customer_id")
 
 
 def _bucket_change() -> None:
@@ -165,6 +169,19 @@ def _hold() -> None:
     create_index("ix_billing_hold_line_bucket", "billing_hold_line", "bucket_id")
 
 
+def _horizon() -> None:
+    create_table(
+        "billing_horizon",
+        text("customer_id"),
+        number("seq"),
+        instant("kept_from"),
+        number("swept"),
+        PrimaryKeyConstraint("customer_id"),
+        flag("horizon", "swept"),
+        bounds("horizon", "seq", "kept_from"),
+    )
+
+
 def _limit_window() -> None:
     create_table(
         "billing_limit_window",
@@ -193,9 +210,11 @@ def _measure() -> None:
         instant("period_start"),
         number("measured"),
         number("covered"),
+        instant("period_end"),
         PrimaryKeyConstraint("customer_id", "feature_key", "entity_id", "period_start"),
-        bounds("measure", "period_start", "measured", "covered"),
+        bounds("measure", "period_start", "measured", "covered", "period_end"),
     )
+    create_index("ix_billing_measure_end", "billing_measure", "period_end", "customer_id")
 
 
 def _unique_value() -> None:
