@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from ..domain.customers import CustomerRow
+from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.snapshots import Snapshots
 from ..ports.store import Customers, Needs, Store, Transaction, Unit
@@ -80,13 +81,13 @@ class _NotedCustomers:
         self._customers = customers
         self._note = note
 
-    def lock(self, customer_id: str) -> CustomerRow | None:
-        found = self._customers.lock(customer_id)
+    def lock(self, customer_id: str, now: Instant | None = None) -> CustomerRow | None:
+        found = self._customers.lock(customer_id, now)
         self._note(found)
         return found
 
-    def lock_reference(self, reference: Reference) -> CustomerRow | None:
-        found = self._customers.lock_reference(reference)
+    def lock_reference(self, reference: Reference, now: Instant | None = None) -> CustomerRow | None:
+        found = self._customers.lock_reference(reference, now)
         self._note(found)
         return found
 
