@@ -136,16 +136,18 @@ def period_at(anchor: Instant, now: Instant, interval: Interval, tz: str = "UTC"
     Raises:
         InvalidInput: there is no such time zone.
     """
-    number = (now - anchor) // _mean_length(interval)
-    start = boundary(anchor, number, interval, tz)
-    while start > now:
-        number -= 1
-        start = boundary(anchor, number, interval, tz)
-    end = boundary(anchor, number + 1, interval, tz)
-    while end <= now:
-        number += 1
-        start, end = end, boundary(anchor, number + 1, interval, tz)
-    return Period(number, start, end)
+    period = _stretch(anchor, (now - anchor) // _mean_length(interval), interval, tz)
+    while period.start > now:
+        period = _stretch(anchor, period.number - 1, interval, tz)
+    while period.end <= now:
+        period = _stretch(anchor, period.number + 1, interval, tz)
+    return period
+
+
+@lru_cache(maxsize=4096)
+def _stretch(anchor: Instant, number: int, interval: Interval, tz: str) -> Period:
+    """The period of a number. The same few are asked for over and over, by every use of a customer."""
+    return Period(number, boundary(anchor, number, interval, tz), boundary(anchor, number + 1, interval, tz))
 
 
 def calendar_anchor(interval: Interval, now: Instant, tz: str = "UTC") -> Instant:

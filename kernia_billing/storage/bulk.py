@@ -1,13 +1,13 @@
 """Many rows at a time, without what SQLAlchemy and the drivers do for each value of each row.
 
-Statements are compiled to text once for each driver. PostgreSQL gets all rows in one statement, as one JSON text: there
-every other way of sending many rows is a statement for each of them.
+Statements are compiled to text once for each driver. PostgreSQL gets all rows of all tables in one statement, each
+column as one array: there every other way of sending many rows is a statement, or a journey, for each of them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -15,23 +15,23 @@ from sqlalchemy import Column, Dialect, Insert, Table, Text, TextClause, Update,
 
 from ..domain.ids import MAX_INTEGER
 from .db import Db, Row
-from .types import Amount, JsonText, Processor, integer_bind, json_bind, text_bind
+from .types import Amount, JsonText, Processor, array_of_integers, array_of_texts, integer_bind, json_bind, text_bind
 
 _Plan = tuple[str, Callable[[Row], Any]]
 
 
 class Bulk:
-    """An INSERT or UPDATE of one row for each tuple of values; `names` are its parameters, in their order."""
+    """An INSERT or UPDATE of one row for each tuple of values; `columns` are those of its parameters, in their order.
+
+    `together` is the same for all rows of the table `given`, as PostgreSQL is told it.
+    """
 
     def __init__(self, statement: Insert | Update, together: str, columns: Mapping[str, Column[Any]]) -> None:
         self._statement = statement
         self._names = tuple(columns)
         self._binds = [_bind(column) for column in columns.values()]
-        self._jsons = [index for index, bind in enumerate(self._binds) if bind is json_bind]
-        kinds = ", ".join(f"{name} {_kind(column)}" for name, column in columns.items())
-        self._together: TextClause = text(
-            together.format(given=f"json_to_recordset(CAST(:rows AS JSON)) AS given ({kinds})")
-        ).bindparams(bindparam("rows", type_=Text()))
+        self._kinds = [_kind(column) for column in columns.values()]
+        self._together = together
         self._plans: dict[type[Dialect], _Plan] = {}
 
     def run(self, db: Db, rows: Iterable[Row]) -> None:
@@ -41,26 +41,37 @@ class Bulk:
             GuardError: a value is not of its column's kind.
             InvalidInput: an integer is too large, or a text is one that databases cannot hold.
         """
-        checked = self._checked(list(rows))
-        if len(checked) > 1 and db.flavour == "postgresql":
-            named = [dict(zip(self._names, row, strict=True)) for row in checked]
-            db.run(self._together, {"rows": json.dumps(named, check_circular=False)})
-        elif checked:
-            dialect = db.connection.dialect
-            statement, arrange = self._plans.get(type(dialect)) or self._plan(dialect)
-            given = [arrange(row) for row in checked]
-            db.connection.exec_driver_sql(statement, given[0] if len(given) == 1 else given)
+        found = list(rows)
+        if len(found) > 1 and db.flavour == "postgresql":
+            db.run(_at_once(self), self.arrays(found, 0))
+        elif len(found) > 1:
+            self._execute(db, list(zip(*self._columns(found), strict=True)))
+        elif found:
+            self._execute(db, [[bind(value) for bind, value in zip(self._binds, found[0], strict=True)]])
 
-    def _checked(self, rows: list[Row]) -> Sequence[Row]:
-        """The rows as a driver takes them."""
-        if len(rows) <= 1:
-            return [[bind(value) for bind, value in zip(self._binds, row, strict=True)] for row in rows]
-        columns = list(zip(*rows, strict=True))
-        for index in self._jsons:
-            columns[index] = tuple(map(json_bind, columns[index]))
-        for bind, column in zip(self._binds, columns, strict=True):
-            _check(bind, column)
-        return list(zip(*columns, strict=True)) if self._jsons else rows
+    def text(self, number: int) -> str:
+        """The statement for all rows as a part of a larger one, in which it has this number."""
+        arrays = (f"CAST(:{name}_{number} AS {kind}[])" for name, kind in zip(self._names, self._kinds, strict=True))
+        return self._together.format(given=f"unnest({', '.join(arrays)}) AS given ({', '.join(self._names)})")
+
+    def params(self, number: int) -> Iterable[str]:
+        """The names of its parameters there."""
+        return [f"{name}_{number}" for name in self._names]
+
+    def arrays(self, rows: Sequence[Row], number: int) -> Mapping[str, str]:
+        """The values of those parameters, with the errors of `run`."""
+        arrays = map(_array, self._binds, self._columns(rows))
+        return dict(zip(self.params(number), arrays, strict=True))
+
+    def _columns(self, rows: Sequence[Row]) -> Iterable[Sequence[Any]]:
+        """The values of each column as a driver takes them."""
+        return map(_checked, self._binds, zip(*rows, strict=True))
+
+    def _execute(self, db: Db, rows: Sequence[Row]) -> None:
+        dialect = db.connection.dialect
+        statement, arrange = self._plans.get(type(dialect)) or self._plan(dialect)
+        given = [arrange(row) for row in rows]
+        db.connection.exec_driver_sql(statement, given[0] if len(given) == 1 else given)
 
     def _plan(self, dialect: Dialect) -> _Plan:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=list(self._names))
@@ -71,6 +82,35 @@ class Bulk:
 
     def _named(self, row: Row) -> Mapping[str, Any]:
         return dict(zip(self._names, row, strict=True))
+
+
+Part = tuple[Bulk, Sequence[Row]]
+"""One of several that are to be run, with its rows."""
+
+
+def run_all(db: Db, parts: Iterable[Part]) -> None:
+    """Run several for their rows, at once where the database can; so they must not depend on each other.
+
+    Raises what `Bulk.run` raises.
+    """
+    some = [(bulk, rows) for bulk, rows in parts if rows]
+    if db.flavour == "postgresql" and len(some) > 1:
+        values: dict[str, str] = {}
+        for number, (bulk, rows) in enumerate(some):
+            values.update(bulk.arrays(rows, number))
+        db.run(_at_once(*(bulk for bulk, _ in some)), values)
+    else:
+        for bulk, rows in some:
+            bulk.run(db, rows)
+
+
+@lru_cache(maxsize=100)
+def _at_once(*bulks: Bulk) -> TextClause:
+    """The statements of several as one."""
+    *others, last = [bulk.text(number) for number, bulk in enumerate(bulks)]
+    named = ", ".join(f"part_{number} AS ({each})" for number, each in enumerate(others))
+    params = [bindparam(name, type_=Text()) for number, bulk in enumerate(bulks) for name in bulk.params(number)]
+    return text(f"WITH {named} {last}" if named else last).bindparams(*params)
 
 
 def inserting(table: Table, columns: Sequence[Column[Any]]) -> Bulk:
@@ -98,16 +138,21 @@ def _bind(column: Column[Any]) -> Processor:
     return integer_bind if isinstance(column.type, Amount) else text_bind
 
 
-def _check(bind: Processor, column: Sequence[Any]) -> None:
-    """What `bind` checks of each value, of all values of a column at once where none is out of the ordinary."""
+def _checked(bind: Processor, column: Sequence[Any]) -> Sequence[Any]:
+    """What `bind` makes of each value: of all at once where none is out of the ordinary."""
+    if bind is json_bind:
+        return [json_bind(value) for value in column]
     kinds = set(map(type, column))
     if bind is integer_bind:
         if kinds == {int} and -MAX_INTEGER <= min(column) and max(column) <= MAX_INTEGER:
-            return
+            return column
     elif kinds == {str} and (joined := "".join(column)).isascii() and "\0" not in joined:
-        return
-    for value in column:
-        (text_bind if bind is json_bind else bind)(value)
+        return column
+    return [bind(value) for value in column]
+
+
+def _array(bind: Processor, column: Sequence[Any]) -> str:
+    return array_of_integers(column) if bind is integer_bind else array_of_texts(column)
 
 
 def _arranged(names: tuple[str, ...], order: tuple[str, ...]) -> Callable[[Row], Any]:

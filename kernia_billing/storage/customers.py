@@ -12,9 +12,9 @@ from ..domain.customers import MOST_APART, CustomerRow
 from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.store import DuplicateKey
-from .bulk import updating
+from .bulk import Part, updating
 from .db import Noun, Row
-from .dialects import Variants, change, free, insert_new
+from .dialects import Among, AnySelect, Variants, among_many, change, free, insert_new
 from .pages import Pages
 from .tables import customer as t
 from .types import number_param, padded, text_param, texts_param
@@ -55,18 +55,23 @@ _LOCK_REFERENCE_NOW = change(_NEXT_NOW.where(HAS_REFERENCE), _GET)
 _other = t.alias("other")
 
 
-def _among(table: FromClause) -> ColumnElement[bool]:
+def _having(among: Among, table: FromClause = t) -> ColumnElement[bool]:
     of_type: ColumnElement[bool] = table.c.customer_type == text_param("type_")
-    return of_type & table.c.reference_id.in_(texts_param("references"))
+    return of_type & among(table.c.reference_id, "references")
 
 
-_EXISTING = select(t.c.reference_id).where(_among(t))
-_NEXT_ALL = _NEXT_NOW.where(_among(t)).returning(*COLUMNS)
-_NEXT_FREE = _NEXT_NOW.where(t.c.id.in_(free(select(_other.c.id).where(_among(_other))))).returning(*COLUMNS)
+def _free_ids(among: Among) -> AnySelect:
+    return free(select(_other.c.id).where(_having(among, _other)))
+
+
+_EXISTING = among_many(lambda among: select(t.c.reference_id).where(_having(among)))
+_NEXT_ALL = among_many(lambda among: _NEXT_NOW.where(_having(among)).returning(*COLUMNS))
+_NEXT_FREE = among_many(lambda among: _NEXT_NOW.where(t.c.id.in_(_free_ids(among))).returning(*COLUMNS))
 _NEXT_HELD = _NEXT_NOW.where(t.c.id.in_(texts_param("ids")))
-_ALL = select(*COLUMNS).where(_among(t))
-_LOCK_ALL = Variants(_NEXT_ALL, _NEXT_ALL, _ALL.with_for_update())
-_LOCK_FREE = Variants(_NEXT_ALL, _NEXT_FREE, free(_ALL))
+_ALL = among_many(lambda among: select(*COLUMNS).where(_having(among)).with_for_update())
+_ALL_FREE = among_many(lambda among: free(select(*COLUMNS).where(_having(among))))
+_LOCK_ALL = Variants(_NEXT_ALL.sqlite, _NEXT_ALL.postgresql, _ALL.mysql)
+_LOCK_FREE = Variants(_NEXT_ALL.sqlite, _NEXT_FREE.postgresql, _ALL_FREE.mysql)
 _PUT_SEQUENCE = updating(t, "ledger_seq")
 _LINK = (
     update(t)
@@ -110,6 +115,11 @@ def read_customer(row: Row, reference: Reference | None = None) -> CustomerRow:
 
 def _read(row: Row | None) -> CustomerRow | None:
     return None if row is None else read_customer(row)
+
+
+def numbered(rows: Iterable[CustomerRow]) -> Part:
+    """Overwrites `ledger_seq` of rows that are held, as it is run with other changes."""
+    return _PUT_SEQUENCE, [(row.id, row.ledger_seq) for row in rows]
 
 
 class Customers(Noun):
@@ -193,10 +203,6 @@ class Customers(Noun):
             for values in _by_type(references)
             for (id_,) in self._db.all(_EXISTING, values)
         ]
-
-    def put_sequences(self, rows: Sequence[CustomerRow]) -> None:
-        """Overwrite `ledger_seq` of rows that are held."""
-        _PUT_SEQUENCE.run(self._db, [(row.id, row.ledger_seq) for row in rows])
 
     def link(self, customer_id: str, stripe_customer_id: str) -> bool:
         """Set the Stripe id where there is none; says whether the row has this id now."""

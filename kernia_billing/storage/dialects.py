@@ -6,12 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
-from sqlalchemy import Column, Insert, Select, Table, Update, func, literal_column
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
 from ..errors import ConfigError
-from .types import MYSQL, Amount
+from .types import MYSQL, Amount, TextArray, texts_param
 
 AnySelect = Select[*tuple[Any, ...]]
 Flavour = Literal["sqlite", "postgresql", "mysql"]
@@ -129,6 +141,25 @@ def locking(select: AnySelect, *, on_postgresql: bool = False) -> Variants:
     """
     held = select.with_for_update()
     return Variants(sqlite=select, postgresql=held if on_postgresql else select, mysql=held)
+
+
+Among = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
+"""The condition that a column has one of the texts that a parameter of a name lists."""
+
+
+def among_many(form: Callable[[Among], Any]) -> Variants:
+    """A statement about many texts in its three forms.
+
+    On PostgreSQL they are one parameter, so that the statement stays the same however many there are: it would be
+    rendered, read and planned anew for each number.
+    """
+    listed = form(lambda column, name: column.in_(texts_param(name)))
+    return Variants(listed, form(_among_array), listed)
+
+
+def _among_array(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    array: Any = cast(bindparam(name, type_=TextArray()), postgresql.ARRAY(Text))
+    return column == func.any(array)
 
 
 def free(select: AnySelect) -> AnySelect:

@@ -23,6 +23,7 @@ from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from ..domain.upkeep import MeterEventRow
 from ..ports.store import DuplicateKey, Held, Needs
+from . import customers, entitlements, usage
 from .transaction import SqlTransaction
 
 Fired = tuple[str, str, str, Instant]
@@ -70,8 +71,8 @@ class Changes:
         for fired, thresholds in later.alerts.items():
             self.alerts.setdefault(fired, []).extend(thresholds)
 
-    def write(self, tx: SqlTransaction) -> None:
-        """Write it all down, but for the customers."""
+    def write(self, tx: SqlTransaction, numbered: Iterable[CustomerRow]) -> None:
+        """Write it all down, and of the customers those that have another number."""
         for grant in self.grants.values():
             if not tx.entitlements.add_grant(grant):
                 # It was given before, and taken away: more has to be read than was.
@@ -80,9 +81,9 @@ class Changes:
             tx.history.put_grant(state)
         opened = [each for each in self.buckets.values() if each.id in self.opened]
         tx.entitlements.add_buckets(opened)
-        if len(opened) < len(self.buckets):
-            tx.entitlements.put_buckets([each for each in self.buckets.values() if each.id not in self.opened])
-        tx.usage.add_all(self.events, self.lines)
+        changed = [each for each in self.buckets.values() if each.id not in self.opened]
+        usage_added = usage.added(self.events, self.lines)
+        tx.run_all((customers.numbered(numbered), entitlements.changed(changed), *usage_added))
         tx.meter_events.add(self.meter_events)
         for (customer_id, *_), meter in self.windows.items():
             tx.limits.put(customer_id, meter)
@@ -104,10 +105,13 @@ class _Account:
     @classmethod
     def of(cls, held: Iterable[Held], features: Iterable[str], now: Instant) -> _Account:
         wanted = frozenset(features)
-        grants = {grant.id: (grant, bucket) for grant, bucket in held if grant.feature in wanted}
-        ends = [grant.period(now).end for grant, _ in grants.values()]
-        ends += [bucket.period_end for _, bucket in grants.values() if bucket is not None]
-        return cls(grants, wanted, now, min(ends, default=FOREVER))
+        grants: dict[str, Held] = {}
+        until = FOREVER
+        for grant, bucket in held:
+            if grant.feature in wanted:
+                grants[grant.id] = grant, bucket
+                until = min(until, grant.period(now).end, FOREVER if bucket is None else bucket.period_end)
+        return cls(grants, wanted, now, until)
 
 
 @define(eq=False)
@@ -167,10 +171,8 @@ class Shared:
         """Write what the units did; says whether there was anything."""
         if not self.changes.customers:
             return False
-        self.tx.customers.put_sequences(
-            [each for each in self.customers.values() if each.ledger_seq != self._numbers[each.id]]
-        )
-        self.changes.write(self.tx)
+        numbered = [each for each in self.customers.values() if each.ledger_seq != self._numbers[each.id]]
+        self.changes.write(self.tx, numbered)
         return True
 
 

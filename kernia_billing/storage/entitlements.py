@@ -19,9 +19,9 @@ from ..domain.period import Interval, Unit
 from ..domain.references import Reference
 from ..ports.store import Earlier, Held, Lapse, Standing
 from . import customers, holds, limits, tables
-from .bulk import inserting, updating
+from .bulk import Part, inserting, updating
 from .db import Noun, Row, Shape
-from .dialects import AnySelect, insert_new, locking
+from .dialects import AnySelect, among_many, insert_new, locking
 from .hot import HotSelect
 from .types import Amount, Id, number_param, padded, text_param, texts_param
 
@@ -154,13 +154,15 @@ _LAPSES_LOCKED = locking(_LAPSES)
 _REOPEN = update(_bucket).where(
     _bucket.c.entitlement_id == text_param("this"), _bucket.c.period_start <= _NOW, _bucket.c.period_end > _NOW
 )
-_OF_CUSTOMERS = (
-    select(*_GRANT, *_BUCKET)
-    .select_from(_grant.outerjoin(_bucket, _IS_CURRENT))
-    .where(
-        _grant.c.customer_id.in_(texts_param("customers")),
-        _grant.c.feature_key.in_(texts_param("features")),
-        _grant.c.closed_at > _NOW,
+_OF_CUSTOMERS = among_many(
+    lambda among: (
+        select(*_GRANT, *_BUCKET)
+        .select_from(_grant.outerjoin(_bucket, _IS_CURRENT))
+        .where(
+            among(_grant.c.customer_id, "customers"),
+            among(_grant.c.feature_key, "features"),
+            _grant.c.closed_at > _NOW,
+        )
     )
 )
 _OF_SOURCE = (
@@ -261,6 +263,11 @@ def _only(rows: Sequence[Row], features: Sequence[str] | None, size: int) -> Ite
 _changing = attrgetter("id", *_CHANGING_BUCKET)
 
 
+def changed(buckets: Iterable[BucketRow]) -> Part:
+    """`Entitlements.put_bucket` for several, as it is run with other changes."""
+    return _PUT_BUCKET, [_changing(each) for each in buckets]
+
+
 class Entitlements(Noun):
     """The port of the same name."""
 
@@ -358,10 +365,6 @@ class Entitlements(Noun):
         """Insert the buckets of periods."""
         _ADD_BUCKET.run(self._db, map(_BUCKET_SHAPE.row, buckets))
 
-    def put_buckets(self, buckets: Sequence[BucketRow]) -> None:
-        """`put_bucket` for several."""
-        _PUT_BUCKET.run(self._db, map(_changing, buckets))
-
     def grants(self, customer_id: str, source_type: str) -> Sequence[Grant]:
         """Every grant of a source, closed ones too, in the order of their creation."""
         rows = self._db.all(_OF_SOURCE, {"customer": customer_id, "source": source_type})
@@ -396,4 +399,4 @@ class Entitlements(Noun):
 
     def put_bucket(self, bucket: BucketRow) -> None:
         """Overwrite amount, used, held, closing, heir and debt by id."""
-        self.put_buckets([bucket])
+        _PUT_BUCKET.run(self._db, [_changing(bucket)])

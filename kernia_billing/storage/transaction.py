@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from .alerts import Alerts
 from .audit import Audit
+from .bulk import Part, run_all
 from .catalog import Catalog
 from .checkouts import Checkouts
 from .customers import Customers
@@ -43,6 +46,10 @@ class SqlTransaction:
 
     def __init__(self, connection: Connection, flavour: Flavour, cursor: DBAPICursor | None = None) -> None:
         self._db = Db(connection, flavour, cursor)
+
+    def run_all(self, parts: Iterable[Part]) -> None:
+        """Run changes of several tables at once; see `bulk.run_all`."""
+        run_all(self._db, parts)
 
     @property
     def customers(self) -> Customers:

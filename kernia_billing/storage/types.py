@@ -7,7 +7,7 @@ the integer 0 by turning the text into a number, so that one stray `0` matches e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, BindParameter, Dialect, Integer, Text, TypeDecorator, bindparam
@@ -128,6 +128,37 @@ class Instant(Amount):
     """Microseconds since 1970-01-01T00:00:00Z."""
 
     cache_ok = True
+
+
+class TextArray(TypeDecorator[list[str]]):
+    """Texts as one parameter, on PostgreSQL: the text of an array, with every element quoted."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        """Check every text, and quote it."""
+        return _array_bind
+
+
+def _array_bind(value: Iterable[Any]) -> str:
+    return array_of_texts([text_bind(each) for each in value])
+
+
+def array_of_texts(values: Sequence[str | None]) -> str:
+    """An array as PostgreSQL reads it from a text, with every element quoted, so that none of them means anything."""
+    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
+
+
+def _quoted(value: str) -> str:
+    if '"' in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
+
+
+def array_of_integers(values: Sequence[int | None]) -> str:
+    """The same of integers."""
+    return "{" + ",".join(["NULL" if each is None else str(each) for each in values]) + "}"
 
 
 class JsonText(TypeDecorator[Mapping[str, Any]]):

@@ -10,12 +10,12 @@ from ..domain.grants import LedgerLine, UsageRow
 from ..domain.instants import FOREVER, Instant
 from ..domain.references import Reference
 from . import tables
-from .bulk import inserting
+from .bulk import Part, inserting, run_all
 from .customers import HAS_REFERENCE
 from .db import Noun, Shape
-from .dialects import locking
+from .dialects import among_many, locking
 from .pages import Pages
-from .types import number_param, padded, text_param, texts_param
+from .types import number_param, padded, text_param
 
 _event = tables.usage_event.c
 _SHAPE = Shape(UsageRow, tables.usage_event, feature="feature_key", entity="entity_id")
@@ -29,8 +29,8 @@ _BY_KEY = (
 _BY_KEY_LOCKED = locking(
     _SHAPE.select().where(_event.customer_id == text_param("customer"), _event.idempotency_key == text_param("key"))
 )
-_BY_KEYS = _SHAPE.select().where(
-    _event.customer_id.in_(texts_param("customers")), _event.idempotency_key.in_(texts_param("keys"))
+_BY_KEYS = among_many(
+    lambda among: _SHAPE.select().where(among(_event.customer_id, "customers"), among(_event.idempotency_key, "keys"))
 )
 _PAGES = Pages(
     _SHAPE.select()
@@ -69,6 +69,11 @@ _DRAWN = locking(
 _PUT_REFUNDED = update(tables.usage_event).values(refunded=number_param("back")).where(_event.id == text_param("this"))
 _ADD = inserting(tables.usage_event, _SHAPE.columns)
 _ADD_LINE = inserting(tables.ledger, _LINE.columns)
+
+
+def added(events: Iterable[UsageRow], lines: Iterable[LedgerLine]) -> Sequence[Part]:
+    """`UsageEvents.add` for several, as it is run with other changes."""
+    return (_ADD, [_SHAPE.row(each) for each in events]), (_ADD_LINE, [_LINE.row(each) for each in lines])
 
 
 class UsageEvents(Noun):
@@ -113,15 +118,9 @@ class UsageEvents(Noun):
         values = {"customers": padded({id_ for id_, _ in wanted}), "keys": padded({key for _, key in wanted})}
         return _SHAPE.read_all(self._db.all(_BY_KEYS, values))
 
-    def add_all(self, events: Sequence[UsageRow], lines: Sequence[LedgerLine]) -> None:
-        """`add` for several."""
-        _ADD.run(self._db, map(_SHAPE.row, events))
-        self.add_lines(lines)
-
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
         """Insert an event and its ledger lines. Raises `DuplicateKey` where the key was used."""
-        _ADD.run(self._db, [_SHAPE.row(event)])
-        self.add_lines(lines)
+        run_all(self._db, added([event], lines))
 
     def add_lines(self, lines: Sequence[LedgerLine]) -> None:
         """Insert ledger lines that no event caused."""
