@@ -23,7 +23,7 @@ Action = Literal[
 ]
 
 
-@frozen
+@frozen(cache_hash=True)
 class Reference:
     """Who is billed: a user or an organization of the host application.
 

@@ -87,14 +87,18 @@ def _may_hold(offer: Offer, held: Iterable[Held], features: Sequence[str]) -> bo
     """Whether holds may have something of these features, or of the windows of usage limits on them."""
     if not offer.limited.isdisjoint(features):
         return True
-    return any(grant.rules.limits or (bucket is not None and bucket.held) for grant, bucket in held)
+    for grant, bucket in held:
+        if (bucket is not None and bucket.held) or (grant.terms is not None and grant.rules.limits):
+            return True
+    return False
 
 
 def _may_be_due(
     offer: Offer, customer: CustomerRow, held: Iterable[Held], features: Iterable[str], now: Instant
 ) -> bool:
-    if any(bucket is None and grant.kind == "grant" and moves_on(grant.terms) for grant, bucket in held):
-        return True
+    for grant, bucket in held:
+        if bucket is None and grant.kind == "grant" and moves_on(grant.terms):
+            return True
     plan = offer.default_plan
     if plan is None or customer.has_plan(now):
         return False

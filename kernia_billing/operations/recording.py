@@ -69,7 +69,8 @@ def record(
     feature, now = before.feature.key, before.now
     started = before.own[0].bucket.period_start if before.own else now
     known = {**elsewhere}
-    known.update((old.bucket.id, new) for old, new in zip(before.holdings, after.holdings, strict=True))
+    for old, new in zip(before.holdings, after.holdings, strict=True):
+        known[old.bucket.id] = new
     usage = Usage(
         event_id=books.event_id,
         feature=feature,
@@ -79,9 +80,9 @@ def record(
         balance=balance(after),
         replayed=False,
         late=told.late or (told.occurred_at is not None and told.occurred_at < started),
-        deductions=tuple(_deduction(known, draw) for draw in draws),
+        deductions=tuple([_deduction(known, draw) for draw in draws]),
         alerts=alert(tx, books, since or before, after),
-        limits=tuple(told_of(meter) for meter in after.meters),
+        limits=tuple([told_of(meter) for meter in after.meters]),
         restored=told.restored,
     )
     occurred_at = now if told.occurred_at is None else told.occurred_at
