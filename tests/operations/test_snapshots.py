@@ -35,7 +35,7 @@ from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Decision
 from kernia_billing.domain.instants import to_datetime
 from kernia_billing.errors import GuardError
-from kernia_billing.operations import check
+from kernia_billing.operations import check, outbox
 from kernia_billing.testing import StripeSimulator
 from tests.harness.processes import StandingClock
 
@@ -55,6 +55,7 @@ PLANS = [
             "owing": Metered(10, reset="hour", anchor="calendar", overage="free", overage_limit=20, debt="carry"),
             "mails": Metered(100, limits=[UsageLimit(30, "hour")]),
             "tokens": Metered(5),
+            "chats": Metered(limits=[UsageLimit(30, "hour")]),
             "credits": Credits(100),
             "projects": Quantity(5),
             "sso": Boolean(),
@@ -62,7 +63,7 @@ PLANS = [
     ),
     Plan("none", features={"videos": Metered(1)}),
 ]
-FEATURES = [Feature("tokens", credit_cost={"credits": 10})]
+FEATURES = [Feature("tokens", credit_cost={"credits": 10}), Feature("chats", credit_cost={"credits": 0})]
 
 Open = Callable[..., Billing]
 
@@ -216,6 +217,10 @@ def _limited_hold(billing: Billing) -> None:
     billing.reserve("ann", "mails", 29, ttl=600)
 
 
+def _hold_at_no_cost(billing: Billing) -> None:
+    billing.reserve("ann", "chats", 30, ttl=600)
+
+
 def _grant(billing: Billing) -> None:
     billing.grant("ann", "messages", 50, expires_at=to_datetime(START + 600 * SECOND))
 
@@ -236,6 +241,7 @@ def _used(feature: str, quantity: int) -> Callable[[Billing], None]:
     [
         pytest.param(_hold, "messages", 600, id="hold"),
         pytest.param(_limited_hold, "mails", 600, id="hold-within-limit"),
+        pytest.param(_hold_at_no_cost, "chats", 600, id="hold-of-a-limit-alone"),
         pytest.param(_grant, "messages", 600, id="grant"),
         pytest.param(_of_entity, "messages", 600, id="entity"),
         pytest.param(_used("hourly", 4), "hourly", 2_800, id="period"),
@@ -265,8 +271,12 @@ def test_an_answer_ends_where_time_changes_it(
 def test_a_plan_that_runs_out_ends_an_answer(sqlite_url: str) -> None:
     """A plan whose invoice nobody pays counts to the last second of its grace, in memory as well."""
     stripe = StripeSimulator()
-    plans = [Plan("pro", price_id="price_pro", features={"messages": Metered(100, reset="never")})]
-    with Billing(stripe_client=stripe, database=sqlite_url, plans=plans, snapshot_max_age="1h") as here:
+    shop: dict[str, Any] = {
+        "plans": [Plan("free", features={"mails": Metered(5)}), Plan("pro", price_id="p", features={"sso": Boolean()})],
+        "default_plan": "free",
+        "snapshot_max_age": "1h",
+    }
+    with Billing(stripe_client=stripe, database=sqlite_url, **shop) as here:
         stripe.subscribe("ann", "pro")
         stripe.use_card("ann", "4000000000000002")
         stripe.advance(months=1, hours=2)
@@ -275,11 +285,13 @@ def test_a_plan_that_runs_out_ends_an_answer(sqlite_url: str) -> None:
         end = customer.plan_until // SECOND
 
         stripe.clock.move_to(end - 600)
-        assert here.check("ann", "messages")
+        before = [here.check("ann", each) for each in ("sso", "mails")]
         stripe.clock.move_to(end - 1)
-        assert to_datetime((end - 600) * SECOND) == here.check("ann", "messages").as_of
+        assert before == [here.check("ann", each) for each in ("sso", "mails")]
         stripe.clock.move_to(end)
-        assert not here.check("ann", "messages")
+        after = [here.check("ann", each) for each in ("sso", "mails")]
+
+    assert [True, False, False, True] == [each.allowed for each in (*before, *after)]
 
 
 # ── What this process writes ─────────────────────────────────────────────────────────────────────────────────────────
@@ -392,21 +404,17 @@ def test_holds_that_the_worker_sweeps_are_writes(open_shop: Open, clock: Standin
     assert there.check("ann", "messages") == here.check("ann", "messages")
 
 
-def test_events_of_others_end_an_answer(sqlite_url: str) -> None:
+def test_events_of_others_end_an_answer(open_shop: Open) -> None:
     """What another process did and this one hands over to hooks is seen from then on."""
-    stripe = StripeSimulator()
-    plans = [Plan("pro", price_id="price_pro", features={"messages": Metered(100)})]
-    shop: dict[str, Any] = {"stripe_client": stripe, "database": sqlite_url, "plans": plans}
-    with Billing(**shop, snapshot_max_age="1h") as here, Billing(**shop, webhook_mode="worker") as there:
-        assert not here.check("ann", "messages")
-        stripe.subscribe("ann", "pro")
-        there.webhooks.replay(next(each["id"] for each in stripe.events if "subscription" in each["type"]))
-        assert there.check("ann", "messages")
-        assert not here.check("ann", "messages")
+    plans = [Plan("free", features={"messages": Metered(100, alerts=(50,))})]
+    here, there = (open_shop(age, plans=plans, features=[]) for age in ("1h", None))
+    left(here)
+    there.track("ann", "messages", 50)
+    assert 100 == left(here)
 
-        here.jobs.run()
+    assert 1 == run_blocking(outbox.dispatch(here._wiring.core))
 
-        assert here.check("ann", "messages")
+    assert 50 == left(here)
 
 
 # ── Writes whose end nobody sees ─────────────────────────────────────────────────────────────────────────────────────
