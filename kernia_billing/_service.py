@@ -19,6 +19,7 @@ from .domain.answers import (
     Portal,
     Property,
     Receipt,
+    Reservation,
     Subscription,
     Usage,
     UsageEvent,
@@ -40,6 +41,7 @@ from .operations import (
     plans,
     portal,
     replays,
+    reservations,
     sessions,
     subscriptions,
     track,
@@ -127,6 +129,29 @@ class BillingService:
             occurred_at=occurred_at,
             key=idempotency_key,
         )
+
+    async def reserve(
+        self,
+        reference: Reference,
+        feature: str,
+        quantity: int,
+        *,
+        ttl: int,
+        entity: str | None,
+        idempotency_key: str | None,
+    ) -> Reservation:
+        """Set units aside."""
+        return await reservations.reserve(
+            self._wiring.core, reference, feature, quantity, entity=entity, ttl=ttl, key=idempotency_key
+        )
+
+    async def settle(self, reference: Reference, hold_id: str, quantity: int | None) -> Reservation:
+        """End a hold with what was used."""
+        return await reservations.settle(self._wiring.core, reference, hold_id, quantity)
+
+    async def release(self, reference: Reference, hold_id: str) -> Reservation:
+        """End a hold of which nothing was used."""
+        return await reservations.release(self._wiring.core, reference, hold_id)
 
     async def upgrade(
         self,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
 from .domain.answers import (
     Balance,
     Checkout,
@@ -41,6 +45,7 @@ __all__ = [
     "GivenGrant",
     "Grant",
     "HeldUnits",
+    "Hold",
     "Mode",
     "Page",
     "PendingChange",
@@ -61,3 +66,47 @@ __all__ = [
     "WebhookEvent",
     "WebhookHealth",
 ]
+
+
+class Hold(Protocol):
+    """What `Billing.reserve` gives: units that are set aside, to be held by `with`, or settled or released by hand.
+
+    That of `AsyncBilling` has the same names: `await` its methods, hold it by `async with`.
+    """
+
+    @property
+    def id(self) -> str:
+        """What the hold is called in the database."""
+        ...
+
+    @property
+    def quantity(self) -> int:
+        """How many units are set aside."""
+        ...
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the units are free again, unless the hold has ended before."""
+        ...
+
+    @property
+    def used(self) -> int | None:
+        """What was used so far: add to it while you work. At the end of the block so much is settled, if it was set."""
+        ...
+
+    @used.setter
+    def used(self, value: int | None) -> None: ...
+
+    def settle(self, quantity: int | None = None) -> Usage:
+        """End the hold with what was used; by default `used` if that was set, else everything."""
+        ...
+
+    def release(self) -> None:
+        """End the hold: nothing was used."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -121,6 +121,22 @@ def _no_properties() -> dict[str, Property]:
 
 
 @frozen
+class Reservation:
+    """A hold of a reference, as it stands: `held` units until `expires_at`, 0 once it has ended.
+
+    `balance` is what there is of the feature beside it; `usage` the receipt of the call that settled it.
+    """
+
+    id: str
+    reference: Reference
+    feature: str
+    held: int
+    expires_at: datetime
+    balance: Balance
+    usage: Usage | None = None
+
+
+@frozen
 class Use:
     """One line for `track_many()`."""
 

@@ -76,6 +76,18 @@ class TrackView(Struct, rename="camel", frozen=True):
     deductions: Lines
 
 
+class ReservationView(Struct, rename="camel", frozen=True):
+    """What is set aside: `held` is 0 once it has ended. `usage` is the receipt of what was settled."""
+
+    reservation_id: str
+    feature: str
+    reference_id: str
+    held: int
+    expires_at: Date
+    balance: BalanceView
+    usage: TrackView | UnsetType = UNSET
+
+
 class SubscriptionView(Struct, rename="camel", frozen=True):
     """A subscription. `limits` is absent when the plan is gone, `priceId` when the price is not known."""
 

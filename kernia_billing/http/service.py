@@ -21,6 +21,7 @@ from ..domain.answers import (
     Portal,
     Property,
     Receipt,
+    Reservation,
     Subscription,
     Usage,
     UsageEvent,
@@ -116,6 +117,27 @@ class Service(Protocol):
         idempotency_key: str | None,
     ) -> Usage:
         """Record a use."""
+        ...
+
+    async def reserve(
+        self,
+        reference: Reference,
+        feature: str,
+        quantity: int,
+        *,
+        ttl: int,
+        entity: str | None,
+        idempotency_key: str | None,
+    ) -> Reservation:
+        """Set units aside for `ttl` seconds, all of them or none."""
+        ...
+
+    async def settle(self, reference: Reference, hold_id: str, quantity: int | None) -> Reservation:
+        """End a hold with what was used, None for everything. Raises `NotFound` when it is not this reference's."""
+        ...
+
+    async def release(self, reference: Reference, hold_id: str) -> Reservation:
+        """End a hold of which nothing was used. Raises `NotFound` when it is not this reference's."""
         ...
 
     async def upgrade(

@@ -19,6 +19,7 @@ from ..domain.answers import (
     Page,
     PlanView,
     Property,
+    Reservation,
     Subscription,
     Usage,
     UsageEvent,
@@ -46,6 +47,7 @@ from .answers import (
     ProductsView,
     ProductView,
     RedirectView,
+    ReservationView,
     SubscriptionView,
     SyncView,
     TrackView,
@@ -108,6 +110,19 @@ def track_view(usage: Usage, reference_id: str) -> TrackView:
         late=usage.late,
         balance=balance_view(usage.balance),
         deductions=_lines(usage.deductions),
+    )
+
+
+def reservation_view(found: Reservation) -> ReservationView:
+    """What is set aside, or was."""
+    return ReservationView(
+        reservation_id=found.id,
+        feature=found.feature,
+        reference_id=found.reference.id,
+        held=found.held,
+        expires_at=date(found.expires_at),
+        balance=balance_view(found.balance),
+        usage=UNSET if found.usage is None else track_view(found.usage, found.reference.id),
     )
 
 

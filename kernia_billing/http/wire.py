@@ -39,6 +39,7 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=500, description="`nextCur
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 Count = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 CountOrNone = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
+Lifetime = Annotated[int, Meta(ge=1, le=604_800, description="Seconds until what is set aside is free again.")]
 PageSize = Annotated[int, Meta(ge=1, le=200)]
 Metadata = Annotated[dict[str, str], Meta(max_length=20, description="Copied to Stripe's objects.")]
 Properties = Annotated[dict[str, str | int | bool], Meta(max_length=50, description="Kept with the event.")]
@@ -99,6 +100,29 @@ class Track(Scope, rename="camel", kw_only=True, frozen=True):
     entity_id: EntityId | None = None
     occurred_at: Instant | None = None
     idempotency_key: IdempotencyKey | None = None
+
+
+class Reserve(Scope, rename="camel", kw_only=True, frozen=True):
+    """Set units of a feature aside."""
+
+    feature: FeatureKey
+    quantity: Count = 1
+    ttl: Lifetime = 60
+    entity_id: EntityId | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class Release(Scope, rename="camel", kw_only=True, frozen=True):
+    """End a reservation of which nothing was used."""
+
+    reservation_id: ObjectId
+
+
+class Settle(Scope, rename="camel", kw_only=True, frozen=True):
+    """End a reservation with what was used. Without a `quantity` that is everything."""
+
+    reservation_id: ObjectId
+    quantity: CountOrNone | None = None
 
 
 class ListUsage(Scope, rename="camel", kw_only=True, frozen=True):

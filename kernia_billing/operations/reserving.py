@@ -151,7 +151,7 @@ async def settle(core: Core, hold: Reserved, actual: int) -> Usage:
         Unavailable: the database does not answer.
     """
     quantity(actual, minimum=0)
-    spec = feature_of(core, hold)
+    spec = spec_of(core, hold.feature)
     stamp = settling(core, hold, actual)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Usage:
@@ -174,7 +174,7 @@ async def release(core: Core, hold: Reserved) -> None:
         NotFound: it is long over, and forgotten (HOLD_NOT_FOUND).
         Unavailable: the database does not answer.
     """
-    spec = feature_of(core, hold)
+    spec = spec_of(core, hold.feature)
 
     def unit(tx: Transaction) -> None:
         customer = tx.customers.lock_reference(hold.reference, core.now())
@@ -307,13 +307,13 @@ def _found(tx: Transaction, customer: CustomerRow, hold: Reserved) -> Hold:
     return there
 
 
-def feature_of(core: Core, hold: Reserved) -> FeatureSpec:
-    """The feature of a hold: one that is sold no more is settled all the same."""
-    return core.offer.features.get(hold.feature) or FeatureSpec(hold.feature, "metered")
-
-
 def _gone() -> NotFound:
     return NotFound("Hold not found", code="HOLD_NOT_FOUND")
+
+
+def spec_of(core: Core, feature: str) -> FeatureSpec:
+    """The feature of a hold: one that is sold no more is settled all the same."""
+    return core.offer.features.get(feature) or FeatureSpec(feature, "metered")
 
 
 def _moved_on(

@@ -22,6 +22,10 @@ class Holds(Protocol):
         """The same by a locking read, which sees what an older snapshot hides."""
         ...
 
+    def of_reference(self, reference: Reference, hold_id: str) -> HoldRow | None:
+        """A hold of a reference: a plain read that takes no lock."""
+        ...
+
     def get(self, customer_id: str, hold_id: str) -> Hold | None:
         """A hold of a customer whose row is locked, with its lines."""
         ...

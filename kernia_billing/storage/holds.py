@@ -27,11 +27,13 @@ _HAS_LAPSED = (_hold.status == "open", _hold.expires_at <= number_param("until")
 
 _OVER = ("settled", "released", "expired")
 
-_BY_KEY = (
+_OF_REFERENCE = (
     _SHAPE.select()
     .join_from(tables.customer, tables.hold, _hold.customer_id == tables.customer.c.id)
-    .where(HAS_REFERENCE, _hold.idempotency_key == text_param("key"))
+    .where(HAS_REFERENCE)
 )
+_BY_KEY = _OF_REFERENCE.where(_hold.idempotency_key == text_param("key"))
+_BY_ID = _OF_REFERENCE.where(_IS_IT)
 _BY_KEY_LOCKED = locking(_SHAPE.select().where(_CUSTOMER, _hold.idempotency_key == text_param("key")))
 
 
@@ -110,6 +112,11 @@ class Holds(Noun):
     def by_key_locked(self, customer_id: str, idempotency_key: str) -> HoldRow | None:
         """The same by a locking read, which sees what an older snapshot hides."""
         return _SHAPE.read_or_none(self._db.one(_BY_KEY_LOCKED, {"customer": customer_id, "key": idempotency_key}))
+
+    def of_reference(self, reference: Reference, hold_id: str) -> HoldRow | None:
+        """A hold of a reference: a plain read that takes no lock."""
+        values = {"type_": reference.type, "reference": reference.id, "this": hold_id}
+        return _SHAPE.read_or_none(self._db.one(_BY_ID, values))
 
     def get(self, customer_id: str, hold_id: str) -> Hold | None:
         """A hold of a customer whose row is locked, with its lines."""

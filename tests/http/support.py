@@ -21,6 +21,7 @@ from kernia_billing.domain.answers import (
     Portal,
     Property,
     Receipt,
+    Reservation,
     Subscription,
     Usage,
     UsageEvent,
@@ -196,6 +197,30 @@ class Recorder:
         if not self.allowed:
             raise FeatureDenied(self.decision(reference, feature, quantity))
         return Usage("evt_1", feature, quantity, quantity, 0, balance(), False, False, ({"amount": 1},))
+
+    def reservation(self, reference: Reference, hold_id: str, held: int, usage: Usage | None = None) -> Reservation:
+        """A hold of this reference; the id "missing" is nobody's."""
+        if hold_id == "missing":
+            raise NotFound("Hold not found", code="HOLD_NOT_FOUND")
+        return Reservation(hold_id, reference, "projects", held, NOW, balance(held=held), usage)
+
+    async def reserve(self, reference: Reference, feature: str, quantity: int, **named: Any) -> Reservation:
+        """A hold, or the refusal."""
+        self._note("reserve", reference, feature, quantity, **named)
+        if not self.allowed:
+            raise FeatureDenied(self.decision(reference, feature, quantity))
+        return self.reservation(reference, "hold_1", quantity)
+
+    async def settle(self, reference: Reference, hold_id: str, quantity: int | None) -> Reservation:
+        """A receipt."""
+        self._note("settle", reference, hold_id, quantity)
+        usage = Usage("evt_1", "projects", 2, 2, 0, balance(), False, False)
+        return self.reservation(reference, hold_id, 0, usage)
+
+    async def release(self, reference: Reference, hold_id: str) -> Reservation:
+        """Nothing is held any more."""
+        self._note("release", reference, hold_id)
+        return self.reservation(reference, hold_id, 0)
 
     async def upgrade(self, reference: Reference, plan: str, **named: Any) -> Checkout:
         """An open page."""

@@ -134,6 +134,57 @@ def test_a_use_that_was_required_and_denied_is_a_402() -> None:
     ).items()
 
 
+def test_reserve() -> None:
+    """Everything that a client may say of what it sets aside, and what there is beside it."""
+    service = Recorder()
+    sent = {"feature": "projects", "quantity": 2, "ttl": 600, "entityId": "e1"}
+
+    found = parsed(send(service, "POST", "/billing/reserve", sent, headers={"idempotency-key": "k1"}))
+
+    assert found == {
+        "reservationId": "hold_1",
+        "feature": "projects",
+        "referenceId": "user_1",
+        "held": 2,
+        "expiresAt": AT,
+        "balance": {"included": 10, "used": 7, "held": 2, "remaining": 3, "unlimited": False, "resetsAt": AT},
+    }
+    named = {"ttl": 600, "entity": "e1", "idempotency_key": "k1"}
+    assert service.calls == [("reserve", (Reference("user_1", "user"), "projects", 2, named))]
+
+
+def test_what_cannot_be_reserved_is_a_402() -> None:
+    """All or nothing, with the reason; one unit for a minute is what is asked for where nothing is said."""
+    service = Recorder()
+    service.allowed, service.reason = False, "not_entitled"
+
+    assert outcome(send(service, "POST", "/billing/reserve", {"feature": "projects"})) == (402, "FEATURE_DENIED")
+    (_, (_, _, quantity, named)) = service.calls[0]
+    assert (quantity, named["ttl"], named["idempotency_key"]) == (1, 60, None)
+
+
+def test_settle_and_release() -> None:
+    """By the id of the reservation, whose reference is asked for as everywhere; what is settled has a receipt."""
+    service = Recorder()
+
+    settled = parsed(send(service, "POST", "/billing/settle", {"reservationId": "hold_1", "quantity": 0}))
+    everything = parsed(send(service, "POST", "/billing/settle", {"reservationId": "hold_1"}))
+    released = parsed(send(service, "POST", "/billing/release", {"reservationId": "hold_1"}))
+
+    assert settled == everything
+    assert (settled["reservationId"], settled["held"], settled["usage"]["eventId"]) == ("hold_1", 0, "evt_1")
+    assert released == {name: value for name, value in settled.items() if name != "usage"}
+    me = Reference("user_1", "user")
+    calls = [("settle", (me, "hold_1", 0)), ("settle", (me, "hold_1", None)), ("release", (me, "hold_1"))]
+    assert service.calls == calls
+
+
+@pytest.mark.parametrize("path", ["/billing/settle", "/billing/release"])
+def test_another_ones_reservation_is_a_404(path: str) -> None:
+    """Whose it is, nobody learns."""
+    assert outcome(send(Recorder(), "POST", path, {"reservationId": "missing"})) == (404, "HOLD_NOT_FOUND")
+
+
 def test_customer() -> None:
     """Who is billed and what is left; the members are null where there is nobody yet."""
     service = Recorder()

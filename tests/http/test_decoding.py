@@ -236,6 +236,14 @@ OTHERS: list[tuple[str, str, list[Any]]] = [
     ("/billing/track", "properties", [{str(n): n for n in range(51)}, {"a": "x" * 501}, {"a": 2**53}]),
     ("/billing/track", "occurredAt", ["today", 1, "2026-03-01", "2026-03-01T00:00:00", "2026-13-01T00:00:00Z"]),
     ("/billing/track", "idempotencyKey", ["", "a b", "x" * 256, 1, "k\n", "é"]),
+    ("/billing/reserve", "feature", [None, "", "a b", 1]),
+    ("/billing/reserve", "quantity", [0, -1, 1.0, "1", True, 10**9 + 1]),
+    ("/billing/reserve", "ttl", [0, -1, 604_801, 60.0, "60", True]),
+    ("/billing/reserve", "entityId", ["", 1]),
+    ("/billing/reserve", "idempotencyKey", ["", "a b", 1]),
+    ("/billing/settle", "reservationId", [None, "", 1, "hold 1", "hold_1\n", "x" * 256]),
+    ("/billing/settle", "quantity", [-1, 1.0, "1", True, 10**9 + 1]),
+    ("/billing/release", "reservationId", [None, "", 1, "a/b"]),
     ("/billing/portal", "flow", ["cancelled", "", 1]),
     ("/billing/portal", "returnUrl", [1, {}]),
 ]
@@ -249,7 +257,12 @@ WRONG = [
 def test_a_wrong_member_is_named_and_changes_nothing(path: str, member: str, value: Any) -> None:
     """Nothing is coerced or rounded, and no operation is reached."""
     service = Recorder()
-    base = {"/subscription/upgrade": {"plan": "pro"}, "/billing/portal": {}}.get(path, {"feature": "projects"})
+    needed = {
+        "/subscription/upgrade": {"plan": "pro"},
+        "/billing/settle": {"reservationId": "h"},
+        "/billing/portal": {},
+    }
+    base = needed.get(path, {"feature": "projects"})
     response = send(service, "POST", path, {**base, member: value})
     body = parsed(response)
 
@@ -363,6 +376,9 @@ POSTS = [
     "/subscription/billing-portal",
     "/billing/check",
     "/billing/track",
+    "/billing/reserve",
+    "/billing/settle",
+    "/billing/release",
     "/billing/portal",
     "/stripe/catalog/sync",
 ]
@@ -376,6 +392,8 @@ MEMBERS = [
     "referenceId",
     "customerType",
     "occurredAt",
+    "reservationId",
+    "ttl",
 ]
 
 

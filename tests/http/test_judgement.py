@@ -27,6 +27,9 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "/subscription/upgrade": {"plan": "pro"},
     "/billing/check": {"feature": "projects"},
     "/billing/track": {"feature": "projects"},
+    "/billing/reserve": {"feature": "projects"},
+    "/billing/settle": {"reservationId": "hold_1"},
+    "/billing/release": {"reservationId": "hold_1"},
 }
 SESSION_ROUTES = [route for route in ROUTES if route.needs_session]
 UNSAFE_ROUTES = [route for route in ROUTES if route.origin_checked]

@@ -38,6 +38,7 @@ from kernia_billing.operations import reserving
 from kernia_billing.storage.db import Db
 from kernia_billing.storage.hot import HotSelect
 from kernia_billing.types import Balance
+from kernia_billing.types import Hold as AnyHold
 from tests.harness.house import new_engine
 from tests.harness.processes import StandingClock
 
@@ -738,3 +739,18 @@ def test_excess_after_the_end_of_a_period_is_of_the_new_one(shop: Shop) -> None:
     assert [70, 5] == [each["amount"] for each in usage.deductions]
     assert (5, 0, 95) == shop.figures()
     assert [70 + 20, 5] == [row["used"] for row in rows(shop, "bucket", "period_no")]
+
+
+def test_a_hold_is_what_annotations_call_one(shop: Shop) -> None:
+    """A function that takes `kernia_billing.types.Hold` takes what `reserve` gives, with every name of it."""
+
+    def settle(hold: AnyHold) -> int:
+        with hold as held:
+            held.used = 2
+            assert (held.quantity, held.used) == (5, 2)
+        return hold.settle().funded
+
+    hold = shop.billing.reserve("ann", "messages", 5)
+
+    assert 2 == settle(hold)
+    assert all(hasattr(hold, name) for name in vars(AnyHold) if not name.startswith("_"))

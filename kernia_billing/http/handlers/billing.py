@@ -1,4 +1,4 @@
-"""`/billing/…`: may it be used, record a use, and what there is."""
+"""`/billing/…`: may it be used, record a use, set something aside, and what there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .. import answers, views
 from ..call import Call
 from ..messages import Response, json_response
 from ..rate_limits import decision_headers, usage_headers
-from ..wire import Check, ListUsage, Nothing, Scope, Track
+from ..wire import Check, ListUsage, Nothing, Release, Reserve, Scope, Settle, Track
 from .subscription import rows_view
 
 
@@ -36,6 +36,31 @@ async def track(call: Call[Track]) -> Response:
     )
     now = to_datetime(call.service.settings.clock.now())
     return json_response(200, views.track_view(usage, call.scope.id), usage_headers(usage, now))
+
+
+async def reserve(call: Call[Reserve]) -> answers.ReservationView:
+    """Set units aside."""
+    asked = call.input
+    found = await call.service.reserve(
+        call.scope,
+        asked.feature,
+        asked.quantity,
+        ttl=asked.ttl,
+        entity=asked.entity_id,
+        idempotency_key=asked.idempotency_key,
+    )
+    return views.reservation_view(found)
+
+
+async def settle(call: Call[Settle]) -> answers.ReservationView:
+    """End a reservation with what was used."""
+    asked = call.input
+    return views.reservation_view(await call.service.settle(call.scope, asked.reservation_id, asked.quantity))
+
+
+async def release(call: Call[Release]) -> answers.ReservationView:
+    """End a reservation of which nothing was used."""
+    return views.reservation_view(await call.service.release(call.scope, call.input.reservation_id))
 
 
 async def customer(call: Call[Scope]) -> answers.CustomerView:

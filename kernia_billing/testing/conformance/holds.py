@@ -60,6 +60,17 @@ class HoldsConformance:
         with pytest.raises(DuplicateKey):
             store.transaction(lambda tx: tx.holds.add(rows.hold("again", idempotency_key="Key"), ()))
 
+    def test_hold_of_reference(self, store: DrivenStore) -> None:
+        """A hold is found by its id for its own reference, and for no other one."""
+        row = rows.hold()
+        _put(store, (row, _LINES), (rows.hold("b", "cus:org_b"), ()))
+
+        def found(name: str, reference: Reference = _ORG) -> HoldRow | None:
+            return store.read(lambda tx: tx.holds.of_reference(reference, name))
+
+        assert row == found("hold")
+        assert [None, None, None] == [found("b"), found("HOLD"), found("hold", Reference("org_a", "user"))]
+
     def test_hold_put(self, store: DrivenStore) -> None:
         """What a hold has become is overwritten with its lines; a hold that has ended has none."""
         row = rows.hold()
