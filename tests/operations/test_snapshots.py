@@ -565,7 +565,7 @@ class Pair:
         self.clock.micros += seconds * SECOND
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     steps=st.lists(STEPS, max_size=25),
     asked=st.lists(st.tuples(FEATURE_KEYS, QUANTITIES, WHERE), min_size=1, max_size=4),
