@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve
 
 from ..domain.customers import CustomerRow
-from ..domain.grants import Holding
+from ..domain.grants import Grant, Holding
 from ..domain.instants import Instant
 from ..domain.offer import Offer
 from ..domain.plans import Boolean, Quantity
@@ -81,6 +81,37 @@ def catch_up(offer: Offer, tx: Transaction, books: Books, features: Sequence[str
     for due in dues:
         held = _open(books, held, due, now)
     return [row for row in held if row[0].feature in features]
+
+
+def open_until_the_end(offer: Offer, tx: Transaction, books: Books, ended: Grant) -> None:
+    """Open the last period of a grant that ended while nobody wrote, as whoever had written just before would have.
+
+    Where it comes back, what its periods left is there, though the one that runs then begins anew.
+    """
+    customer, features, at = books.customer, [ended.feature], ended.expires_at - 1
+    held = _coming_with(ended, tx.entitlements.of_customer(customer.id, features, at))
+    past = past_of(offer, tx, customer, held, features, at, locked=True)
+    dues = [due for due in _dues(offer, customer, held, features, past, at) if due.current.grant.id == ended.id]
+    if not dues:
+        return
+    places = {bucket.id for _, bucket in held if bucket is not None} | {each.id for each in past.last.values()}
+    lapsed = [hold for hold in tx.holds.lapsed(customer.id, at) if any(line.bucket_id in places for line in hold.lines)]
+    if lapsed:
+        release_lapsed(tx, books, lapsed, at)
+        held = _coming_with(ended, tx.entitlements.of_customer(customer.id, features, at))
+    _empty(tx, books, dues, past)
+    for due in dues:
+        held = _open(books, held, due, at)
+
+
+def _coming_with(grant: Grant, held: Iterable[Held]) -> list[Held]:
+    """The rows of a grant, of the overage beside it, and of what its periods left."""
+    return [
+        (each, bucket)
+        for each, bucket in held
+        if (each.source_type, each.source_id) == (grant.source_type, grant.source_id)
+        or (is_rolled(each) and parent_of(each) == grant.id)
+    ]
 
 
 def _may_hold(offer: Offer, held: Iterable[Held], features: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from ..domain.subscriptions import SubscriptionRow, entitled_until
 from ..domain.terms import moves_on
 from ..ports.store import Held, Transaction
 from .core import Core
-from .due import catch_up
+from .due import catch_up, open_until_the_end
 from .holdings import given_holdings, grants_of, same_thing
 from .ledger import Books
 from .opening import is_rolled, may_be_due, parent_of
@@ -92,6 +92,9 @@ def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> l
 def _reconcile(core: Core, tx: Transaction, books: Books, wanted: Sequence[_Wanted], now: Instant) -> None:
     known = tx.entitlements.grants(books.customer.id, "plan")
     features = [*core.offer.features, *(each.feature for each in known), *(each.grant.feature for each in wanted)]
+    for grant in known:
+        if _ended_unnoticed(grant, now) and any(same_thing(grant, each.grant) for each in wanted):
+            open_until_the_end(core.offer, tx, books, grant)
     held = catch_up(core.offer, tx, books, list(dict.fromkeys(features)), now)
     current = _given_now(tx, books, known, wanted, held, now)
     # The default plan's grants wait while another plan counts.
@@ -105,6 +108,11 @@ def _reconcile(core: Core, tx: Transaction, books: Books, wanted: Sequence[_Want
         if grant.source_type == "carry" and grant.expires_at <= now:
             # Nobody has to read it any more.
             books.put(evolve(grant, closed_at=grant.expires_at))
+
+
+def _ended_unnoticed(grant: Grant, now: Instant) -> bool:
+    """Whether a grant has ended by time alone, with periods that nobody may have opened."""
+    return grant.expires_at <= now < grant.closed_at and grant.kind == "grant" and moves_on(grant.terms)
 
 
 def _given_now(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kernia_billing import Billing, InsufficientBalance, Metered, Plan
 from kernia_billing._drive import run_blocking
-from kernia_billing.domain.instants import HOUR
+from kernia_billing.domain.instants import HOUR, to_instant
 from kernia_billing.domain.period import Interval
 from kernia_billing.domain.rollover import DebtMode, Rule
 from kernia_billing.domain.terms import Terms
@@ -193,6 +193,32 @@ STEPS = st.lists(
     min_size=1,
     max_size=7,
 )
+
+
+def test_a_plan_that_lapsed_silently_left_what_it_left(open_billing: Open, stripe: StripeSimulator) -> None:
+    """Nobody writes for days before a plan lapses; it comes back: what its days left is there, as for who did write."""
+    allowance = Metered(10, reset="day", rollover=10_000)
+    billing = open_billing(plans=[Plan("pro", price_id="price_pro", features={"x": allowance})])
+    for name in ("idle", "busy"):
+        stripe.subscribe(name, "pro")
+        stripe.use_card(name, "4000000000000002")
+    stripe.advance(months=1, hours=2)
+    subscription = billing.subscriptions.get("idle")
+    assert subscription is not None
+    assert subscription.grace_ends_at is not None
+    stripe.advance(hours=(to_instant(subscription.grace_ends_at) - stripe.clock.now()) // HOUR - 1)
+    billing.track("busy", "x")
+    billing.give_back("busy", "x")
+    both = [billing.check(name, "x").remaining for name in ("idle", "busy")]
+    assert both == [390, 390]
+    stripe.advance(days=2)
+    assert [0, 0] == [billing.check(name, "x").remaining for name in ("idle", "busy")]
+
+    for name in ("idle", "busy"):
+        stripe.use_card(name, "4242424242424242")
+        stripe.collect(name)
+    left = [billing.check(name, "x").remaining for name in ("idle", "busy")]
+    assert both == left
 
 
 class Script:
