@@ -7,12 +7,15 @@ from datetime import datetime
 
 from ..compose import Wiring
 from ..domain.answers import (
+    PlanPreview,
     PlanView,
 )
 from ..domain.plans import Plan
 from ..domain.pricing import PricingReport
+from ..domain.references import Ref
 from ..operations import (
     plans,
+    previewing,
     pricing,
 )
 
@@ -26,6 +29,18 @@ class Plans:
     async def list(self) -> Sequence[PlanView]:
         """The rows of a pricing page, with the imported prices."""
         return await plans.views(self._wiring.core)
+
+    async def preview(self, reference: Ref, plan: str) -> PlanPreview:
+        """What a customer could use if its live subscription changed to a plan now, with its seats; nothing is written.
+
+        What was used moves along as each allowance of the plan says (`on_plan_change`). Stripe is not asked: what the
+        change would cost is told elsewhere. The customer's row is locked meanwhile.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or nothing that could be changed (SUBSCRIPTION_NOT_FOUND).
+            Unavailable: the database does not answer.
+        """
+        return await previewing.preview(self._wiring.core, reference, plan)
 
     async def simulate(
         self, other: Sequence[Plan] | Mapping[str, Plan] | str, *, start: datetime, end: datetime | None = None

@@ -10,9 +10,10 @@ from datetime import datetime
 
 from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from .._drive import run_blocking
-from ..domain.answers import PlanView
+from ..domain.answers import PlanPreview, PlanView
 from ..domain.plans import Plan
 from ..domain.pricing import PricingReport
+from ..domain.references import Ref
 
 
 class Plans:
@@ -24,6 +25,18 @@ class Plans:
     def list(self) -> Sequence[PlanView]:
         """The rows of a pricing page, with the imported prices."""
         return run_blocking(self._inner.list())
+
+    def preview(self, reference: Ref, plan: str) -> PlanPreview:
+        """What a customer could use if its live subscription changed to a plan now, with its seats; nothing is written.
+
+        What was used moves along as each allowance of the plan says (`on_plan_change`). Stripe is not asked: what the
+        change would cost is told elsewhere. The customer's row is locked meanwhile.
+
+        Raises:
+            NotFound: no such plan (PLAN_NOT_FOUND), or nothing that could be changed (SUBSCRIPTION_NOT_FOUND).
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.preview(reference, plan))
 
     def simulate(
         self, other: Sequence[Plan] | Mapping[str, Plan] | str, *, start: datetime, end: datetime | None = None

@@ -285,6 +285,25 @@ class PlanView:
 
 
 @frozen
+class PlanPreview:
+    """What a change to `plan` would do: the balance of every feature `before` and `after` it, by the feature's key."""
+
+    plan: str
+    before: Mapping[str, Balance]
+    after: Mapping[str, Balance]
+
+    @property
+    def gained(self) -> Sequence[str]:
+        """The features that there are only afterwards."""
+        return sorted(self.after.keys() - self.before.keys())
+
+    @property
+    def lost(self) -> Sequence[str]:
+        """The features that there are no more afterwards."""
+        return sorted(self.before.keys() - self.after.keys())
+
+
+@frozen
 class Page(Generic[T]):
     """One page of a list; `next_cursor` asks for the next one, None on the last."""
 

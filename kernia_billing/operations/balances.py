@@ -202,18 +202,21 @@ async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> 
     """
     who = core.reference(reference)
     where = entity_id(entity)
+    return await core.store.read(lambda tx: balances_in(core, tx, who, where))
+
+
+def balances_in(core: Core, tx: Transaction, reference: Reference, entity: str) -> Mapping[str, Balance]:
+    """The balance of every feature, as a transaction sees it."""
+    now = core.now()
     keys = tuple(core.offer.features)
-
-    def read(tx: Transaction) -> Sequence[Holding]:
-        now = core.now()
-        found = tx.entitlements.standing(who, None, now, entity=None, earlier=bool(core.offer.moving))
-        if found.customer is not None and (time := found.customer.time(now)) > now:
-            now = time
-            found = tx.entitlements.standing(who, None, now, entity=None, earlier=bool(core.offer.moving))
-        past = past_of(core.offer, tx, found.customer, found.held, keys, now, earlier=found.earlier)
-        return live_holdings(core.offer, found.customer, found.held, keys, now, past)
-
-    by_feature = _by_feature(within_reach(await core.store.read(read), where))
+    earlier = bool(core.offer.moving)
+    found = tx.entitlements.standing(reference, None, now, entity=None, earlier=earlier)
+    if found.customer is not None and (time := found.customer.time(now)) > now:
+        now = time
+        found = tx.entitlements.standing(reference, None, now, entity=None, earlier=earlier)
+    past = past_of(core.offer, tx, found.customer, found.held, keys, now, earlier=found.earlier)
+    held = live_holdings(core.offer, found.customer, found.held, keys, now, past)
+    by_feature = _by_feature(within_reach(held, entity))
     paid_for = [
         key for key, feature in core.offer.features.items() if any(p.feature in by_feature for p in feature.pools)
     ]
