@@ -418,3 +418,26 @@ def test_what_never_ends_is_never_over(stage: Stage) -> None:
     later(stage, 3_000)
     assert 0 == prune(stage)
     assert [1, 1] == counts(stage, "bucket", "usage_event")
+
+
+def test_every_database(engine_url: str) -> None:
+    """Old books go the same way on each, and what stays adds up."""
+    stage = Stage(engine_url, FEATURES, [PAID])
+    try:
+        stage.give("x", 100, interval=WEEK)
+        stage.give("x", 5)
+        grant = stage.give("gold", 100, interval=WEEK)
+        for _ in range(6):
+            stage.billing.track(REFERENCE, "x", 60)
+            stage.billing.track(REFERENCE, "paid", 1)
+            stage.clock.micros += 4 * DAY
+        stage.amend(grant, 200)
+        later(stage, 60)
+        assert 20 < prune(stage)
+        judge(stage)
+        # The second grant never ends; of the third one the period that was amended last was over as long.
+        assert [5] == [row["amount"] for row in stage.rows("bucket")]
+        assert [1] == counts(stage, "usage_event")
+        assert [1] == [row["swept"] for row in stage.rows("horizon")]
+    finally:
+        stage.close()

@@ -10,11 +10,31 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.sql.base import Executable
 
 from kernia_billing.domain.instants import DAY, HOUR
-from kernia_billing.storage import audit, checkouts, holds, inbox, limits, meter_events, migrations, outbox
+from kernia_billing.storage import (
+    alerts,
+    audit,
+    checkouts,
+    holds,
+    horizons,
+    inbox,
+    limits,
+    measures,
+    meter_events,
+    migrations,
+    outbox,
+)
 from kernia_billing.storage.dialects import Variants
 
 NOW = 2_000_000_000_000_000
 OLD: dict[str, object] = {"old": NOW - DAY, "limit": 500}
+BOOKS: dict[str, object] = {
+    "customer": "cust_1",
+    "seq": 9,
+    "kept_from": NOW - DAY,
+    "after": 0,
+    "after_line": 0,
+    "limit": 500,
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +86,17 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
             "ix_billing_hold_customer (customer_id=? AND status=? AND expires_at<?)",
         ),
         (limits._OLD, OLD, "ix_billing_limit_window_end (window_end<?)"),
+        (alerts._OLD, OLD, "ix_billing_alert_fired_end (period_end<?)"),
+        (measures._OLD, OLD, "ix_billing_measure_end (period_end<?)"),
+        (
+            horizons._OVER,
+            {**BOOKS, "after": ""},
+            "ix_billing_bucket_current (entitlement_id=? AND period_end>? AND period_end<?)",
+        ),
+        (horizons._LINES, BOOKS, "sqlite_autoindex_billing_ledger_1 (customer_id=?"),
+        (horizons._USES, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>? AND seq<?)"),
+        (horizons._USE_FROM, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>?)"),
+        (horizons._STATES, BOOKS, "ix_billing_entitlement_change_customer (customer_id=?)"),
         (inbox._OLD, OLD, "ix_billing_webhook_event_status (status=? AND received_at<?)"),
         (outbox._OLD, OLD, "ix_billing_outbox_waiting (sent_at<?)"),
         (audit._OLD, OLD, "ix_billing_audit_time (happened_at<?)"),

@@ -19,6 +19,7 @@ from .entitlements import EntitlementsConformance, UsageConformance
 from .exchange import OutboxConformance
 from .history import HistoryConformance
 from .holds import HoldsConformance
+from .horizons import HorizonsConformance
 from .inbox import InboxConformance
 from .limits import AlertsConformance, LimitsConformance
 from .measures import MeasuresConformance
@@ -40,6 +41,7 @@ class StoreConformance(
     HistoryConformance,
     MeasuresConformance,
     HoldsConformance,
+    HorizonsConformance,
     LimitsConformance,
     AlertsConformance,
     InboxConformance,
