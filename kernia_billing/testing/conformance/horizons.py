@@ -52,7 +52,7 @@ class HorizonsConformance:
         limit = Limit("all:day", "messages", 200, Rhythm(0, Interval("day")))
         meter = Meter(limit, Window(limit.id, "", NOW - 7, 1), NOW + 9)
         store.transaction(lambda tx: tx.limits.put("cus:a", meter))
-        kept = [store.read(lambda tx, at=at: tx.horizons.kept_from("cus:a", at)) for at in (NOW - 9, NOW, NOW + 9)]
+        kept = store.read_each((NOW - 9, NOW, NOW + 9), lambda tx, at: tx.horizons.kept_from("cus:a", at))
         assert [NOW - 9, NOW - 7, NOW + 9] == kept
 
     def test_over_buckets(self, store: DrivenStore) -> None:
@@ -74,8 +74,8 @@ class HorizonsConformance:
             tx.customers.add(rows.customer())
             for each in (grant, once, plans):
                 assert tx.entitlements.add_grant(each)
-            for each in buckets:
-                tx.entitlements.add_bucket(each)
+            for row in buckets:
+                tx.entitlements.add_bucket(row)
 
         store.transaction(unit)
 
