@@ -280,7 +280,7 @@ class Billing:
         All refunds of a use together never exceed what it drew. `funded` of the receipt is what came back and
         `restored` the part of it that can be used again; the rest, `lapsed`, was drawn from a period that is over.
 
-        Statements: 8, with an idempotency key 10; under usage limits 3 more, on MySQL 1 more.
+        Statements: 9, with an idempotency key 11; under usage limits 3 more, on MySQL 1 more.
 
         Raises:
             NotFound: the reference has no such event (USAGE_EVENT_NOT_FOUND).
@@ -428,7 +428,7 @@ class Billing:
         a day, 30 days or a year before. With `group_by`, the name of a property, there is a point for each of its
         values, at most 1,000, and for None where uses have none; 10,000 pieces of time at most.
 
-        Statements: 2.
+        Statements: 3.
 
         Raises:
             NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
