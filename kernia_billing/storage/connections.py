@@ -7,13 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Protocol, Self
+from time import monotonic
+from typing import Protocol
 
 from sqlalchemy import URL, Connection, Engine, exc
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from .dialects import Flavour, flavour_of
 from .engines import PLACES, blocking_engine, is_memory
+from .transaction import SqlTransaction
 
 _WAIT = 30.0
 _ORPHANS: list[object] = []
@@ -21,17 +23,23 @@ _ORPHANS: list[object] = []
 
 
 class Reader:
-    """A connection to read by, and a cursor of its driver, until the end of a `with` block gives them back."""
+    """A connection to read by, and a cursor of its driver, until the end of a `with` block gives them back.
 
-    __slots__ = ("_give_back", "connection", "cursor")
+    `transaction` is what units see that read by it.
+    """
 
-    def __init__(self, connection: Connection, give_back: Callable[[Reader, BaseException | None], None]) -> None:
+    __slots__ = ("_give_back", "connection", "cursor", "transaction")
+
+    def __init__(
+        self, connection: Connection, flavour: Flavour, give_back: Callable[[Reader, BaseException | None], None]
+    ) -> None:
         self.connection = connection
         self.cursor = connection.connection.cursor()
+        self.transaction = SqlTransaction(connection, flavour, self.cursor)
         self._give_back = give_back
 
-    def __enter__(self) -> Self:
-        return self
+    def __enter__(self) -> SqlTransaction:
+        return self.transaction
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._give_back(self, error)
@@ -98,7 +106,7 @@ class Owned:
 
     The latter's are kept at hand between reads, which would otherwise spend more time in the pool than in the database.
     There are `PLACES` of them, and callers wait for a place here: one that waited in the pool would not hear of those
-    that are kept.
+    that are kept. Who finds a free place takes no lock, which would cost as much as SQLite needs for the row.
     """
 
     def __init__(self, writer: Engine, reader: Engine) -> None:
@@ -106,9 +114,14 @@ class Owned:
         self.flavour: Flavour = flavour_of(writer.dialect.name)
         self._reader = reader
         self._turn = _turn(self.flavour)
-        self._kept: deque[Reader] = deque()
-        self._places = threading.Semaphore(PLACES)
+        self._empty_places()
         self._process = os.getpid()
+
+    def _empty_places(self) -> None:
+        """Places without a connection; those with one are to the right of them."""
+        self._places: deque[Reader | None] = deque([None] * PLACES)
+        self._freed = threading.Condition()
+        self._waiting = 0
 
     @contextmanager
     def writing(self) -> Generator[Connection]:
@@ -120,49 +133,78 @@ class Owned:
     def reading(self) -> Reader:
         """A connection that begins none, and a cursor on it."""
         self._notice_fork()
-        if not self._places.acquire(timeout=_WAIT):
-            raise exc.TimeoutError
         try:
-            return self._kept.pop()
+            reader = self._places.pop()
         except IndexError:
-            return self._another()
+            reader = self._wait()
+        return reader or self._another()
+
+    def _wait(self) -> Reader | None:
+        until = monotonic() + _WAIT
+        with self._freed:
+            # Whoever frees a place after we looked for one in vain sees that we wait.
+            self._waiting += 1
+            try:
+                while True:
+                    with suppress(IndexError):
+                        return self._places.pop()
+                    if not self._freed.wait(until - monotonic()):
+                        raise exc.TimeoutError
+            finally:
+                self._waiting -= 1
 
     def _another(self) -> Reader:
         try:
-            return Reader(self._reader.connect(), self._take_back)
+            return Reader(self._reader.connect(), self.flavour, self._take_back)
         except BaseException:
-            self._places.release()
+            self._free(None)
             raise
 
     def _take_back(self, reader: Reader, error: BaseException | None) -> None:
+        if error is None and not reader.connection.invalidated:
+            self._free(reader)
+            return
+        kept: Reader | None = None
         try:
-            self._keep(reader, error)
+            kept = self._judged(reader, error)
         finally:
-            self._places.release()
+            self._free(kept)
 
-    def _keep(self, reader: Reader, error: BaseException | None) -> None:
-        if error is not None:
-            if not isinstance(error, Exception):
-                # Interrupted or cancelled in the middle of an answer.
-                reader.connection.invalidate()
-            if reader.connection.invalidated:
-                # A connection that was lost is seldom lost alone.
-                self._drop()
-        if reader.connection.invalidated:
-            reader.close()
+    def _judged(self, reader: Reader, error: BaseException | None) -> Reader | None:
+        """The reader after an error, None where it is lost."""
+        if error is not None and not isinstance(error, Exception):
+            # Interrupted or cancelled in the middle of an answer.
+            reader.connection.invalidate()
+        if not reader.connection.invalidated:
+            return reader
+        # A connection that was lost is seldom lost alone.
+        self._drop()
+        reader.close()
+        return None
+
+    def _free(self, reader: Reader | None) -> None:
+        if reader is None:
+            self._places.appendleft(None)
         else:
-            self._kept.append(reader)
+            self._places.append(reader)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
 
     def _drop(self) -> None:
-        with suppress(IndexError):
-            while True:
-                self._kept.pop().close()
+        for _ in range(PLACES):
+            with suppress(IndexError):
+                reader = self._places.pop()
+                try:
+                    if reader is not None:
+                        reader.close()
+                finally:
+                    self._free(None)
 
     def _notice_fork(self) -> None:
         if self._process != os.getpid():
-            _ORPHANS.extend((*self._kept, self.engine.pool, self._reader.pool))
-            self._kept = deque()
-            self._places = threading.Semaphore(PLACES)
+            _ORPHANS.extend((*self._places, self.engine.pool, self._reader.pool))
+            self._empty_places()
             self._turn = _turn(self.flavour)
             self.engine.dispose(close=False)
             self._reader.dispose(close=False)
@@ -195,7 +237,7 @@ class Borrowed:
 
     def reading(self) -> Reader:
         """A connection that begins none, and a cursor on it."""
-        return Reader(self._reader.connect(), Reader.close)
+        return Reader(self._reader.connect(), self.flavour, Reader.close)
 
     def close(self) -> None:
         """Nothing: the engine is the host's."""
@@ -226,7 +268,7 @@ class Held:
         """The same, and a cursor on it."""
         self._lock.acquire()
         try:
-            return Reader(self._connection(), self._release)
+            return Reader(self._connection(), self.flavour, self._release)
         except BaseException:
             self._lock.release()
             raise

@@ -9,6 +9,7 @@ from sqlalchemy import exc
 from ..errors import BillingError, ConfigError, GuardError, Unavailable
 from ..ports.store import DuplicateKey
 
+Reason = Literal["conflict", "busy", "lost"]
 Kind = Literal["duplicate", "conflict", "disconnected", "missing", "refused", "failed"]
 
 # SQLite: result codes (sqlite.org/rescode.html). The low byte is the primary code.
@@ -43,9 +44,9 @@ class Again(Exception):
     connection).
     """
 
-    def __init__(self, reason: Literal["conflict", "busy", "lost"]) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__()
-        self.reason: Literal["conflict", "busy", "lost"] = reason
+        self.reason: Reason = reason
 
 
 def kind_of(error: exc.DBAPIError) -> Kind:

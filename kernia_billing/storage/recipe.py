@@ -17,7 +17,7 @@ from ..ports.guard import unit_of_work
 from ..ports.pace import Pace
 from ..ports.store import Rollback, Unit
 from .dialects import Flavour
-from .faults import Again, kind_of, translated
+from .faults import Again, Reason, kind_of, translated
 from .transaction import SqlTransaction
 
 T = TypeVar("T")
@@ -35,7 +35,11 @@ async def persist(attempt: Callable[[], Awaitable[T]], pace: Pace) -> T:
     try:
         return await attempt()
     except Again as again:
-        reason = again.reason
+        return await insist(attempt, pace, again.reason)
+
+
+async def insist(attempt: Callable[[], Awaitable[T]], pace: Pace, reason: Reason) -> T:
+    """`persist` after a first try that came to nothing for a reason."""
     seen = dict.fromkeys(_TRIES, 0)
     while True:
         seen[reason] += 1

@@ -13,9 +13,9 @@ from ..ports.pace import Pace
 from ..ports.store import Needs, Transaction, Unit
 from .connections import Connections, Held
 from .dialects import Flavour
-from .faults import translating
+from .faults import Again, translating
 from .lanes import Lane, Lanes
-from .recipe import persist, run_joined, run_own
+from .recipe import insist, persist, run_joined, run_own
 from .schema import ensure_schema, ensure_schema_inside
 from .sharing import Ticket, share
 from .transaction import SqlTransaction
@@ -101,10 +101,13 @@ class SqlStore(ABC):
             await self._prepare()
 
         def work() -> T:
-            with translating, self._connections.reading() as reader:
-                return unit(SqlTransaction(reader.connection, self._flavour, reader.cursor))
+            with translating, self._connections.reading() as tx:
+                return unit(tx)
 
-        return await persist(lambda: self._call(work, writes=False), self._pace)
+        try:
+            return await self._call(work, writes=False)
+        except Again as again:
+            return await insist(lambda: self._call(work, writes=False), self._pace, again.reason)
 
     async def _together(self, tickets: Sequence[Ticket], *, wait: bool) -> None:
         """Run the units of these tickets in one transaction; where that fails, each is to be run in one of its own."""

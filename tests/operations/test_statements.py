@@ -15,6 +15,7 @@ from kernia_billing import Billing, Credits, Feature, Metered, Plan, UsageLimit
 from kernia_billing._blocking.holding import Hold
 from kernia_billing.domain.answers import Use
 from kernia_billing.storage.connections import Reader
+from kernia_billing.storage.transaction import SqlTransaction
 from tests.harness.house import new_engine
 from tests.harness.processes import StandingClock
 
@@ -92,7 +93,8 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
 
     def make(self: Reader, *arguments: Any) -> None:
         made(self, *arguments)
-        self.cursor = Cursor(self.cursor, listener.sent)
+        ears: Any = Cursor(self.cursor, listener.sent)
+        self.transaction = SqlTransaction(self.connection, self.transaction._db.flavour, ears)
 
     monkeypatch.setattr(Reader, "__init__", make)
     ears: dict[str, Callable[..., None]] = {"before_cursor_execute": listener.hear, "commit": listener.hear_commit}
