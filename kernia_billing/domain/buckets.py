@@ -14,6 +14,7 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from .instants import FOREVER, Instant
+from .values import value
 
 Mode = Literal["require", "cap", "record"]
 """`require`: all or nothing. `cap`: what fits. `record`: what fits is drawn, the rest is reported as unfunded."""
@@ -21,7 +22,7 @@ Mode = Literal["require", "cap", "record"]
 Kind = Literal["grant", "overage", "rollover"]
 
 
-@frozen
+@value
 class Bucket:
     """One period of one grant, as it stands.
 
@@ -61,7 +62,7 @@ class Pool:
     headroom: int | None = None
 
 
-@frozen
+@value
 class Draw:
     """What moves in one bucket: `amount` in units of the bucket's own feature, `units` of the feature asked for.
 
@@ -75,7 +76,7 @@ class Draw:
     units: int
 
 
-@frozen
+@value
 class Allocation:
     """What a request gets: `funded + unfunded == requested`, always.
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from .instants import MINUTE, Instant
 from .references import Reference
+from .values import value
 
 MOST_APART = 5 * MINUTE
 """So far the clocks of two machines may be apart: further, and Stripe's signatures are refused on one of them."""
 
 
-@frozen
+@value
 class CustomerRow:
     """One row a reference. It is the lock of everything counted for it, and gives the sequence of its ledger.
 

@@ -9,9 +9,10 @@ from attrs import frozen
 
 from .buckets import Bucket, Kind
 from .instants import FOREVER, Instant
-from .period import Interval, Period, Rhythm, period_at
+from .period import Interval, Period, Rhythm, boundary, period_at
 from .rollover import lose_at
 from .terms import Terms, terms_of
+from .values import value
 
 Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover"]
 """What gave a grant. `carry` and `rollover` are units that moved on from another grant, in a grant of their own."""
@@ -61,7 +62,7 @@ class Grant:
 
     def is_live(self, now: Instant) -> bool:
         """Whether it counts at `now`."""
-        return self.effective_at <= now < min(self.expires_at, self.closed_at)
+        return self.effective_at <= now < self.expires_at and now < self.closed_at
 
     def period(self, now: Instant) -> Period:
         """The period that `now` lies in; a grant that never resets has one period for ever."""
@@ -69,8 +70,15 @@ class Grant:
             return Period(0, self.effective_at, FOREVER)
         return period_at(self.anchor_at, now, self.interval)
 
+    def is_period(self, number: int, now: Instant) -> bool:
+        """Whether `now` lies in the period of that number."""
+        if self.interval is None:
+            return number == 0
+        begins = boundary(self.anchor_at, number, self.interval)
+        return begins <= now < boundary(self.anchor_at, number + 1, self.interval)
 
-@frozen
+
+@value
 class BucketRow:
     """One period of one grant, as stored.
 
@@ -113,7 +121,7 @@ class BucketRow:
         )
 
 
-@frozen
+@value
 class Holding:
     """A live grant with its current bucket. `opened` is false while the bucket exists in thought only."""
 
@@ -141,18 +149,19 @@ class Holding:
         )
 
     def _lose_at(self) -> Instant:
-        grant, bucket = self.grant, self.bucket
+        grant = self.grant
         rule = None if grant.terms is None or grant.kind != "grant" else grant.rules.rollover
-        if rule is None or grant.interval is None:
-            return min(grant.expires_at, bucket.period_end)
-        return lose_at(Rhythm(grant.anchor_at, grant.interval), bucket.period_no, rule, grant.expires_at)
+        rhythm = None if rule is None else grant.rhythm
+        if rule is None or rhythm is None:
+            return min(self.bucket.period_end, grant.expires_at)
+        return lose_at(rhythm, self.bucket.period_no, rule, grant.expires_at)
 
 
 def holding(grant: Grant, bucket: BucketRow | None, now: Instant) -> Holding:
     """The grant with the bucket of the period at `now`: the stored one if it is that, else a full one in thought."""
+    if bucket is not None and grant.is_period(bucket.period_no, now):
+        return Holding(grant, bucket, True)
     period = grant.period(now)
-    if bucket is not None and bucket.period_no == period.number:
-        return Holding(grant, bucket, opened=True)
     full = BucketRow(
         id=f"{grant.id}:{period.number}",
         grant_id=grant.id,

@@ -7,6 +7,7 @@ every database, and fits a JSON number exactly.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ..errors import InvalidInput
 
@@ -54,6 +55,7 @@ def to_datetime(instant: Instant) -> datetime:
     return _EPOCH + timedelta(microseconds=instant)
 
 
+@lru_cache(maxsize=10_000)
 def to_datetime_or_none(instant: Instant) -> datetime | None:
     """The aware UTC datetime of an instant, or None for `FOREVER`: the form that public answers have."""
     return None if instant == FOREVER else _EPOCH + timedelta(microseconds=instant)

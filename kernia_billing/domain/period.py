@@ -119,15 +119,19 @@ def boundary(anchor: Instant, n: int, interval: Interval, tz: str = "UTC") -> In
     """
     if n == 0:
         return anchor
-    steps = n * interval.count
-    if interval.unit == "hour":
+    return _boundary(anchor, n * interval.count, interval.unit, tz)
+
+
+@lru_cache(maxsize=10_000)
+def _boundary(anchor: Instant, steps: int, unit: Unit, tz: str) -> Instant:
+    if unit == "hour":
         return anchor + steps * HOUR
     zone = _zone(tz)
     if zone is not None:
-        return _to_instant(_add(_to_wall(anchor, zone), steps, interval.unit), zone)
-    if interval.unit in _FIXED:
-        return anchor + steps * _FIXED[interval.unit]
-    return _add_months(anchor, steps * _MONTHS[interval.unit])
+        return _to_instant(_add(_to_wall(anchor, zone), steps, unit), zone)
+    if unit in _FIXED:
+        return anchor + steps * _FIXED[unit]
+    return _add_months(anchor, steps * _MONTHS[unit])
 
 
 def period_at(anchor: Instant, now: Instant, interval: Interval, tz: str = "UTC") -> Period:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from attrs import field, frozen, validators
@@ -48,7 +49,15 @@ def as_reference(value: Ref, default_type: CustomerType) -> Reference:
     Raises:
         InvalidInput: it is neither a text nor a `Reference`, or not a valid id.
     """
+    if type(value) is str:
+        return _of_text(value, default_type)
     return value if isinstance(value, Reference) else Reference(value, default_type)
+
+
+@lru_cache(maxsize=10_000)
+def _of_text(text: str, type_: CustomerType) -> Reference:
+    """The same few ask again and again; checking and building takes longer than remembering."""
+    return Reference(text, type_)
 
 
 @frozen

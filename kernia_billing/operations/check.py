@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from ..domain.answers import Decision
-from ..domain.ids import entity_id, feature_key, quantity
+from ..domain.ids import entity_id, quantity
 from ..domain.instants import FOREVER, Instant
 from ..domain.references import Ref, Reference
 from ..ports.store import Transaction
@@ -36,7 +36,7 @@ async def check(
     if known is not None:
         return known
     who = core.reference(reference)
-    spec = core.offer.feature(feature_key(feature))
+    spec = core.feature(feature)
     quantity(required, "required", minimum=0)
     where = entity_id(entity)
     version = None if snapshots is None else snapshots.version(who)

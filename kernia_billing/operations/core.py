@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
+from ..domain.ids import feature_key
 from ..domain.instants import DAY, Instant
-from ..domain.offer import Offer
+from ..domain.offer import FeatureSpec, Offer
 from ..domain.references import CustomerType, Ref, Reference, as_reference
 from ..domain.webhooks import WebhookMode
 from ..errors import ProviderNotConfigured
@@ -61,6 +62,17 @@ class Core:
     def reference(self, value: Ref, customer_type: CustomerType | None = None) -> Reference:
         """The reference that a text means here."""
         return as_reference(value, customer_type or self.subscription_for)
+
+    def feature(self, key: str) -> FeatureSpec:
+        """The feature that a caller names.
+
+        Raises:
+            InvalidInput: it is no key.
+            NotFound: FEATURE_NOT_FOUND.
+        """
+        # A key that is known need not be looked at.
+        known = self.offer.features.get(key) if type(key) is str else None
+        return known or self.offer.feature(feature_key(key))
 
     def provider(self) -> StripePort:
         """Stripe, or `ProviderNotConfigured` when the library is offline."""

@@ -131,7 +131,7 @@ def _may_be_due(
         if bucket is None and grant.kind == "grant" and moves_on(grant.terms):
             return True
     plan = offer.default_plan
-    if plan is None or customer.has_plan(now):
+    if plan is None or offer.moving.isdisjoint(features) or customer.has_plan(now):
         return False
     allowances = (plan.features.get(key) for key in features)
     return any(

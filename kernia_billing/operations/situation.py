@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..domain.answers import Property
 from ..domain.buckets import Allocation, Draw, Mode, Pool, allocate
@@ -14,6 +14,7 @@ from ..domain.instants import Instant
 from ..domain.limits import Meter, Window
 from ..domain.offer import FeatureSpec
 from ..domain.references import Reference
+from ..domain.values import value
 from ..ports.store import Held, Transaction
 from .core import Core
 from .due import catch_up, past_of
@@ -23,7 +24,7 @@ from .limiting import amounts_of, counted, limits_on, meters_of, room, within
 from .opening import NOTHING, Past
 
 
-@frozen
+@value
 class Situation:
     """The holdings of a feature, and of the credit pools that pay for it, as they stand at `now`.
 
@@ -70,6 +71,8 @@ class Look:
 
 def features_of(feature: FeatureSpec) -> tuple[str, ...]:
     """The features whose holdings matter for one: itself and its pools."""
+    if not feature.pools:
+        return (feature.key,)
     return (feature.key, *(pool.feature for pool in feature.pools))
 
 

@@ -196,10 +196,16 @@ def _interval(unit: str, count: int) -> Interval | None:
     return Interval(cast("Unit", unit), count) if unit else None
 
 
+@lru_cache(maxsize=10_000)
+def _grant_of(values: Row) -> Grant:
+    """Grants seldom change: a grant that was read before is found by what its row says, all of it."""
+    unit, count = values[_BUCKET_AT - 2 :]
+    told: tuple[Any, ...] = (*values[:_INTERVAL_AT], _interval(unit, count), *values[_INTERVAL_AT : _BUCKET_AT - 2])
+    return Grant(*told)
+
+
 def _read_grant(row: Row) -> Grant:
-    unit, count = row[_BUCKET_AT - 2 : _BUCKET_AT]
-    values: tuple[Any, ...] = (*row[:_INTERVAL_AT], _interval(unit, count), *row[_INTERVAL_AT : _BUCKET_AT - 2])
-    return Grant(*values)
+    return _grant_of(tuple(row[:_BUCKET_AT]))
 
 
 def _read_bucket(row: Row, grant: Grant) -> BucketRow:
@@ -243,14 +249,24 @@ def _without(bucket: BucketRow, freed: int) -> BucketRow:
     return evolve(bucket, held=bucket.held - freed) if freed else bucket
 
 
-def _wanted(features: Sequence[str] | None) -> tuple[int, dict[str, str]]:
+def _wanted(features: Sequence[str] | None) -> tuple[int, Mapping[str, str]]:
     """The size of the statement for so many features, and their parameters."""
-    if features:
-        for size in _SIZES:
-            if len(features) <= size:
-                padded = [*features, *[features[-1]] * (size - len(features))]
-                return size, dict(zip(_NAMES[:size], padded, strict=True))
-    return 0, {}
+    if not features or len(features) > _SIZES[-1]:
+        return 0, {}
+    try:
+        return _remembered(tuple(features))
+    except TypeError:
+        # What is no text cannot be remembered, and is refused where it is bound.
+        return _sized(tuple(features))
+
+
+def _sized(features: tuple[str, ...]) -> tuple[int, Mapping[str, str]]:
+    size = next(size for size in _SIZES if len(features) <= size)
+    padded = [*features, *[features[-1]] * (size - len(features))]
+    return size, dict(zip(_NAMES[:size], padded, strict=True))
+
+
+_remembered = lru_cache(maxsize=1_000)(_sized)
 
 
 def _only(rows: Sequence[Row], features: Sequence[str] | None, size: int) -> Iterable[Row]:
