@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from ..errors import ConfigError
 from ..ports.store import Needs, Store, Transaction, Unit
@@ -37,13 +38,15 @@ class OneMode:
 
         return await self._store.transaction(checked, host=host)
 
-    async def read(self, unit: Unit[T]) -> T:
+    def read(self, unit: Unit[T]) -> Coroutine[Any, Any, T]:
         """Run a unit that only reads; see `Store`."""
-        if not self._checked:
-            known = await self._store.read(lambda tx: tx.settings.get(_SETTING))
-            if known is not None:
-                self._judge(known)
-                self._checked = True
+        return self._store.read(unit) if self._checked else self._first_read(unit)
+
+    async def _first_read(self, unit: Unit[T]) -> T:
+        known = await self._store.read(lambda tx: tx.settings.get(_SETTING))
+        if known is not None:
+            self._judge(known)
+            self._checked = True
         return await self._store.read(unit)
 
     async def close(self) -> None:

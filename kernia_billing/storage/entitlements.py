@@ -218,11 +218,15 @@ def _read_held(rows: Iterable[Row]) -> Sequence[Held]:
     for row in rows:
         grant = _read_grant(row)
         bucket = None if row[_BUCKET_AT] is None else _read_bucket(row, grant)
-        earlier = held.get(grant.id, (grant, None))[1]
+        known = held.get(grant.id)
         # After a change of the anchor two periods may overlap: the later one counts.
-        if earlier is None or (bucket is not None and bucket.period_start > earlier.period_start):
+        if known is None or _is_later(bucket, known[1]):
             held[grant.id] = grant, bucket
     return list(held.values())
+
+
+def _is_later(one: BucketRow | None, other: BucketRow | None) -> bool:
+    return one is not None and (other is None or one.period_start > other.period_start)
 
 
 def _read_earlier(rows: Iterable[Row], now: Instant) -> tuple[Sequence[Held], Earlier]:
@@ -272,8 +276,8 @@ _remembered = lru_cache(maxsize=1_000)(_sized)
 def _only(rows: Sequence[Row], features: Sequence[str] | None, size: int) -> Iterable[Row]:
     """The rows that have a grant, of these features where the statement did not choose them."""
     if features is None or size:
-        return (row for row in rows if row[0] is not None)
-    return (row for row in rows if row[2] in features)
+        return [row for row in rows if row[0] is not None]
+    return [row for row in rows if row[2] in features]
 
 
 _changing = attrgetter("id", *_CHANGING_BUCKET)

@@ -219,13 +219,20 @@ def test_writes(shop: Shop, engine_name: str, feature: str) -> None:
     billing.track("ann", feature, 6)
     use = billing.track("ann", feature, 4)
     holds: list[Any] = []
+
+    def set_usage(idempotency_key: str | None = None) -> None:
+        billing.set_usage("ann", feature, 2 if idempotency_key else 3, idempotency_key=idempotency_key)
+
+    def reserve(idempotency_key: str | None = None) -> None:
+        holds.append(billing.reserve("ann", feature, 2, idempotency_key=idempotency_key))
+
     calls: dict[Callable[..., Any], Callable[..., object]] = {
-        Billing.track: lambda **key: billing.track("ann", feature, **key),
-        Billing.consume: lambda **key: billing.consume("ann", feature, **key),
-        Billing.refund: lambda **key: billing.refund("ann", use.event_id, 1, **key),
-        Billing.give_back: lambda **key: billing.give_back("ann", feature, **key),
-        Billing.set_usage: lambda **key: billing.set_usage("ann", feature, 3 - len(key), **key),
-        Billing.reserve: lambda **key: holds.append(billing.reserve("ann", feature, 2, **key)),
+        Billing.track: partial(billing.track, "ann", feature),
+        Billing.consume: partial(billing.consume, "ann", feature),
+        Billing.refund: partial(billing.refund, "ann", use.event_id, 1),
+        Billing.give_back: partial(billing.give_back, "ann", feature),
+        Billing.set_usage: set_usage,
+        Billing.reserve: reserve,
         Hold.settle: lambda: holds.pop().settle(1),
         Hold.release: lambda: holds.pop().release(),
     }
