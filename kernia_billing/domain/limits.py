@@ -54,12 +54,16 @@ class Limit:
 
 @frozen
 class Window:
-    """How much of a limit one window has used. `entity` is "" where the limit is not counted by entity."""
+    """How much of a limit one window has used. `entity` is "" where the limit is not counted by entity.
+
+    `begun_at` is when it was counted in first: what was drawn before, while there was no such limit, is not in it.
+    """
 
     limit_id: str
     entity: str
     start: Instant
     used: int = 0
+    begun_at: Instant = 0
 
     @property
     def key(self) -> tuple[str, str, Instant]:
@@ -87,9 +91,9 @@ class Meter:
     def returned(self, amount: int, drawn_at: Instant) -> Meter:
         """After so much of what was drawn at `drawn_at` was refunded or released: only the running window falls.
 
-        What was drawn in an earlier window does not make room in this one.
+        What was drawn in an earlier window, or before there was the limit, does not make room in this one.
         """
-        if not self.window.start <= drawn_at < self.resets_at:
+        if not max(self.window.start, self.window.begun_at) <= drawn_at < self.resets_at:
             return self
         return evolve(self, window=evolve(self.window, used=max(0, self.window.used - amount)))
 
@@ -112,7 +116,7 @@ def meters(
     for limit in limits:
         if limit.concerns(feature, entity, properties or {}):
             period = limit.window(now)
-            empty = Window(limit.id, entity if limit.per_entity else "", period.start)
+            empty = Window(limit.id, entity if limit.per_entity else "", period.start, begun_at=now)
             found.append(Meter(limit, known.get(empty.key, empty), period.end))
     return found
 

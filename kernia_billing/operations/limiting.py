@@ -76,10 +76,8 @@ def counted(meter: Meter, amount: int, drawn_at: Instant) -> Meter:
     return meter.returned(-amount, drawn_at) if amount < 0 else meter.added(amount)
 
 
-def counted_at(tx: Transaction, use: UsageRow) -> Instant:
-    """When limits counted a use: one that settled a hold in time with the hold. Before everything if nobody knows."""
-    if not use.hold_id or use.result.get("late"):
-        return use.received_at
+def set_aside_at(tx: Transaction, use: UsageRow) -> Instant:
+    """When limits counted what a use settled of a hold: with the hold. Before everything if nobody knows."""
     hold = tx.holds.get(use.customer_id, use.hold_id)
     return 0 if hold is None else hold.created_at
 

@@ -9,7 +9,8 @@ from attrs import evolve
 from ..domain.answers import Usage
 from ..domain.buckets import Draw
 from ..domain.customers import CustomerRow
-from ..domain.grants import Holding, UsageRow
+from ..domain.drawing import split
+from ..domain.grants import Holding, LedgerLine, UsageRow
 from ..domain.ids import idempotency_key, quantity
 from ..domain.instants import Instant
 from ..domain.offer import FeatureSpec
@@ -20,7 +21,7 @@ from ..errors import Conflict, NotFound
 from ..ports.store import Transaction
 from .core import Core
 from .ledger import Books
-from .limiting import counted_at
+from .limiting import set_aside_at
 from .measuring import lower
 from .opening import is_rolled
 from .recipe import stamped, usage_of, write
@@ -66,8 +67,8 @@ async def refund(
         feature = core.offer.features.get(use.feature) or FeatureSpec(use.feature, "metered")
         before = situation(core, tx, books, feature, use.entity, now, use.properties)
         found, places = _plan(tx, customer, before, use, amount)
-        drawn_at = counted_at(tx, use) if before.meters else now
-        after, elsewhere = _moved(books, before, places, found, drawn_at)
+        after, elsewhere = _moved(books, before, places, found)
+        after = _uncounted(tx, books, after, use, found)
         tx.usage.put_refunded(use.id, use.refunded + found.units)
         lower(tx, customer, before, found.units, use)
         asked = use.funded - use.refunded if amount is None else amount
@@ -93,11 +94,7 @@ def _plan(
     tx: Transaction, customer: CustomerRow, before: Situation, use: UsageRow, amount: int | None
 ) -> tuple[Refund, Mapping[str, Holding]]:
     """What comes back, and the holdings that it comes back to, by their bucket's id."""
-    lines = [
-        each
-        for each in tx.usage.lines(customer.id, use.seq)
-        if each.entry in ("use", "settle") and each.event_id == use.id and each.amount > 0
-    ]
+    lines = _lines(tx, use)
     now_at = places_of(tx, customer, before, {line.bucket_id for line in lines})
     draws: list[Draw] = []
     places: dict[str, Place] = {}
@@ -116,6 +113,15 @@ def _plan(
     return found, {each.bucket.id: each for each in now_at.values()}
 
 
+def _lines(tx: Transaction, use: UsageRow) -> list[LedgerLine]:
+    """What a use drew, in the order of drawing: what was held first, then the excess."""
+    return [
+        each
+        for each in tx.usage.lines(use.customer_id, use.seq)
+        if each.entry in ("use", "settle") and each.event_id == use.id and each.amount > 0
+    ]
+
+
 def _feature(holding: Holding | None) -> str:
     return "" if holding is None else holding.bucket.feature
 
@@ -131,11 +137,27 @@ def _is_open(customer: CustomerRow, holding: Holding, before: Situation) -> bool
 
 
 def _moved(
-    books: Books, before: Situation, places: Mapping[str, Holding], found: Refund, drawn_at: Instant
+    books: Books, before: Situation, places: Mapping[str, Holding], found: Refund
 ) -> tuple[Situation, Mapping[str, Holding]]:
-    """The situation after it, and every holding that anything came back to. Limits count less since it was drawn."""
+    """The situation after it, and every holding that anything came back to."""
     moved = dict(places)
     for draw in found.draws:
         moved[draw.bucket_id] = books.move(moved[draw.bucket_id], -draw.amount, "refund", units=draw.units)
-    after = evolve(before, holdings=[moved.get(each.bucket.id, each) for each in before.holdings])
-    return count(books, after, found.draws, -1, units=found.units, drawn_at=drawn_at), moved
+    return evolve(before, holdings=[moved.get(each.bucket.id, each) for each in before.holdings]), moved
+
+
+def _uncounted(tx: Transaction, books: Books, before: Situation, use: UsageRow, found: Refund) -> Situation:
+    """The situation after limits count less: what settled a hold since that was made, an excess since it was used."""
+    if not before.meters:
+        return before
+    held = 0
+    if use.hold_id and not use.result.get("late"):
+        lines = _lines(tx, use)
+        # What cost nothing left no line.
+        held = sum(line.units for line in lines if line.entry == "settle") if lines else use.funded
+    excess = min(found.units, max(0, use.funded - held - use.refunded))
+    last, first = split(found.draws, excess)
+    after = count(books, before, last, -1, units=excess, drawn_at=use.received_at)
+    if excess == found.units:
+        return after
+    return count(books, after, first, -1, units=found.units - excess, drawn_at=set_aside_at(tx, use))

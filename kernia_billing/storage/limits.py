@@ -27,6 +27,7 @@ _IS_LAPSED = and_(
     _hold.status == _OPEN,
     _hold.expires_at <= _NOW,
     _hold.created_at >= t.c.window_start,
+    _hold.created_at >= t.c.begun_at,
     (t.c.entity_id == _NOBODY) | (_hold.entity_id == t.c.entity_id),
 )
 
@@ -52,6 +53,7 @@ _KEY = (t.c.limit_id, t.c.entity_id, t.c.window_start)
 COLUMNS: tuple[ColumnElement[Any], ...] = (
     *_KEY,
     t.c.used - _UNITS - _CREDITS,
+    t.c.begun_at,
     t.c.feature_key,
 )
 """What `read` wants: a window without what lapsed holds have set aside, which the next writer will take out of it."""
@@ -59,7 +61,7 @@ IS_RUNNING = and_(t.c.window_start <= _NOW, t.c.window_end > _NOW, t.c.entity_id
 
 _MINE = (t.c.customer_id == text_param("customer"), t.c.feature_key.in_(texts_param("features")), IS_RUNNING)
 _RUNNING = select(*COLUMNS).where(*_MINE)
-_RUNNING_LOCKED = locking(select(*_KEY, t.c.used, t.c.feature_key).where(*_MINE))
+_RUNNING_LOCKED = locking(select(*_KEY, t.c.used, t.c.begun_at, t.c.feature_key).where(*_MINE))
 _PUT = upsert(t, "customer_id", "limit_id", "entity_id", "window_start")
 _AMOUNT = number_param("amount")
 _DRAWN_AT = number_param("drawn_at")
@@ -72,6 +74,7 @@ _LOWER = (
         t.c.entity_id.in_([_NOBODY, text_param("entity")]),
         t.c.window_end > _NOW,
         t.c.window_start <= _DRAWN_AT,
+        t.c.begun_at <= _DRAWN_AT,
         t.c.limit_id.like(text_param("unfiltered")),
     )
 )
@@ -91,7 +94,7 @@ _PRUNE = delete(t).where(
 
 def read(rows: Iterable[Row], features: Sequence[str] | None) -> list[Window]:
     """The windows of these features (None: all) in rows of `COLUMNS`; a row may have none, or that of another row."""
-    found = (Window(row[0], row[1], row[2], max(0, int(row[3]))) for row in rows if _is_of(row[4], features))
+    found = (Window(row[0], row[1], row[2], max(0, int(row[3])), row[4]) for row in rows if _is_of(row[5], features))
     return list({window.key: window for window in found}.values())
 
 
@@ -128,13 +131,14 @@ class Limits(Noun):
             "window_end": meter.resets_at,
             "feature_key": meter.limit.feature,
             "used": meter.window.used,
+            "begun_at": meter.window.begun_at,
         }
         self._db.run(_PUT, values)
 
     def lower(
         self, customer_id: str, feature: str, entity: str, amount: int, *, drawn_at: Instant, now: Instant
     ) -> None:
-        """Take back what was counted at an instant, in the windows that run since then, never below 0.
+        """Take back what was counted at an instant, in the windows that run and count since then, never below 0.
 
         For what was drawn without properties, as a hold is: limits that ask for some did not count it.
         """

@@ -309,6 +309,48 @@ def test_what_was_set_aside_yesterday(shop: Billing, stripe: StripeSimulator) ->
     assert [(200, 160, 40)] == left(shop.check("user_1", "messages"))
 
 
+def test_an_excess_is_of_the_day_it_was_used(shop: Billing, stripe: StripeSimulator) -> None:
+    """Settling 30 more than was set aside yesterday counts 30 today; refunds give those back first, and no more."""
+    hold = shop.reserve("user_1", "messages", 90, ttl=86_400)
+    stripe.advance(hours=12)
+    use = hold.settle(120)
+    shop.consume("user_1", "messages", 50)
+    assert [(200, 80, 120)] == left(shop.check("user_1", "messages"))
+
+    shop.refund("user_1", use.event_id, 20)
+    assert [(200, 60, 140)] == left(shop.check("user_1", "messages"))
+    shop.refund("user_1", use.event_id, 20)
+    assert [(200, 50, 150)] == left(shop.check("user_1", "messages"))
+    shop.refund("user_1", use.event_id)
+    assert [(200, 50, 150)] == left(shop.check("user_1", "messages"))
+
+
+@pytest.mark.parametrize("how", ["release", "lapse", "refund"])
+def test_what_was_drawn_before_there_was_a_limit(
+    open_billing: Callable[..., Billing], stripe: StripeSimulator, how: str
+) -> None:
+    """It was not counted, and makes no room when it comes back."""
+    limited = Plan("pro", price_id="price_pro", features={"x": Metered(100, limits=(UsageLimit(5, per="month"),))})
+    free = Plan("free", features={"x": Metered(100)})
+    billing = open_billing(plans=[free, limited], default_plan="free")
+    use = billing.consume("user_1", "x", 3)
+    hold = billing.reserve("user_1", "x", 3, ttl=7_200)
+    stripe.advance(hours=1)
+    stripe.subscribe("user_1", "pro")
+    billing.consume("user_1", "x", 4)
+    assert [(5, 4, 1)] == left(billing.check("user_1", "x"))
+
+    if how == "release":
+        hold.release()
+    elif how == "refund":
+        billing.refund("user_1", use.event_id)
+    else:
+        stripe.advance(hours=2)
+    assert [(5, 4, 1)] == left(billing.check("user_1", "x"))
+    billing.consume("user_1", "x")
+    assert [(5, 5, 0)] == left(billing.check("user_1", "x"))
+
+
 AMOUNTS = st.integers(1, 6)
 ENTITIES = st.sampled_from([None, "a", "b"])
 STEPS = st.lists(

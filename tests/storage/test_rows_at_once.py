@@ -147,7 +147,7 @@ def test_customers_of_odd_references_are_found(store: DrivenStore) -> None:
 
     def unit(tx: Transaction) -> tuple[set[Reference], set[Reference]]:
         own = cast("SqlTransaction", tx).customers
-        return {each.reference for each in own.lock_all(asked, wait=False)}, set(own.existing(asked))
+        return {each.reference for each in own.lock_all(asked, rows.NOW, wait=False)}, set(own.existing(asked))
 
     expected = {Reference(name, "organization") for name in names[1::2]}
     assert store.transaction(unit) == (expected, expected)

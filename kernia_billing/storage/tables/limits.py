@@ -16,6 +16,7 @@ limit_window = table(
     instant("window_end"),
     id_("feature_key", KEY),
     amount("used"),
+    instant("begun_at", default=0),
     index("ix_billing_limit_window_running", "customer_id", "feature_key", "window_end"),
     index("ix_billing_limit_window_end", "window_end", "customer_id"),
     used="used >= 0",

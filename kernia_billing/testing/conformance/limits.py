@@ -84,6 +84,19 @@ class LimitsConformance:
         assert [("all:day", "", 7)] == _running(store, now=_START - 1)
         assert [] == _running(store, now=_START + DAY)
 
+    def test_window_began(self, store: DrivenStore) -> None:
+        """What was drawn before a window was counted in is not in it: nothing of that comes back."""
+        _add_customers(store)
+        began = evolve(_meter(5), window=evolve(_meter(5).window, begun_at=NOW))
+        _put(store, began)
+        found: list[tuple[int, int]] = []
+        for drawn_at in (NOW - 1, NOW):
+            store.each([drawn_at], lambda tx, at: tx.limits.lower(_CUSTOMER, "messages", "", 2, drawn_at=at, now=NOW))
+            (window,) = store.read(lambda tx: tx.limits.running(_CUSTOMER, ["messages"], "", NOW))
+            found.append((window.used, window.begun_at))
+
+        assert [(5, NOW), (3, NOW)] == found
+
     def test_windows_of_features(self, store: DrivenStore) -> None:
         """They are those of the features asked for, however many; none where nobody is known."""
         assert not _together(store, ["messages"], "", NOW)

@@ -192,10 +192,11 @@ def _limit_window() -> None:
         instant("window_end"),
         text("feature_key", 100),
         number("used"),
+        instant("begun_at", default=0),
         PrimaryKeyConstraint("customer_id", "limit_id", "entity_id", "window_start"),
         check("limit_window_used", "used >= 0"),
         check("limit_window_window", "window_start < window_end"),
-        bounds("limit_window", "window_start", "window_end", "used"),
+        bounds("limit_window", "window_start", "window_end", "used", "begun_at"),
     )
     create_index("ix_billing_limit_window_running", "billing_limit_window", "customer_id", "feature_key", "window_end")
     create_index("ix_billing_limit_window_end", "billing_limit_window", "window_end", "customer_id")
