@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -27,9 +28,11 @@ from kernia_billing import (
     Quantity,
     UsageLimit,
 )
+from kernia_billing.domain.instants import SECOND
 from kernia_billing.storage.migrations import upgrade
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.types import Decision
+from tests.harness.processes import RemoteStripe, StandingClock
 
 WHO = "user_1"
 ASKED = ("projects", "messages", "calls", "credits", "sso", "api")
@@ -220,6 +223,39 @@ def test_a_story_is_found_again(engine_url: str) -> None:
 def test_what_a_later_plan_took_over() -> None:
     """What a lapsed plan's use counted for is told as it was before another plan took it over."""
     _live("sqlite://", (("use", "projects", 1), ("plan", "pro", 0), ("cancel", None, 0), ("plan", "team", 0)))
+
+
+@pytest.mark.sqlite
+def test_what_stayed_with_a_plan_that_lapsed() -> None:
+    """Uses that did not fit into the default plan stay where they were used, and count no second time."""
+    steps = ("plan", "pro", 0), ("use", "messages", 5), ("cancel", None, 0), ("use", "messages", 1)
+    _live("sqlite://", (*steps, ("give_back", "messages", 1), ("wait", 1, 0)))
+
+
+@pytest.mark.sqlite
+def test_a_hold_that_lapsed_unnoticed() -> None:
+    """It holds nothing from its time on, as `check` said before anybody wrote that down, and still says afterwards."""
+    clock = StandingClock(1_790_000_000_000_000)
+    with (
+        socket.socket() as nowhere,
+        Billing(
+            database="sqlite://",
+            plans=PLANS,
+            features=FEATURES,
+            default_plan="free",
+            stripe_client=RemoteStripe("sk_test_explain", "whsec_explain", clock, nowhere),
+        ) as billing,
+    ):
+        billing.reserve(WHO, "messages", 2, ttl=60)
+        answers: list[Decision] = []
+        for seconds in (59, 1, 60):
+            clock.micros += seconds * SECOND
+            answers.append(billing.check(WHO, "messages"))
+        clock.micros += SECOND
+        assert [1, 3, 3] == [answer.remaining for answer in answers]
+        assert answers == [billing.explain(WHO, "messages", at=answer.as_of).decision for answer in answers]
+        billing.track(WHO, "messages", 1)
+        assert answers == [billing.explain(WHO, "messages", at=answer.as_of).decision for answer in answers]
 
 
 @pytest.fixture
