@@ -21,10 +21,10 @@ async def check(
 ) -> Decision:
     """Judge `required` more units (0 to 10^9) of a feature, by the planner that a use runs. Writes nothing.
 
-    One indexed read; a second one where nothing is held, to say why, or where usage limits are found that no plan of
-    the configuration has any more. None where there are snapshots, and one of the same question that still holds; it
-    takes one more to make one while anything is held or limited. Stripe is not asked. With `preview` a refusal names
-    what would allow it, and everything is read.
+    One indexed read; a second one where nothing is held, to say why, and more where a grant has usage limits, rollover
+    or debt that no plan of the configuration has any more. None where there are snapshots, and one of the same question
+    that still holds; it takes one more to make one while anything is held or limited. Stripe is not asked. With
+    `preview` a refusal names what would allow it, and everything is read.
 
     Raises:
         NotFound: the feature is in no plan (FEATURE_NOT_FOUND).

@@ -60,7 +60,7 @@ class Situation:
         return next(each for each in self.holdings if each.bucket.id == bucket_id)
 
 
-@frozen
+@value
 class Look:
     """What a reader found: the customer, the rows of its grants, and what they come to."""
 
