@@ -52,6 +52,7 @@ class CustomerRow:
             self.plan,
             self.plan_until,
             self.created_at,
+            self.written_at,
         )
 
     def has_plan(self, now: Instant) -> bool:

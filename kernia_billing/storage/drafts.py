@@ -27,8 +27,9 @@ from . import customers, entitlements, usage
 from .transaction import SqlTransaction
 
 Fired = tuple[str, str, str, Instant]
-Alert = tuple[Threshold, Instant, Instant]
 """Customer, feature, entity and period that alerts fire in."""
+Alert = tuple[Threshold, Instant, Instant]
+"""What fires in a period, when it does, and when the period ends."""
 Counted = tuple[str, str, str, Instant]
 """Customer and key of the window of a usage limit."""
 
@@ -51,7 +52,6 @@ class Changes:
     lines: list[LedgerLine] = field(factory=list[LedgerLine])
     windows: dict[Counted, Meter] = field(factory=dict[Counted, Meter])
     alerts: dict[Fired, list[Alert]] = field(factory=dict[Fired, list[Alert]])
-    """What fires in a period, when it did, and when the period ends."""
     outbox: list[OutboxRow] = field(factory=list[OutboxRow])
     meter_events: list[MeterEventRow] = field(factory=list[MeterEventRow])
 
