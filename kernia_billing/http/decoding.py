@@ -79,6 +79,8 @@ def read_query(query: str, wire: type[msgspec.Struct]) -> tuple[Mapping[str, Any
     Raises:
         RequestError: 400, not UTF-8, or more than 100 members.
     """
+    if not query:
+        return {}, []
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:

@@ -37,13 +37,7 @@ def loads(body: bytes) -> Any:
         _refuse("it is not UTF-8")
     _bound(text)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_members,
-            parse_int=_integer,
-            parse_float=_number,
-            parse_constant=lambda _: _refuse("NaN and Infinity are no numbers"),
-        )
+        value = _decode(text)
     except (ValueError, RecursionError):
         raise RequestError("Invalid JSON in request body", code="BAD_REQUEST") from None
     if "\\" in text:
@@ -91,6 +85,15 @@ def _number(digits: str) -> float:
     if not math.isfinite(number):
         _refuse("a number is too large")
     return number
+
+
+# `json.loads` would make a decoder for every body.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_int=_integer,
+    parse_float=_number,
+    parse_constant=lambda _: _refuse("NaN and Infinity are no numbers"),
+).decode
 
 
 def _check_texts(value: Any) -> None:

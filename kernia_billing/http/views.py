@@ -7,7 +7,7 @@ that many milliseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET
@@ -59,6 +59,8 @@ from .answers import (
 
 def date(value: datetime) -> str:
     """A datetime on the wire."""
+    if value.tzinfo is UTC:
+        return value.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
     return to_iso_ms(to_instant(value))
 
 
