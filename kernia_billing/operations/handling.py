@@ -19,7 +19,7 @@ from .haste import OutOfTime
 from .meter_sender import tell_log
 from .meters import note_errors
 from .notices import Facts
-from .outbox import event
+from .outbox import Handover, event
 from .projections import PROJECTIONS, Also, Fetched, Outcome, sync_object
 from .projections.owners import customer_of
 from .sessions import sync_session
@@ -74,8 +74,10 @@ def _step(tx: Transaction, row: InboxRow, target: Target) -> Step:
     return Step(target, stripe_id, tx.objects.take_ticket(target.kind, stripe_id))
 
 
-async def work(core: Core, taken: Claimed) -> Ending:
+async def work(core: Core, taken: Claimed, handover: Handover | None = None) -> Ending:
     """Do what there is to do, and note what became of it; says so.
+
+    With a `handover` the last write claims what waits for hooks too: whoever gives one finishes it.
 
     `skipped` where the lease ran out meanwhile and another worker has the event: nothing of the last write is left.
     `queued` where it took too long for whoever waits: the event is to be worked on from the beginning.
@@ -83,7 +85,7 @@ async def work(core: Core, taken: Claimed) -> Ending:
     Raises:
         Whatever Stripe, the database or an object that cannot be read raises; the event is still claimed then.
     """
-    run = _Run(core, taken.row)
+    run = _Run(core, taken.row, handover)
     treatment = _treatment(core, taken.row)
     facts = None
     try:
@@ -124,6 +126,7 @@ class _Run:
 
     core: Core
     row: InboxRow
+    handover: Handover | None
     outcomes: list[Outcome] = field(factory=list[Outcome])
     owner: str = ""
     strangers: set[str] = field(factory=set[str])
@@ -199,7 +202,11 @@ class _Run:
         note = None if status == "processed" else foreign(self.core, row) or f"{row.type}: {status}"
         if not finish(tx, row, status, note, owner="" if row.customer else self.owner):
             self.ending = "skipped"
+            if self.handover is not None:
+                self.handover.drop()
             raise Rollback[Outcome]("stale")
+        if self.handover is not None:
+            self.handover.claim(tx)
 
     def _verdict(self, outcomes: list[Outcome]) -> tuple[InboxStatus, Ending]:
         if _treatment(self.core, self.row) is None:

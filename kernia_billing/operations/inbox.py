@@ -20,7 +20,7 @@ from .core import Core
 from .event_types import RECORD, TREATMENTS, invoice_paid_by, is_about_nothing
 from .handling import Claimed, claimed, finish, foreign, work
 from .haste import hasty
-from .outbox import dispatch, event
+from .outbox import Handover, event
 from .projections.owners import customer_of
 
 MAX_ATTEMPTS = 12
@@ -82,8 +82,9 @@ async def _take_in(core: Core, envelope: Envelope) -> Receipt:
     row, reason = taken.row, foreign(core, taken.row)
     if taken.new and reason is not None:
         core.telemetry.log("warning", "webhook.ignored", {"event": row.event_id, "type": row.type, "reason": reason})
+    handover = Handover(core)
     if taken.work is not None:
-        receipt = await _work(core, taken.work)
+        receipt = await _work(core, taken.work, handover)
     elif taken.new:
         if row.status == "received":
             return Receipt(row.event_id, "queued")
@@ -94,7 +95,7 @@ async def _take_in(core: Core, envelope: Envelope) -> Receipt:
         receipt = await process(core, row.account, row.event_id)
     else:
         return Receipt(row.event_id, "skipped")
-    await dispatch(core)
+    await handover.finish()
     return receipt
 
 
@@ -161,10 +162,10 @@ async def process(core: Core, account: str, event_id: str) -> Receipt:
     return Receipt(event_id, "skipped") if taken is None else await _work(core, taken)
 
 
-async def _work(core: Core, taken: Claimed) -> Receipt:
+async def _work(core: Core, taken: Claimed, handover: Handover | None = None) -> Receipt:
     row = taken.row
     try:
-        return Receipt(row.event_id, await traces.webhook(core, row, work(core, taken)))
+        return Receipt(row.event_id, await traces.webhook(core, row, work(core, taken, handover)))
     except Exception as failure:
         now = core.now()
         status, note = _failed(row, failure, now)

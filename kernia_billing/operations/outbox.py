@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -134,54 +135,98 @@ def _threshold_event(row: OutboxRow, reference: Reference | None, data: Mapping[
 
 
 @define
-class _Round:
-    """What became of the events that were claimed at an instant; `left` ones nobody was asked about."""
+class Handover:
+    """A turn at handing over what waits: claimed in one transaction, handed over after its commit, noted in another.
 
-    now: Instant
-    sent: list[OutboxRow] = field(factory=list[OutboxRow])
-    failed: list[OutboxRow] = field(factory=list[OutboxRow])
-    left: list[OutboxRow] = field(factory=list[OutboxRow])
+    What nobody here wants is done with as it is claimed, unless it stands behind something of the same customer that
+    somebody does want: so often nothing is left to note.
+    """
 
-    async def hand_over(self, core: Core, rows: Sequence[OutboxRow]) -> None:
+    core: Core
+    _now: Instant = 0
+    _claimed: Sequence[OutboxRow] | None = None
+    _settled: frozenset[str] = frozenset()
+    _sent: list[OutboxRow] = field(factory=list[OutboxRow])
+    _failed: list[OutboxRow] = field(factory=list[OutboxRow])
+    _left: list[OutboxRow] = field(factory=list[OutboxRow])
+
+    def claim(self, tx: Transaction) -> None:
+        """Take what waits, unless the work is to stop. A unit of work, or the last of one that writes events."""
+        self.drop()
+        if not self.core.stopping():
+            self._now = self.core.now()
+            self._claimed = tx.outbox.claim(self._now, self._now + _LEASE, _BATCH)
+            unwanted = self._unwanted()
+            tx.outbox.settle(unwanted, self._now)
+            self._settled = frozenset(unwanted)
+
+    def drop(self) -> None:
+        """Forget what was claimed: the transaction that did is rolled back."""
+        self._claimed, self._settled = None, frozenset()
+
+    async def finish(self) -> int:
+        """Hand over what was claimed, or what is now where nothing was yet; says how many events are done with.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if self._claimed is None and not self.core.stopping():
+            await self.core.store.transaction(self.claim)
+        wanted: list[OutboxRow] = []
+        for row in self._claimed or ():
+            if row.id not in self._settled:
+                wanted.append(row)
+            else:
+                with suppress(Exception):
+                    # What another version wrote may be unreadable here.
+                    _forget(self.core, row)
+        if wanted:
+            await self._hand_over(wanted)
+            await self.core.store.transaction(self._note)
+        return len(self._settled) + len(self._sent)
+
+    def _unwanted(self) -> list[str]:
+        held_up: set[str] = set()
+        found: list[str] = []
+        for row in self._claimed or ():
+            if row.customer_id not in held_up and not self.core.hooks.wanting(row.topic):
+                found.append(row.id)
+            elif row.customer_id:
+                held_up.add(row.customer_id)
+        return found
+
+    async def _hand_over(self, rows: Sequence[OutboxRow]) -> None:
         """Hand over what there is, as long as it is ours."""
         stopped: set[str] = set()
         for row in rows:
-            if core.stopping() or not self.now <= core.now() < self.now + _LEASE:
-                self.left.append(row)
-            elif row.customer_id not in stopped and await _hand_over(core, row):
-                self.sent.append(row)
+            if self.core.stopping() or not self._now <= self.core.now() < self._now + _LEASE:
+                self._left.append(row)
+            elif row.customer_id not in stopped and await _hand_over(self.core, row):
+                self._sent.append(row)
             else:
-                self.failed.append(row)
+                self._failed.append(row)
                 if row.customer_id:
                     stopped.add(row.customer_id)
 
-    def note(self, tx: Transaction) -> None:
+    def _note(self, tx: Transaction) -> None:
         """Note it for those that no other worker took over meanwhile."""
-        for row in self.sent:
-            tx.outbox.sent(row.id, self.now, attempts=row.attempts)
-        for row in self.failed:
+        for row in self._sent:
+            tx.outbox.sent(row.id, self._now, attempts=row.attempts)
+        for row in self._failed:
             wait = min(SECOND << min(row.attempts, 12), _LONGEST_WAIT)
-            tx.outbox.failed(row.id, self.now + wait, attempts=row.attempts)
-        for row in self.left:
-            tx.outbox.failed(row.id, self.now, attempts=row.attempts)
+            tx.outbox.failed(row.id, self._now + wait, attempts=row.attempts)
+        for row in self._left:
+            tx.outbox.failed(row.id, self._now, attempts=row.attempts)
 
 
 async def dispatch(core: Core) -> int:
-    """Hand over the events that wait, in order per customer; says how many were handed over.
+    """Hand over the events that wait, in order per customer; says how many are done with.
 
     A hook that raises keeps its event, and what follows for the same customer, for a later run. What is left when the
     worker is to stop, or was too slow to have the rest to itself, is given back. What was handed over is noted once at
     the end: a crash before that hands it over again.
     """
-    if core.stopping():
-        return 0
-    now = core.now()
-    rows = await core.store.transaction(lambda tx: tx.outbox.claim(now, now + _LEASE, _BATCH))
-    done = _Round(now)
-    if rows:
-        await done.hand_over(core, rows)
-        await core.store.transaction(done.note)
-    return len(done.sent)
+    return await Handover(core).finish()
 
 
 def _forget(core: Core, row: OutboxRow) -> None:

@@ -155,6 +155,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def settle(self, outbox_ids: Sequence[str], now: Instant) -> None:
+        """Note that events are sent, in the transaction that claims them and in one statement."""
+        ...
+
     def failed(self, outbox_id: str, retry_at: Instant, *, attempts: int) -> bool:
         """Note that it has to be sent again; the same."""
         ...

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from sqlalchemy import Engine
+from sqlalchemy import event as event_of
 
 from kernia_billing import Billing, ConfigError
 from kernia_billing._drive import run_blocking
@@ -186,6 +188,32 @@ def test_a_hook_that_goes_on_failing_is_seen(each_shop: Shop) -> None:
     shop.billing.jobs.run()
     assert shop.billing.webhooks.health().hooks_waiting == 0
     assert "hooks.waiting" not in {each.check for each in shop.billing.doctor().findings}
+
+
+def test_a_webhook_commits_as_seldom_as_it_may(shop: Shop) -> None:
+    """Once before Stripe is asked and once after it where nobody listens, and once more for what a hook was told."""
+    bought = shop.buy()
+    commits: list[str] = []
+
+    def note(_connection: object) -> None:
+        commits.append("commit")
+
+    def changed() -> int:
+        before = len(commits)
+        shop.account.post(f"/v1/subscriptions/{bought.stripe_id}", {"metadata[round]": str(before)})
+        shop.stripe.flush()
+        return len(commits) - before
+
+    event_of.listen(Engine, "commit", note)
+    try:
+        assert changed() == 2
+        assert [row for row in shop.rows()["outbox"] if row["sent_at"] == FOREVER] == []
+        heard: list[Event] = []
+        shop.billing.on()(heard.append)
+        assert changed() == 3
+    finally:
+        event_of.remove(Engine, "commit", note)
+    assert [each.type for each in heard] == ["customer.subscription.updated"]
 
 
 def test_a_hook_that_takes_too_long_keeps_the_order(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from ...domain.instants import DAY
-from ...ports.store import DuplicateKey
+from ...ports.store import DuplicateKey, Transaction
 from . import rows
 from .harness import DrivenStore
 from .rows import NOW
@@ -30,6 +30,24 @@ class OutboxConformance:
         assert not store.transaction(lambda tx: tx.outbox.failed("a", NOW, attempts=2))
         assert [] == store.transaction(lambda tx: tx.outbox.claim(NOW + 49, NOW + 99, 9))
         assert ["b"] == [row.id for row in store.transaction(lambda tx: tx.outbox.claim(NOW + 50, NOW + 99, 9))]
+
+    def test_outbox_settle(self, store: DrivenStore) -> None:
+        """Events that are settled as they are claimed wait for nobody; the others are still claimed."""
+        store.transaction(lambda tx: tx.outbox.add([rows.event("1"), rows.event("2"), rows.event("3")]))
+
+        def claim(settled: list[str]) -> list[str]:
+            def unit(tx: Transaction) -> list[str]:
+                claimed = tx.outbox.claim(NOW, NOW + 10, 9)
+                tx.outbox.settle(settled, NOW)
+                return [row.id for row in claimed]
+
+            return store.transaction(unit)
+
+        assert ["1", "2", "3"] == claim(["1", "3"])
+        assert (1, NOW) == store.read(lambda tx: tx.outbox.lag(NOW))
+        assert store.transaction(lambda tx: tx.outbox.sent("2", NOW, attempts=1))
+        assert not store.transaction(lambda tx: tx.outbox.failed("3", NOW, attempts=1))
+        assert [] == claim([])
 
     def test_outbox_fencing(self, store: DrivenStore) -> None:
         """Who was taken over can say neither that an event was sent nor when it is to be; who took it over can."""
