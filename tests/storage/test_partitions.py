@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import Engine
 
 from kernia_billing import IdempotencyMismatch, Metered
 from kernia_billing._drive import run_blocking
+from kernia_billing.domain.answers import Usage
 from kernia_billing.domain.instants import DAY, to_datetime
 from kernia_billing.domain.period import Interval
 from kernia_billing.operations import keeping
@@ -50,17 +53,21 @@ def test_partitions(postgresql_url: str) -> None:
         again.close()
 
 
+def _at_once(uses: Sequence[Callable[[], Usage]]) -> list[Usage]:
+    with ThreadPoolExecutor(4) as pool:
+        return [each.result() for each in [pool.submit(use) for use in uses]]
+
+
 def _works(stage: Stage, first: str) -> None:
     billing = stage.billing
     assert billing.track(REFERENCE, "x", 5, idempotency_key="first").replayed
     with pytest.raises(IdempotencyMismatch):
         billing.track(REFERENCE, "x", 6, idempotency_key="first")
-    with ThreadPoolExecutor(4) as pool:
-        raced = list(pool.map(lambda _: billing.track(REFERENCE, "x", 1, idempotency_key="raced"), range(8)))
+    once = partial(billing.track, REFERENCE, "x", 1, idempotency_key="raced")
+    raced = _at_once([once] * 8)
     assert 7 == sum(each.replayed for each in raced)
     assert 2 == billing.refund(REFERENCE, first, 2).restored
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: billing.track(REFERENCE, "x", 1), range(20)))
+    _at_once([partial(billing.track, REFERENCE, "x", 1)] * 20)
     assert 24 == billing.check(REFERENCE, "x").balance.used
     at = to_datetime(stage.clock.micros)
     stage.clock.micros += 35 * DAY
