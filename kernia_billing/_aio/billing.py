@@ -162,7 +162,8 @@ class AsyncBilling:
         level rose; a lower latest value gives back (`restored` is not None then). Different values ("unique") are told
         by the property `value`.
 
-        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more.
+        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more,
+        on PostgreSQL 2 fewer.
 
         Raises:
             FeatureDenied: mode `require` and not covered; `InsufficientBalance` where too little is left.
@@ -200,7 +201,8 @@ class AsyncBilling:
 
         Never beyond the limit, with any number of threads, processes and hosts. Raises what `track` raises.
 
-        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more.
+        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more,
+        on PostgreSQL 2 fewer.
         """
         return await track.track(
             self._wiring.core,
@@ -289,7 +291,8 @@ class AsyncBilling:
         `quantity` is 1 to 10^9. What was drawn last comes back first; a pool of credits gets back what this feature
         drew of its running period. Raises what `track` raises, but for the refusals.
 
-        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more.
+        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more,
+        on PostgreSQL 1 fewer.
         """
         return await returning.give(
             self._wiring.core,
@@ -315,7 +318,7 @@ class AsyncBilling:
         All refunds of a use together never exceed what it drew. `funded` of the receipt is what came back and
         `restored` the part of it that can be used again; the rest, `lapsed`, was drawn from a period that is over.
 
-        Statements: 9, with an idempotency key 11; under usage limits 3 more, on MySQL 1 more.
+        Statements: 9, with an idempotency key 11; under usage limits 3 more, on MySQL 1 more, on PostgreSQL 1 fewer.
 
         Raises:
             NotFound: the reference has no such event (USAGE_EVENT_NOT_FOUND).
@@ -348,7 +351,8 @@ class AsyncBilling:
 
         The difference is drawn as `track` does it, or given back. Raises what `track` raises, but for the refusals.
 
-        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more.
+        Statements, once a period has begun: 5, with an idempotency key 7; under usage limits 3 more, on MySQL 1 more,
+        on PostgreSQL 1 fewer.
         """
         return await setting.set_usage(
             self._wiring.core,
@@ -365,7 +369,7 @@ class AsyncBilling:
 
         A key counts once, also where it stands twice. The customers are locked until the last use is written.
 
-        Statements: for each use those of `track`.
+        Statements: for each use those of `track`, on PostgreSQL 1 more.
 
         Raises:
             InvalidInput: a use is wrong, or there are too many; every mistake is named, as in `uses[3].quantity`.

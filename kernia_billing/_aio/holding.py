@@ -64,7 +64,8 @@ class Hold:
         What goes beyond the hold is recorded like any other use, and so is everything once the hold has expired: the
         receipt is `late` then. Settling again with the same quantity gives the first receipt again.
 
-        Statements: at most 14; under usage limits 4 more, where credits pay 1 more, on MySQL 1 more.
+        Statements: at most 14; under usage limits 4 more, where credits pay 1 more, on MySQL 1 more,
+        on PostgreSQL 1 fewer.
 
         Raises:
             IdempotencyMismatch: it was settled with another quantity.
