@@ -178,10 +178,10 @@ class _Customers:
     def _row(self, reference: Reference) -> CustomerRow:
         return CustomerRow("1", reference, None, None, None, 0, 0, None, 0, 0)
 
-    def lock(self, customer_id: str) -> CustomerRow | None:
+    def lock(self, customer_id: str, now: int | None = None) -> CustomerRow | None:
         return self._row(Reference(customer_id, "user"))
 
-    def lock_reference(self, reference: Reference) -> CustomerRow | None:
+    def lock_reference(self, reference: Reference, now: int | None = None) -> CustomerRow | None:
         return None if reference == BOB else self._row(reference)
 
     def get(self, reference: Reference) -> CustomerRow | None:
