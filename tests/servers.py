@@ -54,6 +54,8 @@ MARIADB_SETTINGS = {
     "collation-server": "utf8mb4_general_ci",
 }
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mariadb": "mysql+pymysql"}
+WITHOUT_TLS = {"ssl_disabled": True}
+"""Keeps PyMySQL from reading the certificates of the system, every time that it connects."""
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+aiomysql"}
 
 
@@ -61,10 +63,14 @@ class ServerMissing(Exception):
     """A server cannot be had on this machine; the text says why."""
 
 
-def async_url(url: str) -> str:
-    """The same database as `url`, for `create_async_engine`."""
-    scheme, rest = url.split("://", 1)
-    return f"{ASYNC_DRIVERS[scheme.split('+')[0]]}://{rest}"
+def async_url(url: str, driver: str | None = None) -> str:
+    """The same database as `url`, for `create_async_engine`; `driver` names another one than ours."""
+    from sqlalchemy import make_url
+
+    parts = make_url(url).difference_update_query(["ssl_disabled"])
+    backend = parts.get_backend_name()
+    name = ASYNC_DRIVERS[backend] if driver is None else f"{backend}+{driver}"
+    return parts.set(drivername=name).render_as_string(hide_password=False)
 
 
 # ── The client: what tests use ───────────────────────────────────────────────────────────────────────────────────────
@@ -107,7 +113,7 @@ class Servers:
             _postgresql_admin(place, f"CREATE DATABASE {name} TEMPLATE template0")
             return f"{DRIVERS[engine]}://postgres@/{name}?host={place}"
         _mariadb_admin(place, f"CREATE DATABASE {name}")
-        return f"{DRIVERS[engine]}://root@localhost/{name}?unix_socket={place}"
+        return f"{DRIVERS[engine]}://root@localhost/{name}?unix_socket={place}&ssl_disabled=true"
 
     def drop_database(self, url: str) -> None:
         """Remove a database made by `create_database`, and end whatever connections were left open on it.
@@ -206,7 +212,9 @@ def _empty_postgresql(place: Path, name: str) -> None:
 def _mariadb_admin(place: Path, *statements: str) -> None:
     import pymysql
 
-    with closing(pymysql.connect(unix_socket=str(place), user="root", autocommit=True)) as connection:
+    with closing(
+        pymysql.connect(unix_socket=str(place), user="root", autocommit=True, ssl_disabled=True)
+    ) as connection:
         cursor = connection.cursor()
         for statement in statements:
             cursor.execute(statement)
@@ -215,7 +223,9 @@ def _mariadb_admin(place: Path, *statements: str) -> None:
 def _drop_mariadb(place: Path, name: str) -> None:
     import pymysql
 
-    with closing(pymysql.connect(unix_socket=str(place), user="root", autocommit=True)) as connection:
+    with closing(
+        pymysql.connect(unix_socket=str(place), user="root", autocommit=True, ssl_disabled=True)
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
         # A connection left inside a transaction would make DROP DATABASE wait for a day.

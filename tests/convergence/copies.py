@@ -13,11 +13,11 @@ from kernia_billing import Billing
 from kernia_billing.domain.answers import Receipt
 from kernia_billing.domain.instants import FOREVER, Instant
 from kernia_billing.storage.engines import blocking_engine
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
 from kernia_billing.testing.simulator.webhooks.signing import signature
 from tests.convergence.scene import Scene, new_billing
 from tests.convergence.tape import Tape, Told, Version
+from tests.harness.tables import make_tables
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -98,7 +98,7 @@ class Copy:
     def of(cls, scene: Scene, tape: Tape, url: str = "sqlite://") -> Copy:
         """A new database at that URL."""
         engine = blocking_engine(url)
-        ensure_schema(engine)
+        make_tables(engine)
         billing = new_billing(scene.stripe, engine)
         wiring = billing._wiring
         wiring.core = evolve(wiring.core, stripe=tape, clock=tape)

@@ -10,8 +10,8 @@ from pathlib import Path
 from attrs import define, field
 from sqlalchemy import create_engine
 
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
+from tests.harness.tables import make_tables
 
 _template: list[Path] = []
 
@@ -52,7 +52,7 @@ def _empty_file() -> Path:
         atexit.register(folder.cleanup)
         path = Path(folder.name, "empty.sqlite")
         engine = create_engine(f"sqlite:///{path}")
-        ensure_schema(engine)
+        make_tables(engine)
         engine.dispose()
         _template.append(path)
     return _template[0]

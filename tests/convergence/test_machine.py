@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import create_engine
 
-from kernia_billing.storage.schema import ensure_schema
 from tests.convergence.machine import BillingMachine
 from tests.harness.counts import count
+from tests.harness.tables import make_tables
 
 SERVERS = ("postgresql", "mariadb")
 
@@ -43,7 +43,7 @@ def test_random_lives_agree_with_the_model_on_servers(server: str, request: pyte
     """Four lives on each database server."""
     url = request.getfixturevalue(f"{server}_url")
     engine = create_engine(url)
-    ensure_schema(engine)
+    make_tables(engine)
     engine.dispose()
 
     class OnServer(BillingMachine):

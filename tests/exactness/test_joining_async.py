@@ -69,8 +69,7 @@ async def test_it_counts_with_the_other_drivers(
 ) -> None:
     """The same when the host uses asyncpg or asyncmy, and the library its own driver."""
     driver = OTHER_DRIVERS.get(engine_name, "aiosqlite")
-    url = f"{engine_url.split('+', maxsplit=1)[0].split(':', maxsplit=1)[0]}+{driver}:{engine_url.split(':', 1)[1]}"
-    host_engine = create_async_engine(url)
+    host_engine = create_async_engine(async_url(engine_url, driver))
     async with AsyncBilling(**options(async_url(engine_url), AsyncStripeSimulator())) as billing:
         for kind, opens in ASYNC_HOSTS.items():
             await _every_ending(_Case(f"acme-{kind}", before, opens, billing, host_engine, engine))

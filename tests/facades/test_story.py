@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from kernia_billing import AsyncBilling, Billing, InsufficientBalance, Metered, Plan, Quantity
-from kernia_billing.storage.migrations import upgrade
 from kernia_billing.testing import AsyncStripeSimulator, StripeSimulator
+from tests.harness.tables import make_tables
 from tests.servers import async_url
 
 PLANS = [
@@ -22,7 +22,7 @@ PLANS = [
 def migrated_url(engine_url: str) -> str:
     """The URL of a database that has the billing tables."""
     engine = sa.create_engine(engine_url)
-    upgrade(engine)
+    make_tables(engine)
     engine.dispose()
     return engine_url
 

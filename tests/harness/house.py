@@ -12,11 +12,11 @@ from sqlalchemy import Engine, NullPool, create_engine
 from kernia_billing import Billing, Metered, Plan, Quantity
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.answers import Usage
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.testing import StripeSimulator
 
 from .kill import Boundaries, die
 from .processes import RemoteStripe
+from .tables import make_tables
 
 FREE, PRO = 10, 100
 """How many messages a month the plans include."""
@@ -61,7 +61,7 @@ def watched_billing(
 def new_engine(url: str) -> Engine:
     """An engine that keeps no connection, on a database that has the tables."""
     engine = create_engine(url, poolclass=NullPool)
-    ensure_schema(engine)
+    make_tables(engine)
     return engine
 
 

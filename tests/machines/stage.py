@@ -21,10 +21,10 @@ from kernia_billing.operations.customers import lock_or_add
 from kernia_billing.operations.grants import apply_plans
 from kernia_billing.operations.ledger import Books
 from kernia_billing.ports.store import Transaction
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
 from kernia_billing.testing.conformance import rows
 from tests.harness.processes import RemoteStripe, StandingClock
+from tests.harness.tables import make_tables
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         in_memory = self.database == "sqlite://"
         self.engine = create_engine(self.database, **({} if in_memory else {"poolclass": NullPool}))
-        ensure_schema(self.engine)
+        make_tables(self.engine)
         self.billing = Billing(
             database=self.engine if in_memory else self.database,
             stripe_client=RemoteStripe("sk_test_stage", "whsec_stage", self.clock, self._nowhere),

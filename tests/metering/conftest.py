@@ -15,9 +15,9 @@ from kernia_billing import Billing, Metered, Plan
 from kernia_billing.domain.answers import Event
 from kernia_billing.operations.event_types import HANDLED_THIN
 from kernia_billing.runtime.pace import BlockingPace
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.testing.simulator.webhooks.signing import signature
+from tests.harness.tables import make_tables
 
 PLANS = [
     Plan("free", features={"messages": Metered(5)}),
@@ -143,7 +143,7 @@ class Dying:
 def with_tables(url: str) -> str:
     """The URL of a database that has the billing tables."""
     engine = create_engine(url)
-    ensure_schema(engine)
+    make_tables(engine)
     engine.dispose()
     return url
 

@@ -22,8 +22,8 @@ from kernia_billing import (
     Reference,
     Use,
 )
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.testing import AsyncStripeSimulator, StripeSimulator
+from tests.harness.tables import make_tables
 
 FREE: dict[str, Any] = {
     "plans": [Plan("free", features={"calls": Metered(10), "peak": Metered(10), "users": Metered(10)})],
@@ -186,7 +186,7 @@ def test_as_many_as_one_call_takes(shop: Billing, sqlite_url: str) -> None:
 def open_on(url: str) -> Billing:
     """A shop on a database."""
     engine = sa.create_engine(url)
-    ensure_schema(engine)
+    make_tables(engine)
     engine.dispose()
     return Billing(stripe_client=StripeSimulator(), database=url, **FREE)
 

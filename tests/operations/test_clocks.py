@@ -17,10 +17,10 @@ from kernia_billing import Billing, InsufficientBalance, Metered, Plan, UsageLim
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.instants import HOUR, SECOND, Instant, to_instant
 from kernia_billing.operations.reserving import settle
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import customer, metadata
 from kernia_billing.testing import StripeSimulator
 from tests.harness.processes import RemoteStripe, StandingClock
+from tests.harness.tables import make_tables
 
 Open = Callable[..., Billing]
 
@@ -150,7 +150,7 @@ class House:
     holds: list[Any] = field(factory=list[Any])
 
     def __attrs_post_init__(self) -> None:
-        ensure_schema(self.engine)
+        make_tables(self.engine)
         for _ in self.offsets:
             clock = StandingClock(START)
             client = _on(clock, self.line)

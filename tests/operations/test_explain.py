@@ -29,10 +29,10 @@ from kernia_billing import (
     UsageLimit,
 )
 from kernia_billing.domain.instants import SECOND
-from kernia_billing.storage.migrations import upgrade
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.types import Decision
 from tests.harness.processes import RemoteStripe, StandingClock
+from tests.harness.tables import make_tables
 
 WHO = "user_1"
 ASKED = ("projects", "messages", "calls", "credits", "sso", "api")
@@ -214,7 +214,7 @@ STORY: tuple[tuple[str, Any, Any], ...] = (
 def test_a_story_is_found_again(engine_url: str) -> None:
     """One story with everything in it, on each engine."""
     engine = sa.create_engine(engine_url)
-    upgrade(engine)
+    make_tables(engine)
     engine.dispose()
     _live(engine_url, STORY)
 

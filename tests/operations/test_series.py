@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from kernia_billing import Billing, InvalidInput, Metered, NotFound, Plan
 from kernia_billing.domain.bins import edges, grain
 from kernia_billing.domain.instants import DAY, HOUR, MINUTE, to_instant
-from kernia_billing.storage.migrations import upgrade
 from kernia_billing.testing import StripeSimulator
+from tests.harness.tables import make_tables
 
 ZONES = (
     "UTC",
@@ -197,7 +197,7 @@ def test_too_many_groups(open_shop: Callable[[], Any]) -> None:
 def open_shop(engine_url: str) -> Any:
     """Opens a shop on each engine."""
     engine = sa.create_engine(engine_url)
-    upgrade(engine)
+    make_tables(engine)
     engine.dispose()
     opened: list[Billing] = []
 

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from kernia_billing._drive import run_blocking
-from kernia_billing.storage import migrations
 from kernia_billing.storage.aio import AsyncStore
 from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.storage.tables import metadata
+from tests.harness.tables import make_tables
 from tests.servers import Servers, async_url
 from tests.strictness import missing
 
@@ -65,7 +65,7 @@ def migrated(servers: Servers) -> Iterator[Callable[[str], str]]:
             except Exception as error:  # noqa: BLE001
                 missing(str(error))
             engines[name] = create_engine(urls[name], poolclass=NullPool)
-            migrations.upgrade(engines[name])
+            make_tables(engines[name])
         with engines[name].begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(table.delete())
@@ -83,13 +83,13 @@ def database(engine_name: str, migrated: Callable[[str], str]) -> str:
     return migrated(engine_name)
 
 
-def _blocking(database: str | URL) -> Iterator[DrivenStore]:
+def _blocking(database: str) -> Iterator[DrivenStore]:
     store = BlockingStore.open(database, pace=BlockingPace())
     yield DrivenStore(store, run_blocking)
     run_blocking(store.close())
 
 
-def _async(database: str | URL) -> Iterator[DrivenStore]:
+def _async(database: str) -> Iterator[DrivenStore]:
     with asyncio.Runner() as runner:
         store = AsyncStore.open(database, pace=AsyncPace())
         yield DrivenStore(store, runner.run)
@@ -111,7 +111,7 @@ def memory_store() -> Iterator[DrivenStore]:
 @pytest.fixture
 def async_store(database: str) -> Iterator[DrivenStore]:
     """An AsyncStore."""
-    yield from _async(make_url(database).set(drivername=async_url(database).split("://")[0]))
+    yield from _async(async_url(database))
 
 
 @pytest.fixture

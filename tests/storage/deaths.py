@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
@@ -33,9 +34,9 @@ class Countdown:
         self.left = sys.maxsize
 
 
-def counting(engine: Engine) -> tuple[Countdown, int]:
-    """Upgrade once, to know how many statements that takes; the countdown that later upgrades die of."""
+def counting(engine: Engine, make: Callable[[Engine], None] = migrations.upgrade) -> tuple[Countdown, int]:
+    """Make the tables once, to know how many statements that takes; the countdown that later runs die of."""
     countdown = Countdown()
     event.listen(engine, "before_cursor_execute", countdown.count)
-    migrations.upgrade(engine)
+    make(engine)
     return countdown, sys.maxsize - countdown.left

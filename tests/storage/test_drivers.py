@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import make_url
 
 from kernia_billing.storage.aio import AsyncStore
 from kernia_billing.testing.conformance.harness import DrivenStore
 from kernia_billing.testing.conformance.store import StoreConformance
+from tests.servers import async_url
 from tests.storage.conftest import AsyncPace
 
 
 def _async(url: str, driver: str) -> Iterator[DrivenStore]:
     with asyncio.Runner() as runner:
-        store = AsyncStore.open(make_url(url).set(drivername=driver), pace=AsyncPace())
+        store = AsyncStore.open(async_url(url, driver), pace=AsyncPace())
         yield DrivenStore(store, runner.run)
         runner.run(store.close())
 
@@ -28,7 +28,7 @@ class TestAsyncpg(StoreConformance):
     @pytest.fixture
     def store(self, migrated: object) -> Iterator[DrivenStore]:
         """The store under test."""
-        yield from _async(migrated("postgresql"), "postgresql+asyncpg")  # type: ignore[operator]
+        yield from _async(migrated("postgresql"), "asyncpg")  # type: ignore[operator]
 
 
 @pytest.mark.mariadb
@@ -38,4 +38,4 @@ class TestAsyncmy(StoreConformance):
     @pytest.fixture
     def store(self, migrated: object) -> Iterator[DrivenStore]:
         """The store under test."""
-        yield from _async(migrated("mariadb"), "mysql+asyncmy")  # type: ignore[operator]
+        yield from _async(migrated("mariadb"), "asyncmy")  # type: ignore[operator]

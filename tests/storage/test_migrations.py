@@ -17,7 +17,7 @@ from kernia_billing._drive import run_blocking
 from kernia_billing.errors import ConfigError
 from kernia_billing.storage import migrations, revision
 from kernia_billing.storage.blocking import BlockingStore
-from kernia_billing.storage.schema import ensure_schema
+from kernia_billing.storage.schema import create, ensure_schema
 from kernia_billing.storage.tables import metadata
 from tests.storage.conftest import BlockingPace
 from tests.storage.deaths import Killed, counting
@@ -31,8 +31,8 @@ def engine(engine_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _described(engine: Engine) -> dict[str, Any]:
-    """Everything that a database says about the billing tables."""
+def _described(engine: Engine, *more: str) -> dict[str, Any]:
+    """Everything that a database says about the billing tables, and about others."""
     inspector = inspect(engine)
     return {
         name: {
@@ -48,18 +48,21 @@ def _described(engine: Engine) -> dict[str, Any]:
                 if key in ("sqlite_strict", "mysql_engine", "mysql_collate", "mysql_default charset")
             },
         }
-        for name in sorted(metadata.tables)
+        for name in [*sorted(metadata.tables), *more]
     }
 
 
 def test_migrated_is_created(engine: Engine, engine_name: str, make_database: Callable[[str], str]) -> None:
-    """Migrations and metadata make the same tables, to the last constraint."""
+    """Migrations and creation make the same tables, to the last constraint."""
     created = create_engine(make_database(engine_name))
-    metadata.create_all(created)
+    with created.begin() as connection:
+        create(connection)
     migrations.upgrade(engine)
 
-    assert _described(created) == _described(engine)
-    assert [] == migrations.check(engine)
+    version = revision.VERSION_TABLE
+    assert _described(created, version) == _described(engine, version)
+    assert [] == migrations.check(created) == migrations.check(engine)
+    migrations.upgrade(created)
     assert revision.HEAD == migrations.current(engine)
     assert revision.HEAD == migrations._script().get_current_head()
     created.dispose()
@@ -98,18 +101,20 @@ def test_upgrade_again(engine: Engine) -> None:
 
 
 @pytest.mark.one_server
-def test_killed_anywhere(engine: Engine, engine_name: str) -> None:
+@pytest.mark.parametrize("make", [migrations.upgrade, ensure_schema])
+def test_killed_anywhere(engine: Engine, engine_name: str, make: Callable[[Engine], None]) -> None:
     """A run that is killed before any of its statements is healed by the next one."""
-    countdown, total = counting(engine)
+    countdown, total = counting(engine, make)
     assert total > 30
-    for steps in range(0, total, 7 if engine_name == "mariadb" else 3):
+    # Where a run is one transaction it is all the same what it was killed at.
+    for steps in range(0, total, 9 if engine_name == "mariadb" else 13):
         countdown.live()
         _drop(engine)
         countdown.left = steps
         with pytest.raises(Killed):
-            migrations.upgrade(engine)
+            make(engine)
         countdown.live()
-        migrations.upgrade(engine)
+        make(engine)
         assert [] == migrations.check(engine), steps
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import Engine, create_engine, select
 
 from kernia_billing import AsyncBilling, Billing, Metered, Plan, Quantity
 from kernia_billing.domain.answers import Checkout, Receipt, Subscription
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.storage.tables import metadata
 from kernia_billing.testing import StripeSimulator
+from tests.harness.tables import make_tables
 from tests.simulator.shop import Shop as Account
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Shop:
     def __attrs_post_init__(self) -> None:
         if not self.url.startswith("sqlite"):
             engine = create_engine(self.url)
-            ensure_schema(engine)
+            make_tables(engine)
             engine.dispose()
         self.stripe = StripeSimulator(deliver=self.deliver)
         self.account = Account(self.stripe)

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine
 
 from kernia_billing import AsyncBilling, Unavailable
 from kernia_billing.domain.answers import Event
-from kernia_billing.storage.schema import ensure_schema
 from kernia_billing.testing import AsyncStripeSimulator, Fault
+from tests.harness.tables import make_tables
 from tests.servers import async_url
 from tests.webhooks.shop import ORIGIN, PLANS, hurry, rows_of
 
@@ -31,7 +31,7 @@ async def billing(engine_url: str, stripe: AsyncStripeSimulator) -> AsyncIterato
     """An application on each database."""
     if not engine_url.startswith("sqlite"):
         engine = create_engine(engine_url)
-        ensure_schema(engine)
+        make_tables(engine)
         engine.dispose()
     options: dict[str, Any] = {"plans": PLANS, "default_plan": "free", "base_url": ORIGIN}
     async with AsyncBilling(database=async_url(engine_url), stripe_client=stripe, **options) as billing:

@@ -54,7 +54,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         ConfigError: the database is at a revision that this version of the library does not know, or there is no such.
         Unavailable: another process is upgrading, and does not come to an end.
     """
-    with _alone(engine) as connection:
+    with alone(engine) as connection:
         upgrade_inside(connection, revision)
 
 
@@ -129,8 +129,12 @@ def _run(revision: str, *, as_sql: bool = False, since: str | None = None, **opt
 
 
 @contextmanager
-def _alone(engine: Engine) -> Generator[Connection]:
-    """A connection in a transaction, while no other process migrates this database."""
+def alone(engine: Engine) -> Generator[Connection]:
+    """A connection in a transaction, while no other process creates or changes the billing tables.
+
+    Raises:
+        Unavailable: another process does, and does not come to an end.
+    """
     flavour = flavour_of(engine.dialect.name)
     with engine.connect() as connection:
         try:
