@@ -27,6 +27,7 @@ from kernia_billing.domain.ids import (
     stripe_id,
 )
 from kernia_billing.errors import InvalidInput
+from kernia_billing.runtime.ids import TimeOrderedIds
 
 
 class Name(StrEnum):
@@ -280,3 +281,13 @@ def test_errors_hold_no_value() -> None:
     with pytest.raises(InvalidInput) as caught:
         feature_key("secret value")
     assert not re.search("secret", str(caught.value))
+
+
+def test_made_ids_tell_their_order() -> None:
+    """Ids of one process sort as they were made, within a millisecond too; those of two differ."""
+    first, second = TimeOrderedIds(), TimeOrderedIds()
+    made = [first.new("use") for _ in range(5_000)]
+
+    assert sorted(made) == made
+    assert not {*made} & {second.new("use") for _ in range(5_000)}
+    assert all(re.fullmatch("use_[0-9a-hjkmnp-tv-z]{26}", each) for each in made)
