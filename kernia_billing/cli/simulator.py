@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from contextlib import suppress
+import threading
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -49,11 +50,9 @@ def simulator(
     `api_base` of Stripe's own packages), with the key that is printed. Ctrl-C ends it, and all that is in it is gone.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    signal.signal(signal.SIGTERM, _leave)
-    with (
-        suppress(KeyboardInterrupt),
-        _server(port, host, webhook_urls, webhook_secret, api_key, now, frozen=frozen) as server,
-    ):
+    with _server(port, host, webhook_urls, webhook_secret, api_key, now, frozen=frozen) as server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, partial(_stop, server))
         click.echo(_words(server, webhook_urls, as_json=as_json))
         server.serve()
 
@@ -117,6 +116,9 @@ def _words(server: SimulatorServer, webhook_urls: tuple[str, ...], *, as_json: b
     return f"Simulated Stripe: {server.url}  key {made.api_key}  webhook secret {made.webhook_secret}"
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does."""
-    raise KeyboardInterrupt
+def _stop(server: SimulatorServer, _signal: int, _frame: FrameType | None) -> None:
+    """End serving. A KeyboardInterrupt could be raised where nobody lets it through, as in a finalizer.
+
+    It is another thread's to wait until this one serves no more.
+    """
+    threading.Thread(target=server.stop, daemon=True).start()
