@@ -30,6 +30,24 @@ _EXTRAS = {"sqlite": "async", "postgresql": "postgresql", "mysql": "mysql"}
 _OLDEST_SQLITE = (3, 37, 0)
 
 
+class _Compiled(dict[tuple[Any, ...], Any]):
+    """Statements as SQLAlchemy compiled them, for all engines of a process on one server, or on SQLite.
+
+    A process with many short-lived engines, like a run of tests, would spend half of its time on compiling. There are
+    as many as this library has statements, so that none has to be forgotten.
+    """
+
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        """What was compiled; the first part of a key is the dialect, which is another object for every engine."""
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: tuple[Any, ...], value: Any) -> None:
+        super().__setitem__(key[1:], value)
+
+
+_COMPILED: dict[URL | str, _Compiled] = {}
+
+
 def parse(database: str | URL) -> URL:
     """The URL of a text.
 
@@ -115,6 +133,7 @@ def _made(make: Callable[[], E], url: URL, flavour: Flavour) -> E:
 def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     # Every transaction is committed or rolled back before its connection goes back: a reset would be a wasted journey.
     options: dict[str, Any] = {"hide_parameters": True, "pool_reset_on_return": None}
+    options["execution_options"] = {"compiled_cache": _compiled_for(url, flavour)}
     if flavour == "sqlite":
         options["connect_args"] = {"isolation_level": None, "timeout": _BUSY_SECONDS}
         if is_memory(url):
@@ -127,6 +146,11 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     if flavour == "mysql" and "charset" not in url.query:
         options["connect_args"] = {"charset": "utf8mb4"}
     return options
+
+
+def _compiled_for(url: URL, flavour: Flavour) -> _Compiled:
+    # What a dialect learns of a server at the first connection decides how it writes statements.
+    return _COMPILED.setdefault(flavour if flavour == "sqlite" else url.set(database=None), _Compiled())
 
 
 def _memory_settings(connection: Any, _record: object) -> None:

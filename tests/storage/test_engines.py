@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, bindparam, create_engine, literal, select, text
+from sqlalchemy.engine.interfaces import CacheStats
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.errors import ConfigError
@@ -175,3 +176,17 @@ def test_an_interrupted_read_gives_no_connection_back(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert connection.connection.dbapi_connection is not was
     engine.dispose()
+
+
+def test_engines_share_what_was_compiled(tmp_path: Path) -> None:
+    """A statement is compiled once for all SQLite databases of a process, whatever it is given."""
+    statement = select(literal(1) == bindparam("number"))
+    found = []
+    for number in (1, 2):
+        engine = blocking_engine(f"sqlite:///{tmp_path / str(number)}.sqlite")
+        with engine.connect() as connection:
+            result = connection.execute(statement, {"number": number})
+            found.append((result.scalar(), result.context.cache_hit))
+        engine.dispose()
+
+    assert [(1, CacheStats.CACHE_MISS), (0, CacheStats.CACHE_HIT)] == found
