@@ -19,7 +19,7 @@ from zlib import crc32
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import ServerMissing, Servers, new_folder, start_keeper, stop_keeper
+from tests.servers import MEMORY, ServerMissing, Servers, new_folder, start_keeper, stop_keeper
 from tests.strictness import STRICT, missing
 
 if TYPE_CHECKING:
@@ -178,6 +178,9 @@ def pytest_configure(config: pytest.Config) -> None:
     run = Run(config)
     config.pluginmanager.register(run, "kernia-run")
     os.environ[FOLDER_VARIABLE] = str(run.folder)
+    if MEMORY in run.folder.parents:
+        # The databases of SQLite that tests make in `tmp_path` wait for the disk otherwise, at every commit.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(run.folder))
     os.environ[COUNTS_VARIABLE] = str(run.counts_folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from attrs import define, field
 from sqlalchemy import create_engine
 
 from kernia_billing.storage.tables import metadata
+from tests.conftest import FOLDER_VARIABLE
 from tests.harness.tables import make_tables
 
 _template: list[Path] = []
@@ -28,7 +30,7 @@ class LifeDatabase:
         if self.server is not None:
             self.url = self.server
             return
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=os.environ[FOLDER_VARIABLE])
         path = Path(self._folder.name, "billing.sqlite")
         shutil.copyfile(_empty_file(), path)
         self.url = f"sqlite:///{path}"
@@ -48,7 +50,7 @@ class LifeDatabase:
 def _empty_file() -> Path:
     """An SQLite file with the tables, made once."""
     if not _template:
-        folder = tempfile.TemporaryDirectory()
+        folder = tempfile.TemporaryDirectory(dir=os.environ[FOLDER_VARIABLE])
         atexit.register(folder.cleanup)
         path = Path(folder.name, "empty.sqlite")
         engine = create_engine(f"sqlite:///{path}")
