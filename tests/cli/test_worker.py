@@ -43,9 +43,12 @@ def end_of(stand: Stand, workers: Sequence[Popen[str]]) -> None:
     for worker, ending in zip(workers, endings, strict=True):
         stand.end(worker)
         os.close(ending)
-    ended = [each.communicate(timeout=PATIENCE)[1] for each in workers]
-    assert [each.returncode for each in workers] == [0] * len(workers), ended
-    assert ended == ["Stopped.\n"] * len(workers)
+    for worker in workers:
+        with worker:
+            assert worker.stderr is not None
+            # What follows the first line may have been read with it, which `communicate` would not see.
+            assert worker.stderr.read() == "Stopped.\n"
+        assert worker.returncode == 0
 
 
 @pytest.mark.parametrize("terms", [20, pytest.param(200, marks=pytest.mark.full)])
