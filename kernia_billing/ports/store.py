@@ -6,8 +6,8 @@ store runs it whole, repeats it whole after a serialization failure, or runs it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Literal, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -570,7 +570,7 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, unit: Unit[T]) -> T:
+    def read(self, unit: Unit[T]) -> Coroutine[Any, Any, T]:
         """Run a unit that only reads, outside of any transaction."""
         ...
 

@@ -181,7 +181,7 @@ def test_an_interrupted_read_gives_no_connection_back(tmp_path: Path) -> None:
 def test_engines_share_what_was_compiled(tmp_path: Path) -> None:
     """A statement is compiled once for all SQLite databases of a process, whatever it is given."""
     statement = select(literal(1) == bindparam("number"))
-    found = []
+    found: list[tuple[object, CacheStats]] = []
     for number in (1, 2):
         engine = blocking_engine(f"sqlite:///{tmp_path / str(number)}.sqlite")
         with engine.connect() as connection:
