@@ -61,8 +61,8 @@ class EngineMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever was done, no row contradicts another."""
-        count("engine machine: steps", self.steps)
-        count("engine machine: lives")
+        count(f"engine machine: steps on {self.stage.engine.dialect.name}", self.steps)
+        count(f"engine machine: lives on {self.stage.engine.dialect.name}")
         self.stage.judge()
         super().teardown()
 

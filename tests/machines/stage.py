@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from attrs import define, evolve, field
-from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from kernia_billing import Billing, Credits, Feature, Metered, Plan
 from kernia_billing._drive import run_blocking
@@ -55,7 +55,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         in_memory = self.database == "sqlite://"
-        self.engine = create_engine(self.database, **({} if in_memory else {"poolclass": NullPool}))
+        self.engine = create_engine(self.database)
         make_tables(self.engine)
         self.billing = Billing(
             database=self.engine if in_memory else self.database,
