@@ -125,7 +125,7 @@ def test_a_session_of_another_reference_is_not_found(shop: Shop) -> None:
     assert len(shop.stripe.requests) == asked
     for bad in ("", "cus_1", "cs_../x", 5, None):
         with pytest.raises(InvalidInput) as refusal:
-            shop.billing.sync_checkout(bad)  # type: ignore[arg-type]
+            shop.billing.sync_checkout(bad)  # type: ignore[arg-type]  # on purpose
         assert refusal.value.field == "session_id"
 
 

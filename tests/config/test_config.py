@@ -110,7 +110,7 @@ def test_administrators_are_who_the_host_says() -> None:
 
     assert allows(Identity("u", is_admin=True)) is True
     assert allows(Identity("u")) is False
-    assert allows(Identity("u", is_admin="yes")) is False  # type: ignore[arg-type]
+    assert allows(Identity("u", is_admin="yes")) is False  # type: ignore[arg-type]  # on purpose
 
 
 def test_frozen() -> None:
@@ -577,7 +577,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"plans": [{}]}, "plans[0].name: is missing"),
     ({"plans": [Plan("")]}, "plans[0].name: must have 1 to 100 characters"),
     ({"plans": [Plan("a b")]}, "plans[0].name: must have 1 to 100 characters"),
-    ({"plans": [Plan(5)]}, "plans[0].name: must be a text"),  # type: ignore[arg-type]
+    ({"plans": [Plan(5)]}, "plans[0].name: must be a text"),  # type: ignore[arg-type]  # on purpose
     ({"plans": {"pro": Plan("team")}}, "plans.pro.name: differs from the name that the plan stands under"),
     ({"plans": [Plan("Pro"), Plan("pro")]}, "plans[1].name: the plan stands already at plans[0].name"),
     (plan(price_id=""), "plans[0].price_id: must not be blank"),
@@ -663,7 +663,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (feature(limits=[{"maximum": 1, "pre": "day"}]), "limits[0].pre: unknown member of a limit; did you mean per?"),
     (feature(limits=[UsageLimit(-1)]), "plans[0].features.messages.limits[0].maximum: must be between 0 and"),
     (feature(limits=[UsageLimit(1, count=0)]), "limits[0].count: must be between 1 and 1000"),
-    (feature(limits=[UsageLimit(1, per="minute")]), "limits[0].per: must be one of hour"),  # type: ignore[arg-type]
+    (feature(limits=[UsageLimit(1, per="minute")]), "limits[0].per: must be one of hour"),  # type: ignore[arg-type]  # on purpose
     (feature(limits=[{"maximum": 1, "perEntity": "no"}]), "limits[0].per_entity: must be true or false"),
     (feature(limits=[{"maximum": 1, "where": {"a": 1.5}}]), "limits[0].where: must be a text, an integer or a boolean"),
     (feature(limits=[UsageLimit(1, where={"a b": 1})]), "limits[0].where: must have keys of 1 to 40 characters"),
@@ -688,7 +688,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"features": [Feature("a"), Feature("a")]}, "features[1].key: the feature stands already at features[0].key"),
     ({"features": [{"title": "A"}]}, "features[0].key: is missing"),
     ({"features": [Feature("a", scale=13)]}, "features[0].scale: must be between 0 and 12"),
-    ({"features": [Feature("a", aggregation="mean")]}, "aggregation: must be one of sum"),  # type: ignore[arg-type]
+    ({"features": [Feature("a", aggregation="mean")]}, "aggregation: must be one of sum"),  # type: ignore[arg-type]  # on purpose
     (sold(Feature("sso", aggregation="count")), "features[0].aggregation: must be sum: the kind is boolean"),
     (sold(Feature("credits", aggregation="latest")), "features[0].aggregation: must be sum: the kind is credit"),
     (sold(Feature("seats", aggregation="count")), "aggregation: must be sum or max or latest: the kind is seat"),

@@ -445,7 +445,7 @@ def _poison(billing: Any) -> Any:
     def unit(tx: Transaction) -> None:
         customer = tx.customers.lock_reference(reference)
         assert customer is not None
-        line = LedgerLine(customer.id, customer.ledger_seq, 0, "none", "nonsense", 0, 0, "")  # type: ignore[arg-type]
+        line = LedgerLine(customer.id, customer.ledger_seq, 0, "none", "nonsense", 0, 0, "")  # type: ignore[arg-type]  # on purpose
         tx.usage.add_lines([line])
 
     core = billing._wiring.core

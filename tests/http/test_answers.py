@@ -480,7 +480,7 @@ def test_a_change_without_a_session_has_only_the_url() -> None:
     async def upgrade(*_: Any, **__: Any) -> Checkout:
         return Checkout("https://billing.stripe.com/p/session/x", None, "open", None)
 
-    service.upgrade = upgrade  # type: ignore[method-assign]
+    service.upgrade = upgrade  # type: ignore[method-assign]  # a stand-in
     body = parsed(send(service, "POST", "/subscription/upgrade", {"plan": "pro"}))
 
     assert body == {"url": "https://billing.stripe.com/p/session/x", "redirect": True}

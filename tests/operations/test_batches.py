@@ -155,7 +155,7 @@ def test_every_mistake_is_named(shop: Billing, sqlite_url: str) -> None:
         ("a", "calls"),
         Use("a", "calls", idempotency_key="a b"),
         Use("a", "calls", occurred_at=datetime(2035, 1, 1, tzinfo=UTC)),
-        Use("a", "calls", properties={"a": 1.5}),  # type: ignore[dict-item]
+        Use("a", "calls", properties={"a": 1.5}),  # type: ignore[dict-item]  # on purpose
         Use("a", "users"),
     ]
     with pytest.raises(InvalidInput) as caught:

@@ -94,7 +94,7 @@ def test_a_person_and_an_organization_of_the_same_id_are_two(billing: Billing, s
 def test_required_is_a_bounded_integer(billing: Billing, required: object) -> None:
     """Anything but an integer of 0 to 10^9 is refused and the member is named."""
     with pytest.raises(InvalidInput) as caught:
-        billing.check("user_1", "projects", required)  # type: ignore[arg-type]
+        billing.check("user_1", "projects", required)  # type: ignore[arg-type]  # on purpose
 
     assert "required" == caught.value.field
 

@@ -187,7 +187,7 @@ def test_worked_example(vector: dict[str, Any], each_shop: Shop) -> None:
 
     assert vector["after"] == buckets()
     assert (vector["actual"], vector["unfunded"]) == (usage.quantity, usage.unfunded)
-    excess = [[each["source"].replace("top_up", "top"), each["amount"]] for each in usage.deductions[2:]]  # type: ignore[attr-defined]
+    excess = [[each["source"].replace("top_up", "top"), each["amount"]] for each in usage.deductions[2:]]  # type: ignore[attr-defined]  # objects of JSON
     assert vector["extra_lines"] == excess
     assert usage.balance == shop.balance()
 

@@ -391,4 +391,4 @@ def test_check_and_use_never_disagree(shop: Billing, stripe: StripeSimulator, st
                 assert allowed
                 holds += [done] if name == "reserve" else []
         for each in shop.check(who, "calls", entity=entity).limits:
-            assert 0 <= each["used"] <= each["maximum"]  # type: ignore[operator]
+            assert 0 <= each["used"] <= each["maximum"]  # type: ignore[operator]  # objects of JSON

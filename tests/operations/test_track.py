@@ -244,7 +244,7 @@ def test_bad_arguments_change_nothing(
     stripe.subscribe("user_1", "pro")
 
     with pytest.raises(InvalidInput) as caught:
-        billing.track("user_1", "messages", **arguments)  # type: ignore[arg-type]
+        billing.track("user_1", "messages", **arguments)  # type: ignore[arg-type]  # on purpose
 
     assert field == caught.value.field
     assert [] == list(billing.usage("user_1"))
@@ -254,7 +254,7 @@ def test_bad_arguments_change_nothing(
 def test_bad_references(billing: Billing, reference: object) -> None:
     """A reference is a text of 1 to 255 characters."""
     with pytest.raises(InvalidInput) as caught:
-        billing.track(reference, "projects")  # type: ignore[arg-type]
+        billing.track(reference, "projects")  # type: ignore[arg-type]  # on purpose
 
     assert "reference" == caught.value.field
 

@@ -28,7 +28,7 @@ class TestAsyncpg(StoreConformance):
     @pytest.fixture
     def store(self, migrated: object) -> Iterator[DrivenStore]:
         """The store under test."""
-        yield from _async(migrated("postgresql"), "asyncpg")  # type: ignore[operator]
+        yield from _async(migrated("postgresql"), "asyncpg")  # type: ignore[operator]  # the fixture is an object
 
 
 @pytest.mark.mariadb
@@ -38,4 +38,4 @@ class TestAsyncmy(StoreConformance):
     @pytest.fixture
     def store(self, migrated: object) -> Iterator[DrivenStore]:
         """The store under test."""
-        yield from _async(migrated("mariadb"), "asyncmy")  # type: ignore[operator]
+        yield from _async(migrated("mariadb"), "asyncmy")  # type: ignore[operator]  # the fixture is an object

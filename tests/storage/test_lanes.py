@@ -316,7 +316,7 @@ def test_an_heir_that_is_interrupted_before_it_leads_passes_on() -> None:
         if mine.ticket.needs.reference.id == "struck":
             mine.news = Struck()
 
-    lane._enter = entered  # type: ignore[method-assign]
+    lane._enter = entered  # type: ignore[method-assign]  # its inside
     for number, name in enumerate(["struck", "next"]):
         crowd.come(name)
         _queued(lane, number + 1)
@@ -367,7 +367,7 @@ def test_a_forked_child_has_lanes_of_its_own() -> None:
     crowd.come("leads")
     road.wait_for()
     crowd.come("waits")
-    _until(lambda: len(own._common._queue) == 1)  # type: ignore[attr-defined]
+    _until(lambda: len(own._common._queue) == 1)  # type: ignore[attr-defined]  # its inside
     child = os.fork()
     if child == 0:
         road.go = threading.Semaphore(1)
@@ -596,7 +596,7 @@ def test_a_locked_customer_has_a_lane_of_its_own() -> None:
     crowds[2].come("free")
     road.wait_for()
     assert road.ran[2:] == [(["free"], False)]
-    _until(lambda: [len(each._queue) for each in own._own.values()] == [1])  # type: ignore[attr-defined]
+    _until(lambda: [len(each._queue) for each in own._own.values()] == [1])  # type: ignore[attr-defined]  # its inside
     road.open()
     for crowd in crowds:
         crowd.gone()

@@ -51,7 +51,7 @@ def test_an_event_that_meets_an_outage_waits_and_is_healed(
     shop.stripe.faults.append(Fault(outage.kind, outage.status, path=READS, times=None))
     with pytest.raises(Exception) as failure:  # noqa: PT011 - its code is asserted below
         shop.post(told)
-    assert failure.value.status == 503  # type: ignore[attr-defined]
+    assert failure.value.status == 503  # type: ignore[attr-defined]  # of the cause
     row = shop.inbox()[told["id"]]
     error = f"{failure.value.code} {type(failure.value).__name__}"  # type: ignore[attr-defined]  # each of them has one
     assert (row["status"], row["note"], row["attempts"]) == ("failed", error, 1)
@@ -313,7 +313,7 @@ def test_forgeries_are_refused_and_not_stored(shop: Shop) -> None:
             shop.billing.webhooks.receive(body, header)
         assert str(refusal.value) == "The webhook signature could not be verified"
     with pytest.raises(InvalidSignature):
-        shop.billing.webhooks.receive(body.decode(), good)  # type: ignore[arg-type]
+        shop.billing.webhooks.receive(body.decode(), good)  # type: ignore[arg-type]  # on purpose
     assert shop.rows() == before
     assert not shop.stripe.requests
     assert shop.billing.webhooks.receive(body, good).status == "applied"

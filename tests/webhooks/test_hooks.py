@@ -297,7 +297,7 @@ class _AsyncCallable:
 def test_billing_refuses_an_async_hook_by_the_options_name(option: str, hook: Callable[..., Any]) -> None:
     """`Billing` cannot await: an `async def` as an option is refused at construction, which names the option."""
     with pytest.raises(ConfigError, match=option):
-        Billing(database="sqlite://", **{option: hook})  # type: ignore[arg-type]
+        Billing(database="sqlite://", **{option: hook})  # type: ignore[arg-type]  # on purpose
 
 
 @pytest.mark.parametrize("hook", [_async_hook, _AsyncCallable()])
@@ -306,7 +306,7 @@ def test_billing_refuses_an_async_hook_in_on(shop: Shop, hook: Callable[..., Any
     with pytest.raises(ConfigError, match=r"_async_hook|_AsyncCallable"):
         shop.billing.on("payout.paid")(hook)
     with pytest.raises(ConfigError, match="not callable"):
-        shop.billing.on("payout.paid")("text")  # type: ignore[type-var]
+        shop.billing.on("payout.paid")("text")  # type: ignore[type-var]  # on purpose
 
 
 def test_an_awaitable_that_waits_is_named_under_billing(shop: Shop) -> None:

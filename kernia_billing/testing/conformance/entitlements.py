@@ -17,7 +17,7 @@ from ...domain.plans import UsageLimit
 from ...domain.references import Reference
 from ...domain.rollover import Rule
 from ...domain.terms import Terms
-from ...ports.store import DuplicateKey, Held, Transaction
+from ...ports.store import DuplicateKey, Held, Standing, Transaction
 from . import rows
 from .harness import DrivenStore
 from .rows import MONTH, NOW
@@ -41,12 +41,11 @@ def _both(store: DrivenStore, features: Sequence[str] | None, now: int = NOW) ->
     customer, by_reference = store.read(lambda tx: tx.entitlements.of_reference(_ORG, features, now))
     by_customer = store.transaction(lambda tx: tx.entitlements.of_customer("cus:org_a", features, now))
     assert customer is not None
-    for entity, earlier in ((None, False), (None, True), ("", True)):
-        found = store.read(
-            lambda tx, entity=entity, earlier=earlier: tx.entitlements.standing(  # type: ignore[misc]
-                _ORG, features, now, entity=entity, earlier=earlier
-            )
-        )
+
+    def standing(entity: str | None, *, earlier: bool) -> Standing:
+        return store.read(lambda tx: tx.entitlements.standing(_ORG, features, now, entity=entity, earlier=earlier))
+
+    for found in (standing(None, earlier=False), standing(None, earlier=True), standing("", earlier=True)):
         assert (customer, _sorted(by_reference)) == (found.customer, _sorted(found.held))
     assert sorted(by_reference, key=lambda held: held[0].id) == sorted(by_customer, key=lambda held: held[0].id)
     return sorted(by_customer, key=lambda held: held[0].id)
@@ -242,9 +241,12 @@ class EntitlementsConformance:
             rows.hold("theirs", "cus:b", expires_at=NOW),
         ]
         _put(store)
-        for each in holds:
-            store.transaction(lambda tx, each=each: tx.holds.add(each, lines[: 1 + (each.id == "lapsed")]))  # type: ignore[misc]
 
+        def hold(tx: Transaction) -> None:
+            for each in holds:
+                tx.holds.add(each, lines[: 1 + (each.id == "lapsed")])
+
+        store.transaction(hold)
         found = store.transaction(lambda tx: tx.entitlements.lapses("cus:org_a", NOW, locked=locked))
         assert [("one", NOW - 5, 3), ("one", NOW, 3), ("two", NOW, 40)] == sorted(found)
 
@@ -262,14 +264,15 @@ class EntitlementsConformance:
         ]
         _put(store, idle, running, new, buckets=buckets)
         lines = [Draw("idle last", "messages", 2, 2), Draw("running now", "messages", 3, 3)]
-        for name, expires_at in (("one", NOW), ("two", NOW - 5), ("active", NOW + 1)):
-            row = rows.hold(name, expires_at=expires_at)
-            store.transaction(lambda tx, row=row: tx.holds.add(row, lines[: 1 + (row.id != "two")]))  # type: ignore[misc]
-        for number in range(2):
-            limit = Limit(f"all:{number}", "messages", 100, Rhythm(0, Interval("day")))
-            meter = Meter(limit, Window(limit.id, "", NOW - 1, 4), NOW + 1)
-            store.transaction(lambda tx, meter=meter: tx.limits.put("cus:org_a", meter))  # type: ignore[misc]
 
+        def use(tx: Transaction) -> None:
+            for name, expires_at in (("one", NOW), ("two", NOW - 5), ("active", NOW + 1)):
+                tx.holds.add(rows.hold(name, expires_at=expires_at), lines[: 1 + (name != "two")])
+            for number in range(2):
+                limit = Limit(f"all:{number}", "messages", 100, Rhythm(0, Interval("day")))
+                tx.limits.put("cus:org_a", Meter(limit, Window(limit.id, "", NOW - 1, 4), NOW + 1))
+
+        store.transaction(use)
         found = store.read(lambda tx: tx.entitlements.standing(_ORG, ["messages"], NOW, entity="", earlier=True))
 
         assert rows.customer() == found.customer
@@ -355,12 +358,16 @@ class UsageConformance:
             (rows.usage(4, feature="files"), [("gold", "use", 1_000)]),
             (rows.usage(5, "cus:b"), [("gold", "use", 10_000)]),
         ]
-        for event, moves in uses:
-            lines = [
-                rows.line(event, number, bucket, entry=entry, amount=amount)
-                for number, (bucket, entry, amount) in enumerate(moves)
-            ]
-            store.transaction(lambda tx, event=event, lines=lines: tx.usage.add(event, lines))  # type: ignore[misc]
+
+        def use(tx: Transaction) -> None:
+            for event, moves in uses:
+                lines = [
+                    rows.line(event, number, bucket, entry=entry, amount=amount)
+                    for number, (bucket, entry, amount) in enumerate(moves)
+                ]
+                tx.usage.add(event, lines)
+
+        store.transaction(use)
 
         def drawn(since: int) -> Mapping[str, int]:
             return store.transaction(lambda tx: tx.usage.drawn("cus:org_a", "messages", since))
