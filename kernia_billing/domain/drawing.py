@@ -57,6 +57,8 @@ def shift(buckets: Iterable[Bucket], lines: Iterable[Draw], *, used: int = 0, he
 
 def _cut(lines: Sequence[Draw], units: int) -> tuple[list[Draw], list[Draw]]:
     """Cut the lines of one feature after so many units."""
+    if units and units == units_of(lines):
+        return [*lines], []
     # Where some of it was given back meanwhile, less than was drawn pays for as many units.
     cost = max(1, sum(line.amount for line in lines) // max(1, units_of(lines)))
     left = units * cost

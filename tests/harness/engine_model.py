@@ -173,6 +173,8 @@ class EngineModel(EnginePlanning):
             back = costless = 0
             while event["units"] and (quantity is None or back < quantity):
                 unit = event["units"].pop()
+                held, held_at = event["held"]
+                counted_at = held_at if len(event["units"]) < held else event["at"]
                 back += 1
                 costless += not unit
                 for bucket_id, drawn in reversed(unit):
@@ -185,7 +187,7 @@ class EngineModel(EnginePlanning):
                     cost[pool] = sum(size for _, size in unit)
                     if self._is_live(bucket):
                         spendable[pool] = spendable.get(pool, 0) + amount
-                self._uncount(event, unit)
+                self._uncount(event, unit, counted_at)
             event["refunded"] += back
             restored = costless + sum(amount // cost[pool] for pool, amount in spendable.items())
             return {"units": back, "restored": restored, "lapsed": back - restored}
@@ -229,9 +231,8 @@ class EngineModel(EnginePlanning):
         excess = actual - len(paid)
         more = self._units(hold["feature"], excess, hold["entity"])
         answer = self._record(hold["feature"], actual, more, hold["entity"], paid)
-        if not late:
-            # Limits counted it with the hold, but for the excess, which a refund leaves counted.
-            self.events[answer["event"]]["at"] = hold["at"]
+        # Limits counted with the hold what was held, and the excess when it was used.
+        self.events[answer["event"]]["held"] = len(paid), hold["at"]
         return {**answer, "late": late, "settled": len(paid)}
 
     def release(self, hold_id: str) -> None:
@@ -344,6 +345,7 @@ class EngineModel(EnginePlanning):
             "units": whole,
             "refunded": 0,
             "at": self.now,
+            "held": (0, 0),
         }
         drawn: dict[str, int] = {}
         for unit in units:

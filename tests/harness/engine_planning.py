@@ -107,7 +107,7 @@ class EnginePlanning(EngineBooks):
     def _free(self, hold: Row, units: list[Unit], entry: str) -> None:
         for unit in units:
             self._take(unit, entry, held=-1)
-            self._uncount(hold, unit)
+            self._uncount(hold, unit, hold["at"])
 
     def _windows(self, feature: str, entity: str, at: int) -> list[tuple[Row, tuple[str, str, int]]]:
         found: list[tuple[Row, tuple[str, str, int]]] = []
@@ -131,7 +131,7 @@ class EnginePlanning(EngineBooks):
             for _, key in self._windows(name, entity, self.now):
                 self.windows[key] = max(0, self.windows.get(key, 0) + amount)
 
-    def _uncount(self, source: Row, unit: Unit) -> None:
+    def _uncount(self, source: Row, unit: Unit, counted_at: int) -> None:
         """Take one unit out of the windows that count it, if they are still running."""
         moved = {source["feature"]: 1}
         for bucket, amount in unit:
@@ -139,6 +139,6 @@ class EnginePlanning(EngineBooks):
             if pool != source["feature"]:
                 moved[pool] = moved.get(pool, 0) + amount
         for name, amount in moved.items():
-            for _, key in self._windows(name, source["entity"], source["at"]):
+            for _, key in self._windows(name, source["entity"], counted_at):
                 if key in [now for _, now in self._windows(name, source["entity"], self.now)]:
                     self.windows[key] = max(0, self.windows.get(key, 0) - amount)
