@@ -150,7 +150,7 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
 
 def _compiled_for(url: URL, flavour: Flavour) -> _Compiled:
     # What a dialect learns of a server at the first connection decides how it writes statements.
-    return _COMPILED.setdefault(flavour if flavour == "sqlite" else url.set(database=None), _Compiled())
+    return _COMPILED.setdefault(url.drivername if flavour == "sqlite" else url.set(database=None), _Compiled())
 
 
 def _memory_settings(connection: Any, _record: object) -> None:
