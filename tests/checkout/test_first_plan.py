@@ -307,7 +307,7 @@ def test_a_lost_answer_opens_no_second_page(shop: Shop, lost: str, then: str) ->
     fault = (
         Fault("status", 500, method="POST", path=SESSIONS, times=3, sticky=True, apply=True)
         if lost == "applied"
-        else Fault(lost, method="POST", path=SESSIONS, times=3)  # type: ignore[arg-type]  # one of them
+        else Fault(lost, method="POST", path=SESSIONS, times=3)  # type: ignore[arg-type]  # a str of the choices
     )
     shop.stripe.faults.extend([fault, Fault("timeout_before", method="GET", path=SESSIONS, times=3)])
     with pytest.raises(Unavailable):

@@ -47,7 +47,7 @@ def test_sql(dialect: str) -> None:
 def test_the_database_of_an_application(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--app` names the object that the application uses."""
     shop = types.ModuleType("shop_for_cli")
-    shop.billing = Billing(database=sqlite_url, plans=[Plan("free")])  # type: ignore[attr-defined]  # a module
+    shop.billing = Billing(database=sqlite_url, plans=[Plan("free")])  # type: ignore[attr-defined]  # the module has none
     monkeypatch.setitem(sys.modules, "shop_for_cli", shop)
 
     assert 0 == _run("upgrade", "--app", "shop_for_cli:billing")[0]

@@ -7,17 +7,16 @@ from copy import deepcopy
 
 import pytest
 from attrs import define
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule
 
 from kernia_billing import FeatureDenied
 from kernia_billing._blocking.leasing import Lease
 from kernia_billing.domain.instants import MINUTE
-from tests.harness.counts import count
 from tests.harness.engine_model import EngineModel
-from tests.machines.machine import DECLARED, SOLD, EngineMachine, entities, features, quantities
-from tests.machines.stage import REFERENCE, Stage
+from tests.machines.lives import live
+from tests.machines.machine import EngineMachine, entities, features, quantities
+from tests.machines.stage import REFERENCE
 
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgresql", "mariadb")]
 
@@ -131,38 +130,18 @@ class LeaseMachine(EngineMachine):
             known.hold = self.model.reserve(known.feature, units, until, entity=known.entity or "")
 
 
-def _live(url: str, lives: int, steps: int) -> None:
-    opened = Stage(url, SOLD, DECLARED)
-
-    class Machine(LeaseMachine):
-        stage = opened
-
-    chosen = settings(
-        max_examples=lives,
-        stateful_step_count=steps,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
-    try:
-        run_state_machine_as_test(Machine, settings=chosen)
-    finally:
-        opened.close()
-
-
 def test_random_lives_with_leases_are_those_of_the_model() -> None:
     """Thirty lives of up to thirty steps."""
-    _live("sqlite://", 30, 30)
+    live(LeaseMachine, "sqlite://", 30, 30)
 
 
 @pytest.mark.full
 def test_many_random_lives_with_leases_are_those_of_the_model() -> None:
     """Six hundred lives of up to fifty steps."""
-    _live("sqlite://", 600, 50)
+    live(LeaseMachine, "sqlite://", 600, 50)
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_random_lives_with_leases_on_servers(server: str, make_database: Callable[[str], str]) -> None:
     """Five lives of up to thirty steps on each database server."""
-    _live(make_database(server), 5, 30)
-    count(f"engine machine: lives on {server}", 5)
+    live(LeaseMachine, make_database(server), 5, 30)

@@ -9,6 +9,8 @@ import pytest
 
 from kernia_billing import Billing, Boolean, Metered, Plan, Quantity
 from kernia_billing.testing import StripeSimulator
+from tests.harness.house import new_engine
+from tests.servers import async_url
 
 PLANS = [
     Plan("free", features={"projects": Quantity(1), "messages": Metered(10, anchor="calendar")}),
@@ -65,3 +67,10 @@ def open_billing(stripe: StripeSimulator, sqlite_url: str) -> Iterator[Callable[
 def billing(open_billing: Callable[..., Billing]) -> Billing:
     """The shop, with a default plan."""
     return open_billing(default_plan="free")
+
+
+@pytest.fixture
+def async_engine_url(engine_url: str, engine_name: str) -> str:
+    """A database that has the tables, for an asynchronous driver; the test runs once per engine."""
+    new_engine(engine_url).dispose()
+    return engine_url if engine_name == "sqlite" else async_url(engine_url)

@@ -85,8 +85,8 @@ def test_reset_policy_starts_afresh(open_billing: Callable[..., Billing], stripe
     fresh = {"on_plan_change": "reset"}
     billing = open_billing(
         plans=[
-            Plan("pro", price_id="price_pro", features={"messages": Metered(100, **fresh)}),  # type: ignore[arg-type]  # one of them
-            Plan("team", price_id="price_team", features={"messages": Metered(500, **fresh)}),  # type: ignore[arg-type]  # one of them
+            Plan("pro", price_id="price_pro", features={"messages": Metered(100, **fresh)}),  # type: ignore[arg-type]  # a str of the choices
+            Plan("team", price_id="price_team", features={"messages": Metered(500, **fresh)}),  # type: ignore[arg-type]  # a str of the choices
         ]
     )
     subscription = _subscribe(billing, stripe, "pro")
@@ -150,7 +150,7 @@ def test_a_price_mapped_after_review(billing: Billing, stripe: StripeSimulator) 
 def test_every_rhythm(open_billing: Callable[..., Billing], stripe: StripeSimulator, reset: str) -> None:
     """Every rhythm fills again in its next period and not before."""
     billing = open_billing(
-        plans=[Plan("pro", price_id="price_pro", features={"x": Metered(5, reset=reset)})]  # type: ignore[arg-type]  # one of them
+        plans=[Plan("pro", price_id="price_pro", features={"x": Metered(5, reset=reset)})]  # type: ignore[arg-type]  # a str of the choices
     )
     stripe.subscribe("user_1", "pro")
     billing.consume("user_1", "x", 5)

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import anyio
 import pytest
 
-from kernia_billing import AsyncBilling, InsufficientBalance, Metered, Plan
+from kernia_billing import AsyncBilling, InsufficientBalance
 from kernia_billing.errors import GuardError
 from kernia_billing.operations import reserving
 from kernia_billing.runtime.finishing import finish
-from tests.harness.house import new_engine
-from tests.servers import async_url
+from tests.operations.tokens import PLANS, figures, opened
 
 pytestmark = pytest.mark.anyio
 Stream = Callable[[], Coroutine[Any, Any, None]]
-PLANS = [Plan("free", features={"tokens": Metered(1_000)})]
 
 
-@pytest.fixture
-def url(engine_url: str, engine_name: str) -> str:
-    """A database that has the tables, for an asynchronous driver."""
-    new_engine(engine_url).dispose()
-    return engine_url if engine_name == "sqlite" else async_url(engine_url)
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[AsyncBilling]:
-    """The library on asyncio, whose rows must agree in the end."""
-    async with AsyncBilling(database=url, plans=PLANS, default_plan="free") as billing:
-        yield billing
-        assert () == tuple((await billing.doctor()).findings)
-
-
-async def figures(billing: AsyncBilling) -> tuple[int, int]:
-    """What is used and what is held."""
-    balance = (await billing.balances("ann"))["tokens"]
-    return balance.used, balance.held
-
-
-async def test_awaited_or_entered(url: str) -> None:
+async def test_awaited_or_entered(async_engine_url: str) -> None:
     """A hold is awaited where a refusal must be known at once, and entered later; or it is entered right away."""
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         hold = await billing.reserve("ann", "tokens", 400, ttl=300)
         with pytest.raises(InsufficientBalance):
             await billing.reserve("ann", "tokens", 601)
@@ -128,9 +105,11 @@ Cut = Callable[[Stream, asyncio.Event], Awaitable[None]]
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize(("used", "settled"), [(70, 70), (0, 0), (None, 0)])
-async def test_a_stream_that_is_cut_settles_what_was_used(cut: Cut, used: int | None, settled: int, url: str) -> None:
+async def test_a_stream_that_is_cut_settles_what_was_used(
+    cut: Cut, used: int | None, settled: int, async_engine_url: str
+) -> None:
     """However a task is cut off in the middle, what it used is settled before it ends, and the rest is free again."""
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         hold = await billing.reserve("ann", "tokens", 400, ttl=300)
         begun = asyncio.Event()
 
@@ -146,9 +125,9 @@ async def test_a_stream_that_is_cut_settles_what_was_used(cut: Cut, used: int | 
         assert (settled, 0) == await figures(billing)
 
 
-async def test_a_generator_that_is_closed_settles(url: str) -> None:
+async def test_a_generator_that_is_closed_settles(async_engine_url: str) -> None:
     """A client that hangs up closes the generator that answers it: what it got is settled."""
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         hold = await billing.reserve("ann", "tokens", 400, ttl=300)
 
         async def answer() -> AsyncGenerator[str]:
@@ -167,7 +146,7 @@ async def test_a_generator_that_is_closed_settles(url: str) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS)
-async def test_cancelled_while_it_settles(cut: Cut, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_while_it_settles(cut: Cut, async_engine_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancellation that comes while the end of the block is settling waits for it, and is raised after it."""
     settle, begun, ended = reserving.settle, asyncio.Event(), asyncio.Event()
 
@@ -180,7 +159,7 @@ async def test_cancelled_while_it_settles(cut: Cut, url: str, monkeypatch: pytes
         return usage
 
     monkeypatch.setattr(reserving, "settle", slowly)
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
 
         async def stream() -> None:
             async with billing.reserve("ann", "tokens", 400):
@@ -193,17 +172,15 @@ async def test_cancelled_while_it_settles(cut: Cut, url: str, monkeypatch: pytes
         assert (400, 0) == await figures(billing)
 
 
-def test_the_end_of_the_loop_settles(engine_url: str, engine_name: str) -> None:
+def test_the_end_of_the_loop_settles(async_engine_url: str) -> None:
     """Where a loop ends and cancels what is left, holds are settled before it is gone."""
-    new_engine(engine_url).dispose()
-    url = engine_url if engine_name == "sqlite" else async_url(engine_url)
 
     async def main() -> None:
         begun = asyncio.Event()
 
         async def stream() -> None:
             async with (
-                AsyncBilling(database=url, plans=PLANS, default_plan="free") as billing,
+                AsyncBilling(database=async_engine_url, plans=PLANS, default_plan="free") as billing,
                 billing.reserve("ann", "tokens", 400) as hold,
             ):
                 hold.used = 33
@@ -214,7 +191,7 @@ def test_the_end_of_the_loop_settles(engine_url: str, engine_name: str) -> None:
         await begun.wait()
 
     async def after() -> tuple[int, int]:
-        async with opened(url) as billing:
+        async with opened(async_engine_url) as billing:
             return await figures(billing)
 
     left: list[asyncio.Future[None]] = []

@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from kernia_billing import AsyncBilling, InsufficientBalance, Metered, Plan
+from kernia_billing import InsufficientBalance
 from kernia_billing.errors import GuardError
 from kernia_billing.operations import leasing
 from kernia_billing.runtime import leasing as runtime
-from tests.harness.house import new_engine
-from tests.servers import async_url
+from tests.operations.tokens import figures, opened
 
 pytestmark = pytest.mark.anyio
-PLANS = [Plan("free", features={"tokens": Metered(1_000)})]
 
 
-@pytest.fixture
-def url(engine_url: str, engine_name: str) -> str:
-    """A database that has the tables, for an asynchronous driver."""
-    new_engine(engine_url).dispose()
-    return engine_url if engine_name == "sqlite" else async_url(engine_url)
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[AsyncBilling]:
-    """The library on asyncio, whose rows must agree in the end."""
-    async with AsyncBilling(database=url, plans=PLANS, default_plan="free") as billing:
-        yield billing
-        assert () == tuple((await billing.doctor()).findings)
-
-
-async def figures(billing: AsyncBilling) -> tuple[int, int]:
-    """What is used and what is held."""
-    balance = (await billing.balances("ann"))["tokens"]
-    return balance.used, balance.held
-
-
-async def test_tasks_share_a_lease(url: str) -> None:
+async def test_tasks_share_a_lease(async_engine_url: str) -> None:
     """Tasks that use one lease until it refuses have used everything, each unit once."""
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         async with billing.lease("ann", "tokens", 70) as lease:
 
             async def work(units: int) -> int:
@@ -60,9 +35,9 @@ async def test_tasks_share_a_lease(url: str) -> None:
         assert (1_000, 0) == await figures(billing)
 
 
-async def test_awaited_or_entered(url: str) -> None:
+async def test_awaited_or_entered(async_engine_url: str) -> None:
     """A lease is awaited where it lives as long as the application, and ended by hand."""
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         lease = await billing.lease("ann", "tokens", 50)
         await lease.consume(20)
         usage = await lease.flush()
@@ -84,7 +59,7 @@ async def test_a_forgotten_await_opens_no_gate(sqlite_url: str) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("act", ["consume", "flush", "settle"])
 async def test_a_task_that_is_cut_off_leaves_the_lease_whole(
-    act: str, moment: str, url: str, monkeypatch: pytest.MonkeyPatch
+    act: str, moment: str, async_engine_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled while units are stored and taken, a task ends after that, and the others go on with the lease."""
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -95,7 +70,7 @@ async def test_a_task_that_is_cut_off_leaves_the_lease_whole(
         await go_on.wait()
         return renewed or await leasing.renew(*arguments, **more)
 
-    async with opened(url) as billing:
+    async with opened(async_engine_url) as billing:
         async with billing.lease("ann", "tokens", 10) as lease:
             await lease.consume(9)
             monkeypatch.setattr(runtime, "renew", renew)

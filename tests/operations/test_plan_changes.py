@@ -97,7 +97,7 @@ def test_every_policy(open_billing: Open, stripe: StripeSimulator, kind: Any, po
 @pytest.mark.parametrize("policy", POLICIES)
 def test_going_back_and_forth_gives_nothing(open_billing: Open, stripe: StripeSimulator, policy: str) -> None:
     """Whoever comes back to a plan within its period finds it as it was left."""
-    shop = Shop(open_billing, stripe, Metered(100, on_plan_change=policy), Metered(500, on_plan_change=policy))  # type: ignore[arg-type]  # one of them
+    shop = Shop(open_billing, stripe, Metered(100, on_plan_change=policy), Metered(500, on_plan_change=policy))  # type: ignore[arg-type]  # a str of the choices
     shop.billing.consume("org", "x", 80)
     shop.buy("large")
     most = shop.left
@@ -116,7 +116,7 @@ def test_going_back_and_forth_gives_nothing(open_billing: Open, stripe: StripeSi
 @pytest.mark.parametrize("debt", ["forgive", "carry"])
 def test_a_plan_too_small(open_billing: Open, stripe: StripeSimulator, debt: str) -> None:
     """Of 300 used in the large plan 100 count in the small one; the rest is forgiven, or taken from the next month."""
-    shop = Shop(open_billing, stripe, Metered(250, debt=debt), Metered(500, debt=debt))  # type: ignore[arg-type]  # one of them
+    shop = Shop(open_billing, stripe, Metered(250, debt=debt), Metered(500, debt=debt))  # type: ignore[arg-type]  # a str of the choices
     shop.buy("large")
     shop.billing.consume("org", "x", 300)
     shop.buy("small")
@@ -164,7 +164,7 @@ def test_a_plan_too_small_for_what_is_held(open_billing: Open, stripe: StripeSim
 @pytest.mark.parametrize("policy", ["reset", "carry_remaining", "prorate"])
 def test_holds_of_a_plan_that_is_gone(open_billing: Open, stripe: StripeSimulator, policy: str) -> None:
     """Where the period begins anew, what is held stays with the old plan: settled it costs the new one nothing."""
-    shop = Shop(open_billing, stripe, Metered(100, on_plan_change=policy), Metered(500, on_plan_change=policy))  # type: ignore[arg-type]  # one of them
+    shop = Shop(open_billing, stripe, Metered(100, on_plan_change=policy), Metered(500, on_plan_change=policy))  # type: ignore[arg-type]  # a str of the choices
     hold = shop.billing.reserve("org", "x", 60, ttl=3_600)
     shop.buy("large")
     before = shop.left
@@ -335,7 +335,7 @@ def test_who_pays_again_has_used_it_still(
 @pytest.mark.parametrize("policy", ["reset", "carry_remaining", "prorate"])
 def test_a_default_plan_that_begins_anew(open_billing: Open, stripe: StripeSimulator, policy: str) -> None:
     """By every other policy the default plan has its whole amount, and nothing is left over from what was not paid."""
-    shop = Lapsing(open_billing, stripe, Metered(10, on_plan_change=policy), Metered(100))  # type: ignore[arg-type]  # one of them
+    shop = Lapsing(open_billing, stripe, Metered(10, on_plan_change=policy), Metered(100))  # type: ignore[arg-type]  # a str of the choices
     shop.buy()
     stripe.advance(months=1)
     shop.billing.consume("org", "x", 80)

@@ -20,7 +20,7 @@ POLICIES = ("reset", "carry_usage", "carry_remaining", "prorate")
 
 def _plan(name: str, amount: int, **more: Any) -> Plan:
     features: dict[str, Any] = {
-        each: Metered(amount, on_plan_change=each, overage="free", overage_limit=5)  # type: ignore[arg-type]  # one of them
+        each: Metered(amount, on_plan_change=each, overage="free", overage_limit=5)  # type: ignore[arg-type]  # a str of the choices
         for each in POLICIES
     }
     features["kept"] = Metered(amount, rollover=50, debt="carry", on_plan_change="carry_usage")

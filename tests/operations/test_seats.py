@@ -44,7 +44,7 @@ class Team:
 @pytest.mark.parametrize("debt", ["forgive", "carry"])
 def test_fewer_seats(open_billing: Open, stripe: StripeSimulator, debt: str) -> None:
     """Of 5 × 100 are 400 used when two seats go: nothing is left, and 100 are forgiven or owed."""
-    team = Team(open_billing, stripe, Metered(100, per_seat=True, debt=debt), 5)  # type: ignore[arg-type]  # one of them
+    team = Team(open_billing, stripe, Metered(100, per_seat=True, debt=debt), 5)  # type: ignore[arg-type]  # a str of the choices
     team.billing.consume("org", "x", 400)
     team.resize(3)
     assert (400, 400, 0) == team.balance
