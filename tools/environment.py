@@ -34,7 +34,9 @@ def main(group: str) -> None:
         stamp.unlink(missing_ok=True)
         if made.get("interpreter") != interpreter:
             run(sys.executable, "-m", "venv", "--clear", str(home))
-        run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments(project, group))
+        # Most modules of a dependency are never imported: those that are, Python compiles then.
+        quietly = ("--quiet", "--disable-pip-version-check", "--no-compile")
+        run(str(python), "-m", "pip", "install", *quietly, *arguments(project, group))
         stamp.write_text(json.dumps({"interpreter": interpreter, "content": content}), encoding="utf-8")
     print(python.relative_to(ROOT))
 

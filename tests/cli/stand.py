@@ -11,18 +11,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from kernia_billing import Billing, Plan, Quantity
 from kernia_billing.testing import StripeSimulator
 from kernia_billing.testing.simulator.server import SimulatorServer
+from tests.cli.running import Ran, run
 from tests.simulator.shop import Shop as Account
 from tests.webhooks.shop import envelope
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60
 PLANS = (Plan("free"), Plan("pro", price_id="price_pro", features={"projects": Quantity(5)}))
 SHOP = '''
 """An application: its billing object, and a hook that writes down what it hears."""
@@ -72,25 +71,6 @@ def hear(event):
 '''
 
 
-@frozen
-class Ran:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one document on stdout."""
-        return json.loads(self.out)
-
-    @property
-    def rows(self) -> list[Any]:
-        """The documents on stdout, one a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 @define(eq=False)
 class Stand:
     """The folder of the application and everything that it talks to."""
@@ -105,11 +85,10 @@ class Stand:
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> Ran:
         """Run the command to its end, which must be with this exit code and without a traceback."""
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in err, err
-        assert process.returncode == code, (process.returncode, out, err)
-        return Ran(process.returncode, out, err)
+        ran = run(self.folder, {**self.environment, **environment}, arguments)
+        assert "Traceback" not in ran.err, ran.err
+        assert ran.code == code, ran
+        return ran
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start the command in the folder of the application."""

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.cli.stand import PATIENCE, Stand
+from tests.cli.running import PATIENCE
+from tests.cli.stand import Stand
 from tests.harness.counts import count
 from tests.webhooks.shop import rows_of
 

@@ -14,7 +14,8 @@ from subprocess import Popen
 import pytest
 
 from kernia_billing.domain.instants import FOREVER, MINUTE
-from tests.cli.stand import PATIENCE, Stand, standing
+from tests.cli.running import PATIENCE
+from tests.cli.stand import Stand, standing
 from tests.harness.counts import count
 from tests.webhooks.shop import Rows, rows_of
 

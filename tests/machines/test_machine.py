@@ -16,29 +16,17 @@ from tests.machines.stage import REFERENCE, START, Stage
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgresql", "mariadb")]
 
 
-def test_random_lives_are_those_of_the_model() -> None:
-    """A hundred lives of up to fifty steps."""
-    live(EngineMachine, "sqlite://", 100, 50)
+@pytest.mark.parametrize("part", range(6))
+def test_random_lives_are_those_of_the_model(part: int) -> None:
+    """In six parts 1,140 lives of up to fifty steps: more than fifty thousand."""
+    live(EngineMachine, "sqlite://", 190, 50, part)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("part", range(4))
-def test_many_random_lives_are_those_of_the_model(part: int) -> None:
-    """In four parts 1,140 lives of up to fifty steps: more than fifty thousand."""
-    live(EngineMachine, "sqlite://", 285, 50, part)
-
-
+@pytest.mark.parametrize("part", range(2))
 @pytest.mark.parametrize("server", SERVERS)
-def test_random_lives_on_servers(server: str, make_database: Callable[[str], str]) -> None:
-    """Ten lives of up to fifty steps on each database server."""
-    live(EngineMachine, make_database(server), 10, 50)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("server", SERVERS)
-def test_many_random_lives_on_servers(server: str, make_database: Callable[[str], str]) -> None:
-    """A hundred and thirty lives of up to fifty steps on each database server: more than five thousand."""
-    live(EngineMachine, make_database(server), 130, 50)
+def test_random_lives_on_servers(server: str, part: int, make_database: Callable[[str], str]) -> None:
+    """In two parts 130 lives of up to fifty steps on each database server: more than five thousand."""
+    live(EngineMachine, make_database(server), 65, 50, part)
 
 
 def test_rollover_units_end_with_their_grant() -> None:
