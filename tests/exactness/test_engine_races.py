@@ -68,8 +68,9 @@ class Done:
 class Worker:
     """One process, doing what its dice say."""
 
-    def __init__(self, billing: Billing, number: int) -> None:
+    def __init__(self, billing: Billing, remote: RemoteStripe, number: int) -> None:
         self.billing = billing
+        self.remote = remote
         self.dice = random.Random(number)
         self.done = Done()
         self.mine: list[Usage] = []
@@ -87,6 +88,7 @@ class Worker:
             except (IdempotencyMismatch, Conflict) as refused:
                 outcome = refused.code
             self.done.outcomes[f"{act.__name__} {outcome}"] += 1
+            self.remote.go_on()
         return self.done
 
     def feature(self) -> str:
@@ -165,7 +167,7 @@ def _race(rows: Engine, url: str, steps: int) -> None:
             with open_billing(url, remote, **OPTIONS) as billing:
                 billing.check(REFERENCE, "messages")
                 remote.ready()
-                return Worker(billing, number).run(steps)
+                return Worker(billing, remote, number).run(steps)
 
         return run
 

@@ -97,6 +97,10 @@ class RemoteStripe:
         _send(self._line, ("ready",))
         _receive(self._line)
 
+    def go_on(self) -> None:
+        """Tell the test that the process is not stuck: for long works that seldom ask Stripe anything."""
+        _send(self._line, ("goes on",))
+
     def stall(self) -> None:
         """Stop until somebody lets the process go on, see `stalled`; it is later then."""
         _send(self._line, ("stalls",))
@@ -252,6 +256,8 @@ def _hear(simulator: StripeSimulator, child: _Child) -> bool:
     match told:
         case ("ready",):
             child.is_ready = True
+        case ("goes on",):
+            pass
         case ("stalls",):
             _let_it_wait(child)
         case ("what time is it",):
