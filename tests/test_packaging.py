@@ -126,3 +126,12 @@ def test_import_is_cheap(installed: Path) -> None:
     loaded = json.loads(run(installed, "-I", "-c", script))
 
     assert [] == [name for name in loaded if name.split(".")[0] in HEAVY]
+
+
+def test_names_are_cheap(installed: Path) -> None:
+    """What an application names at its start loads nothing that belongs to a database or to HTTP, before it is used."""
+    script = "import json, sys; from kernia_billing import Billing, Plan; print(json.dumps(sorted(sys.modules)))"
+
+    loaded = json.loads(run(installed, "-I", "-c", script))
+
+    assert [] == [name for name in loaded if name.split(".")[0] in {*HEAVY, "msgspec"} - {"asyncio"}]

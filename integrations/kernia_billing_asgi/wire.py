@@ -11,7 +11,7 @@ from kernia_billing.http.environ import incomplete
 from kernia_billing.http.gate import Binding
 from kernia_billing.http.messages import PayloadTooLarge, Response
 from kernia_billing.http.paths import received_path
-from kernia_billing.http.problems import RequestError
+from kernia_billing.http.refusals import RequestError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

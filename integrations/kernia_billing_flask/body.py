@@ -8,7 +8,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from kernia_billing.errors import GuardError
 from kernia_billing.http.environ import body_length, incomplete, read_some
 from kernia_billing.http.messages import PayloadTooLarge
-from kernia_billing.http.problems import RequestError
+from kernia_billing.http.refusals import RequestError
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 

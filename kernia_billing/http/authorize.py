@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..domain.references import Action, CustomerType, Identity, Reference
 from ..errors import Unauthorized
-from .problems import ReferenceRefused
+from .refusals import ReferenceRefused
 from .service import Service
 
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from . import guarded_json
 from .messages import Request
-from .problems import RequestError
+from .refusals import RequestError
 from .wire import Nothing, Scope
 
 S = TypeVar("S", bound=msgspec.Struct)

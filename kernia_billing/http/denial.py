@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from ..errors import BillingError, FeatureDenied, SubscriptionRequired, Unauthorized
 from .messages import Response, redirect_response
-from .problems import ReferenceRefused, problem
+from .problems import problem
+from .refusals import ReferenceRefused
 
 DENIALS = (FeatureDenied, SubscriptionRequired, Unauthorized, ReferenceRefused)
 """The errors that a gate (and `consume`) raises for what a caller did. Every other one is the application's own

@@ -19,7 +19,8 @@ from .call import Call
 from .decoding import read_body_input, read_query_input
 from .messages import PayloadTooLarge, Request, Response, json_response
 from .origin import check_origin
-from .problems import RequestError, is_unexpected, problem
+from .problems import is_unexpected, problem
+from .refusals import RequestError
 from .routes import Route, allow, table
 from .service import Service
 from .wire import Nothing, Scope

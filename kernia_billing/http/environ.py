@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from .messages import PayloadTooLarge
 from .paths import received_path
-from .problems import RequestError
+from .refusals import RequestError
 
 _CHUNK = 64 * 1024
 _BARE = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}

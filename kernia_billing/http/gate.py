@@ -31,8 +31,8 @@ from ..errors import (
     Unauthorized,
 )
 from .authorize import default_reference, resolve
-from .problems import ReferenceRefused
 from .rate_limits import gate_headers
+from .refusals import ReferenceRefused
 from .service import Service
 
 T = TypeVar("T")

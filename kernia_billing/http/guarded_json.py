@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from .problems import RequestError
+from .refusals import RequestError
 
 MAX_DEPTH = 32
 MAX_VALUES = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..domain.urls import TrustedOrigins
-from .problems import RequestError
+from .refusals import RequestError
 
 # Browsers repeat these on every request to an origin, as they do with cookies.
 _AMBIENT_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 STRIPE_API_VERSION = "2026-10-28.endive"
 """The API version that every request names, so that the account's default cannot change what is sent or answered."""
@@ -13,6 +12,8 @@ STRIPE_API_VERSION = "2026-10-28.endive"
 @cache
 def user_agent() -> str:
     """What the `User-Agent` header says: this library, its version, and the Python under it."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         own = version("kernia-billing")
     except PackageNotFoundError:

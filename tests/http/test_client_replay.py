@@ -98,7 +98,8 @@ def test_the_recording_covers_the_routes() -> None:
 
 def test_the_codes_that_the_client_exports_have_its_texts() -> None:
     """An application may show the message, or look it up by code."""
-    from kernia_billing.http.problems import ALIASES, TEXTS
+    from kernia_billing.http.problems import ALIASES
+    from kernia_billing.http.refusals import TEXTS
 
     exported = json.loads(RECORDING.read_text(encoding="utf-8"))["plugin"]["errorCodes"]
     names = {code: ALIASES.get(code, code) for code in TEXTS}

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernia_billing.http import guarded_json
-from kernia_billing.http.problems import RequestError
+from kernia_billing.http.refusals import RequestError
 from tests.http.support import Recorder, outcome, parsed, send
 
 JSON = {"content-type": "application/json"}

@@ -11,7 +11,7 @@ from kernia_billing.errors import BillingError, NotBound, NotFound, Subscription
 from kernia_billing.http.denial import DENIALS, denial_response, prefers_html
 from kernia_billing.http.gate import denied
 from kernia_billing.http.messages import Response
-from kernia_billing.http.problems import ReferenceRefused
+from kernia_billing.http.refusals import ReferenceRefused
 from tests.http.support import Recorder, parsed
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -36,7 +36,7 @@ from kernia_billing.http.gate import (
     requires_feature,
     requires_subscription,
 )
-from kernia_billing.http.problems import ReferenceRefused
+from kernia_billing.http.refusals import ReferenceRefused
 from tests.http.support import NOW, USER, Recorder, subscription
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from ...errors import NotFound
 from .. import answers, views
 from ..authorize import default_reference
 from ..call import Call
-from ..problems import TEXTS, RequestError
+from ..refusals import TEXTS, RequestError
 from ..service import Service
 from ..wire import OpenPortal, Scope, Upgrade
 
