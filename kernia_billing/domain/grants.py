@@ -179,7 +179,7 @@ def holding(grant: Grant, bucket: BucketRow | None, now: Instant) -> Holding:
     return Holding(grant, full, opened=False)
 
 
-@frozen
+@value
 class LedgerLine:
     """One movement on one bucket. Append only.
 
@@ -204,7 +204,7 @@ class LedgerLine:
     moved_at: Instant = 0
 
 
-@frozen
+@value
 class UsageRow:
     """One use, as stored. `result` is the receipt that a repeated call with the same key gets again.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from ..domain.answers import Balance, Usage
@@ -11,6 +12,9 @@ from ..domain.instants import to_datetime, to_instant
 
 _DATES = ("startedAt", "resetsAt")
 """What is a date of a usage limit."""
+
+# All uses of a period tell of the same few dates.
+_instant = lru_cache(maxsize=1_000)(to_instant)
 
 
 def receipt(usage: Usage) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def receipt(usage: Usage) -> dict[str, Any]:
         "held": balance.held,
         "remaining": balance.remaining,
         "unlimited": balance.unlimited,
-        "resets_at": None if balance.resets_at is None else to_instant(balance.resets_at),
+        "resets_at": None if balance.resets_at is None else _instant(balance.resets_at),
         "overage_used": balance.overage_used,
         "overage_limit": balance.overage_limit,
     }
@@ -73,7 +77,7 @@ def read_receipt(stored: Mapping[str, Any]) -> Usage:
 
 
 def _plain(value: object) -> object:
-    return to_instant(value) if isinstance(value, datetime) else value
+    return _instant(value) if isinstance(value, datetime) else value
 
 
 def _limit(stored: Mapping[str, Any]) -> Mapping[str, object]:

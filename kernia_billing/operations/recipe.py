@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from attrs import evolve, frozen
 
 from ..domain.answers import Decision, Usage
+from ..domain.canonical import canonical
 from ..domain.customers import CustomerRow
 from ..domain.ids import idempotency_key
 from ..domain.instants import Instant
@@ -22,8 +22,6 @@ from .receipts import read_receipt
 
 T = TypeVar("T")
 
-# `json.dumps` would make an encoder for every write.
-_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _SHORT = ("insufficient_balance", "overage_limit", "usage_limit")
 
 
@@ -65,7 +63,7 @@ def stamped(core: Core, reference: Reference, key: str | None, *told: object) ->
     Raises:
         InvalidInput: the key is none.
     """
-    text = _to_json(told)
+    text = canonical(told)
     return Stamp(
         reference=reference,
         key=core.ids.new("auto") if key is None else idempotency_key(key),

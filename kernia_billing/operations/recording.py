@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from attrs import field, frozen
+from attrs import field
 
 from ..domain.answers import Property, Usage
 from ..domain.buckets import Draw
 from ..domain.grants import Holding, UsageRow
 from ..domain.instants import Instant
+from ..domain.values import value
 from ..ports.store import Transaction
 from .alerting import alert
 from .balances import balance
@@ -28,7 +29,7 @@ def _no_properties() -> dict[str, Property]:
     return {}
 
 
-@frozen
+@value
 class Told:
     """What is recorded of a use beside what it drew.
 

@@ -57,7 +57,15 @@ class Situation:
 
     def holding(self, bucket_id: str) -> Holding:
         """The holding of a bucket."""
-        return next(each for each in self.holdings if each.bucket.id == bucket_id)
+        return holding_of(self.holdings, bucket_id)
+
+
+def holding_of(holdings: Iterable[Holding], bucket_id: str) -> Holding:
+    """That of these holdings whose bucket has this id."""
+    for each in holdings:
+        if each.bucket.id == bucket_id:
+            return each
+    raise KeyError(bucket_id)
 
 
 @value
@@ -171,7 +179,7 @@ def moved(
     moving = list(draws)
     holdings = list(before.holdings)
     for draw in moving:
-        old = next(each for each in holdings if each.bucket.id == draw.bucket_id)
+        old = holding_of(holdings, draw.bucket_id)
         new = books.move(old, used * draw.amount, entry, units=draw.units, held=held * draw.amount)
         holdings = replaced(holdings, old, new)
     after = Situation(before.feature, before.entity, before.now, holdings, before.pools, before.meters)

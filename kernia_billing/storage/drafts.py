@@ -30,30 +30,49 @@ Fired = tuple[str, str, str, Instant]
 """Customer, feature, entity and period that alerts fire in."""
 Alert = tuple[Threshold, Instant, Instant]
 """What fires in a period, when it does, and when the period ends."""
-Counted = tuple[str, str, str, Instant]
-"""Customer and key of the window of a usage limit."""
+Counted = dict[tuple[str, str, Instant], Meter]
+"""Windows of usage limits of a customer, by their keys."""
+Asked = tuple[str, Sequence[str], str, Instant]
+"""Customer, features, entity and time that windows were asked for by."""
 
 
 class Alone(Exception):
     """Raised inside of a unit that cannot share a transaction."""
 
 
-@define(eq=False)
 class Changes:
-    """What is to be written."""
+    """What is to be written.
 
-    customers: dict[Reference, CustomerRow] = field(factory=dict[Reference, CustomerRow])
-    grants: dict[str, Grant] = field(factory=dict[str, Grant])
-    states: list[GrantState] = field(factory=list[GrantState])
-    buckets: dict[str, BucketRow] = field(factory=dict[str, BucketRow])
-    """The running bucket of each grant that has another one, or another state of it, by the grant's id."""
-    opened: set[str] = field(factory=set[str])
-    events: list[UsageRow] = field(factory=list[UsageRow])
-    lines: list[LedgerLine] = field(factory=list[LedgerLine])
-    windows: dict[Counted, Meter] = field(factory=dict[Counted, Meter])
-    alerts: dict[Fired, list[Alert]] = field(factory=dict[Fired, list[Alert]])
-    outbox: list[OutboxRow] = field(factory=list[OutboxRow])
-    meter_events: list[MeterEventRow] = field(factory=list[MeterEventRow])
+    `buckets` has the running bucket of each grant that has another one, or another state of it, by the grant's id.
+    """
+
+    __slots__ = (
+        "alerts",
+        "buckets",
+        "customers",
+        "events",
+        "grants",
+        "lines",
+        "meter_events",
+        "opened",
+        "outbox",
+        "states",
+        "windows",
+    )
+
+    def __init__(self) -> None:
+        # Every unit has one: factories of attrs take ten times as long.
+        self.customers: dict[Reference, CustomerRow] = {}
+        self.grants: dict[str, Grant] = {}
+        self.states: list[GrantState] = []
+        self.buckets: dict[str, BucketRow] = {}
+        self.opened: set[str] = set()
+        self.events: list[UsageRow] = []
+        self.lines: list[LedgerLine] = []
+        self.windows: dict[str, Counted] = {}
+        self.alerts: dict[Fired, list[Alert]] = {}
+        self.outbox: list[OutboxRow] = []
+        self.meter_events: list[MeterEventRow] = []
 
     def add(self, later: Changes) -> None:
         """Take over what was done after it."""
@@ -61,9 +80,10 @@ class Changes:
         self.buckets.update(later.buckets)
         self.events += later.events
         self.lines += later.lines
-        self.windows.update(later.windows)
         self.outbox += later.outbox
         self.meter_events += later.meter_events
+        for customer_id, counted in later.windows.items():
+            self.windows.setdefault(customer_id, {}).update(counted)
         if later.grants or later.states or later.opened:
             self.grants.update(later.grants)
             self.states += later.states
@@ -85,8 +105,9 @@ class Changes:
         usage_added = usage.added(self.events, self.lines)
         tx.run_all((customers.numbered(numbered), entitlements.changed(changed), *usage_added))
         tx.meter_events.add(self.meter_events)
-        for (customer_id, *_), meter in self.windows.items():
-            tx.limits.put(customer_id, meter)
+        for customer_id, counted in self.windows.items():
+            for meter in counted.values():
+                tx.limits.put(customer_id, meter)
         for fired, thresholds in self.alerts.items():
             for threshold, now, period_end in thresholds:
                 tx.alerts.add(*fired, [threshold], now, period_end)
@@ -127,6 +148,9 @@ class Shared:
     accounts: Mapping[str, _Account]
     events: dict[tuple[str, str], UsageRow]
     fired: dict[Fired, set[Threshold]] = field(factory=dict[Fired, set[Threshold]])
+    running: dict[Asked, Sequence[Window]] = field(factory=dict[Asked, Sequence[Window]])
+    lasting: set[tuple[str, Instant]] = field(factory=set[tuple[str, Instant]])
+    """Customers of whose holds none has lapsed at an instant."""
     changes: Changes = field(factory=Changes)
     _numbers: Mapping[str, int] = field(init=False)
     """The sequences of the customers as they are in the database."""
@@ -179,11 +203,14 @@ class Shared:
 class Draft:
     """The transaction that one unit after the other sees: what is shared, and over it what that unit has done so far.
 
-    `changes` are those of the unit that began last, and `needs` what it said.
+    `changes` are those of the unit that began last, and `needs` what it said; `customer` is whom it writes for, as the
+    unit has left the row, and `account` what that customer held before.
     """
 
     changes: Changes
     needs: Needs
+    customer: CustomerRow
+    account: _Account
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
@@ -194,6 +221,8 @@ class Draft:
         """Let another unit see what is shared, and nothing of what is not."""
         self.needs = needs
         self.changes = Changes()
+        self.customer = self.shared.customers[needs.reference]
+        self.account = self.shared.accounts[self.customer.id]
 
     def __getattr__(self, name: str) -> Any:
         raise Alone
@@ -221,11 +250,11 @@ class _Customers(_Noun):
 
     def lock_reference(self, reference: Reference, now: Instant | None = None) -> CustomerRow:
         # What is shared was read at one time, which is that of all the units.
-        if reference != self._draft.needs.reference:
+        draft = self._draft
+        if reference is not draft.needs.reference and reference != draft.needs.reference:
             raise Alone
-        changed = self._draft.changes.customers
-        known = changed.get(reference) or self._shared.customers[reference]
-        after = changed[reference] = known.at(known.ledger_seq + 1)
+        after = draft.customer = draft.customer.at(draft.customer.ledger_seq + 1)
+        draft.changes.customers[reference] = after
         return after
 
 
@@ -233,10 +262,10 @@ class _Usage(_Noun):
     __slots__ = ()
 
     def by_key(self, reference: Reference, idempotency_key: str) -> UsageRow | None:
-        needs, shared = self._draft.needs, self._shared
-        if (reference, idempotency_key) != (needs.reference, needs.key):
+        draft = self._draft
+        if (reference, idempotency_key) != (draft.needs.reference, draft.needs.key):
             raise Alone
-        return shared.events.get((shared.customers[reference].id, idempotency_key))
+        return self._shared.events.get((draft.customer.id, idempotency_key))
 
     def add(self, event: UsageRow, lines: Sequence[LedgerLine]) -> None:
         self._draft.changes.events.append(event)
@@ -295,10 +324,9 @@ class _Entitlements(_Noun):
         self._changes.buckets[grant_id] = bucket
 
     def _account(self, customer_id: str) -> _Account:
-        account = self._shared.accounts.get(customer_id)
-        if account is None or self._shared.customers[self._draft.needs.reference].id != customer_id:
+        if customer_id != self._draft.customer.id:
             raise Alone
-        return account
+        return self._draft.account
 
     def _bucket(self, grant_id: str, stored: BucketRow | None) -> BucketRow | None:
         return self._changes.buckets.get(grant_id) or self._shared.changes.buckets.get(grant_id) or stored
@@ -315,8 +343,11 @@ class _Holds(_Noun):
     __slots__ = ()
 
     def lapsed(self, customer_id: str, until: Instant) -> Sequence[Hold]:
-        if self._shared.tx.holds.lapsed(customer_id, until):
-            raise Alone
+        asked, shared = (customer_id, until), self._shared
+        if asked not in shared.lasting:
+            if shared.tx.holds.lapsed(customer_id, until):
+                raise Alone
+            shared.lasting.add(asked)
         return ()
 
 
@@ -324,16 +355,18 @@ class _Limits(_Noun):
     __slots__ = ()
 
     def running_locked(self, customer_id: str, features: Sequence[str], entity: str, now: Instant) -> Sequence[Window]:
-        read = self._shared.tx.limits.running_locked(customer_id, features, entity, now)
-        found = {window.key: window for window in read}
-        for counted in (self._shared.changes.windows, self._changes.windows):
-            for (whose, *_), meter in counted.items():
-                if whose == customer_id and meter.window.start <= now < meter.resets_at:
-                    found[meter.window.key] = meter.window
+        asked, shared = (customer_id, tuple(features), entity, now), self._shared
+        if asked not in shared.running:
+            shared.running[asked] = shared.tx.limits.running_locked(customer_id, features, entity, now)
+        found = {window.key: window for window in shared.running[asked]}
+        for changes in (shared.changes, self._changes):
+            for key, meter in changes.windows.get(customer_id, {}).items():
+                if meter.window.start <= now < meter.resets_at:
+                    found[key] = meter.window
         return list(found.values())
 
     def put(self, customer_id: str, meter: Meter) -> None:
-        self._changes.windows[customer_id, *meter.window.key] = meter
+        self._changes.windows.setdefault(customer_id, {})[meter.window.key] = meter
 
 
 class _Alerts(_Noun):

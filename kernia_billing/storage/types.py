@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqlalchemy import BigInteger, BindParameter, Dialect, Integer, Text, TypeDecorator, bindparam
 from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMBLOB, VARBINARY
 from sqlalchemy.types import TypeEngine
 
+from ..domain.canonical import canonical
 from ..domain.ids import MAX_INTEGER, is_storable
 from ..errors import GuardError, InvalidInput
 
@@ -28,8 +29,6 @@ class Processor(Protocol):
 
 MYSQL = ("mysql", "mariadb")
 """SQLAlchemy's names of the dialects that speak MySQL."""
-# `json.dumps` would make an encoder for every value.
-_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def text_bind(value: Any) -> str | None:
@@ -70,7 +69,7 @@ def json_bind(value: Any) -> str | None:
     """An object as `JsonText` keeps it."""
     if not value and type(value) is dict:
         return "{}"
-    return None if value is None else _to_json(value)
+    return None if value is None else canonical(value)
 
 
 def _json_result(value: str | None) -> Any:
@@ -147,18 +146,19 @@ def _array_bind(value: Iterable[Any]) -> str:
 
 def array_of_texts(values: Sequence[str | None]) -> str:
     """An array as PostgreSQL reads it from a text, with every element quoted, so that none of them means anything."""
-    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
+    if None in values:
+        return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
+    # No text that is stored holds NUL, so that it can stand between them until all are escaped.
+    return "{" + _quoted("\0".join(cast("Sequence[str]", values))).replace("\0", '","') + "}" if values else "{}"
 
 
-def _quoted(value: str) -> str:
-    if '"' in value or "\\" in value:
-        value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def array_of_integers(values: Sequence[int | None]) -> str:
     """The same of integers."""
-    return "{" + ",".join(["NULL" if each is None else str(each) for each in values]) + "}"
+    return "{" + str(list(values))[1:-1].replace("None", "NULL") + "}"
 
 
 class JsonText(TypeDecorator[Mapping[str, Any]]):

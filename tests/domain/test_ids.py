@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from decimal import Decimal
@@ -291,3 +292,22 @@ def test_made_ids_tell_their_order() -> None:
     assert sorted(made) == made
     assert not {*made} & {second.new("use") for _ in range(5_000)}
     assert all(re.fullmatch("use_[0-9a-hjkmnp-tv-z]{26}", each) for each in made)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes are forked")
+def test_made_ids_of_a_forked_process() -> None:
+    """A process and the one it was forked from never give the same random letters."""
+    ids = TimeOrderedIds()
+    ids.new("use")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, "\n".join(ids.new("use") for _ in range(100)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 100_000).decode().split("\n")
+    os.close(reading)
+    os.close(writing)
+
+    assert len(theirs) == 100
+    assert not {each[-12:] for each in theirs} & {ids.new("use")[-12:] for _ in range(1_000)}
