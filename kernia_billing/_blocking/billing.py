@@ -353,7 +353,9 @@ class Billing:
         one alone. Under a key that was used before the first grant is given again, also where the note or the time of
         expiry, which is mostly told from now on, is another. The audit log keeps the note, of at most 500 characters.
 
-        Statements: 5, with an idempotency key 9; on MySQL 1 more.
+        Credits repay first what is overdrawn; see `set_credit_min`.
+
+        Statements: 5, with an idempotency key 9; on MySQL 1 more; for credits 1 more, to repay 5 more.
 
         Raises:
             IdempotencyMismatch: the key was used for another grant.
@@ -388,6 +390,42 @@ class Billing:
             Unavailable: the database does not answer, or stays busy.
         """
         return run_blocking(self._inner.revoke(reference, grant_id, transaction=transaction))
+
+    def set_credit_min(
+        self, reference: Ref, feature: str, minimum: int, *, note: str | None = None, transaction: Any = None
+    ) -> Balance:
+        """Let no use bring a reference's balance of credits below `minimum` (-10^9 to 10^9, at first 0).
+
+        Above 0 it is a balance to keep. Below 0 so much may be overdrawn, as overage: the reference is postpaid. What
+        it is given later, by hand or by a top-up, repays what is overdrawn before it can be used. A higher minimum
+        than the balance takes nothing away: nothing more can be drawn until the balance is back. The same again
+        changes nothing. Gives what there is of the credits from now on.
+
+        Statements: 7, where something was overdrawn 3 more; on MySQL 1 more.
+
+        Raises:
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, the feature is no credits, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(self._inner.set_credit_min(reference, feature, minimum, note=note, transaction=transaction))
+
+    def overdraft_used(
+        self, reference: Ref, feature: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> int:
+        """How many credits uses drew below zero with start ≤ recorded < end, less what was given back of them then.
+
+        What was repaid since counts still: the sums of all months are what was ever overdrawn.
+
+        Statements: 2.
+
+        Raises:
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.overdraft_used(reference, feature, start=start, end=end))
 
     def balances(self, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
         """The balance of every feature that the reference can use now, by key.

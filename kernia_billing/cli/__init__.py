@@ -7,7 +7,7 @@ import click
 from .audit import audit
 from .db import db
 from .explain import explain
-from .granting import grant, revoke
+from .granting import credit_min, grant, revoke
 from .healing import doctor, reconcile
 from .jobs import jobs, worker
 from .meters import meters
@@ -26,6 +26,7 @@ def main() -> None:
 
 for _each in (
     audit,
+    credit_min,
     db,
     doctor,
     explain,

@@ -1,4 +1,4 @@
-"""`kernia-billing grant` and `revoke`: more of a feature by hand, and its end."""
+"""`kernia-billing grant` and `revoke`: more of a feature by hand, and its end; `credit-min`: how far credits go."""
 
 from __future__ import annotations
 
@@ -78,3 +78,31 @@ def revoke(session: Session, reference: str, grant_id: str, *, organization: boo
     session.confirm(f"End {grant_id} of {reference}?", yes=yes)
     ended = session.app.call(lambda billing: billing.revoke(who, grant_id))
     session.out.document(ended, [f"{ended.id}: {ended.feature} ended at {ended.expires_at}"])
+
+
+@click.command("credit-min", context_settings={"ignore_unknown_options": True})
+@click.argument("reference")
+@click.argument("feature")
+@click.argument("minimum", type=int)
+@kind_of_reference
+@click.option("--note", help="Why, for the audit log.")
+@YES
+@command
+def credit_min(
+    session: Session,
+    reference: str,
+    feature: str,
+    minimum: int,
+    *,
+    organization: bool,
+    user: bool,
+    note: str | None,
+    yes: bool,
+) -> None:
+    """Let no use bring a balance of credits below MINIMUM: to be kept or, below 0, to be overdrawn."""
+    who = whose(reference, organization=organization, user=user)
+    meaning = f"{minimum} have to stay" if minimum >= 0 else f"{-minimum} may be overdrawn"
+    session.out.say(f"{feature} of {reference}: {meaning}")
+    session.confirm("Set it?", yes=yes)
+    after = session.app.call(lambda billing: billing.set_credit_min(who, feature, minimum, note=note))
+    session.out.document(after, [f"{after.remaining} left, {after.overage_used} overdrawn"])

@@ -35,7 +35,8 @@ class Balance:
     """How much of a feature there is, in the feature's smallest unit.
 
     `remaining` is None where the feature is without limit, and never counts overage. `resets_at` is when unused units
-    of the current period are lost, None if never.
+    of the current period are lost, None if never. `minimum` is what a balance of credits may not fall below: above 0 it
+    has to stay and does not count as remaining, below 0 so much may be overdrawn, as overage.
     """
 
     feature: str
@@ -47,6 +48,12 @@ class Balance:
     resets_at: datetime | None
     overage_used: int
     overage_limit: int | None
+    minimum: int = 0
+
+    @property
+    def postpaid(self) -> bool:
+        """Whether it may be overdrawn, and paid for afterwards."""
+        return self.minimum < 0
 
 
 @frozen

@@ -54,7 +54,8 @@ class Bucket:
 class Pool:
     """A credit feature that pays for another one: `cost` credits for one unit, at the credit feature's scale.
 
-    `headroom` is how many credits the usage limits on the pool itself leave; None where there is no such limit.
+    `headroom` is how many credits the usage limits on the pool itself, and what has to be kept of it, leave; None where
+    there is nothing such.
     """
 
     feature: str
@@ -134,8 +135,9 @@ def allocate(
     and other entities are passed over. A request with an `entity` draws from that entity's buckets and then from the
     customer's; one without never touches an entity's. Direct buckets come first, then the pools in their order (a unit
     may span buckets of one pool, never two pools), then overage, direct before pools. A pool of cost 0 funds everything
-    as long as the customer holds a bucket of it. `headroom` is what usage limits leave: it clamps the quantity first;
-    the `headroom` of a pool clamps what that pool pays. `earlier` are buckets of the past period that a late use
+    as long as the customer holds a bucket of it. Credits that are too few for a unit pay one together with the overage
+    of their pool. `headroom` is what usage limits, and what has to be kept, leave: it clamps the quantity first; the
+    `headroom` of a pool clamps what that pool pays. `earlier` are buckets of the past period that a late use
     happened in: what is included in them is drawn before everything else.
 
     Raises:
@@ -153,7 +155,7 @@ def allocate(
     left -= _draw(included, left, draws)
     if left and (pools or overage):
         spent: dict[str, int] = {}
-        for stage, pool, is_overage in _further_stages(live, overage, entity, pools):
+        for stage, pool, is_overage in _further_stages(live, overage, entity, pools, draws):
             if pool is None:
                 units = _draw(stage, left, draws)
             else:
@@ -210,17 +212,20 @@ def rescale(amount: int | None, used: int, held: int) -> int | None:
 
 
 def _further_stages(
-    buckets: Sequence[Bucket], overage: list[Bucket], entity: str, pools: Sequence[Pool]
-) -> Iterator[tuple[list[Bucket], Pool | None, bool]]:
-    """What follows the direct included buckets: groups of buckets, each with its pool and whether it is overage."""
+    buckets: Sequence[Bucket], overage: list[Bucket], entity: str, pools: Sequence[Pool], draws: Sequence[Draw]
+) -> Iterator[tuple[Sequence[Bucket], Pool | None, bool]]:
+    """What follows the direct included buckets: groups of buckets, each with its pool and whether it is overage.
+
+    `draws` are those that were planned by the time a group is asked for.
+    """
     paying = [(pool, *_own(buckets, pool.feature, entity)) for pool in pools]
     for pool, included, extra in paying:
         # At no cost nothing is drawn, and a bucket of any kind shows that the customer holds the pool.
         yield (included if pool.cost else included + extra), pool, False
     yield overage, None, True
-    for pool, _, extra in paying:
-        if pool.cost:
-            yield extra, pool, True
+    for pool, included, extra in paying:
+        if pool.cost and extra:
+            yield [*apply(included, draws), *extra], pool, True
 
 
 def _payable(pool: Pool, spent: dict[str, int], wanted: int) -> int:

@@ -14,8 +14,9 @@ from .rollover import lose_at
 from .terms import Terms, terms_of
 from .values import value
 
-Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover"]
-"""What gave a grant. `carry` and `rollover` are units that moved on from another grant, in a grant of their own."""
+Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover", "credit_min"]
+"""What gave a grant. `carry` and `rollover` are units that moved on from another grant, in a grant of their own;
+`credit_min` says how low a balance of credits may get."""
 Entry = Literal[
     "open", "use", "return", "refund", "carry", "amend", "hold", "settle", "release", "expire", "roll", "void"
 ]
@@ -52,7 +53,7 @@ class Grant:
 
     @property
     def rules(self) -> Terms:
-        """Its terms: rollover, debt, limits, alerts."""
+        """Its terms: rollover, debt, limits, alerts, how low credits may get."""
         return terms_of(self.terms)
 
     @property

@@ -85,9 +85,14 @@ def anonymous(
     left = quantity
     for overage in (True, False):
         for pool in (*reversed(pools), Pool(feature, 1)) if quantity > 0 else ():
-            stage = [each for each in live if each.feature == pool.feature and (each.kind == "overage") == overage]
-            limits = None if pool.feature == feature else drawn or {}
-            back = _back(stage, pool.cost, left, limits)
+            # A unit may have been paid with credits and the overage beyond them: what is left of both makes one again.
+            stage = [each for each in live if each.feature == pool.feature and (each.kind == "overage" or not overage)]
+            used = {each.id: each.used for each in stage}
+            if pool.feature != feature:
+                used = {name: min(most, (drawn or {}).get(name, 0)) for name, most in used.items()}
+            for each in draws:
+                used[each.bucket_id] = used.get(each.bucket_id, 0) - each.amount
+            back = _back(stage, pool.cost, left, used)
             left -= units_of(back)
             draws += back
     return Refund(draws, quantity - left, quantity - left)
@@ -115,12 +120,12 @@ def _cost(lines: Sequence[Draw], feature: str) -> int:
     return sum(line.amount for line in mine) // units_of(mine)
 
 
-def _back(stage: Iterable[Bucket], cost: int, wanted: int, limits: Mapping[str, int] | None) -> list[Draw]:
-    """Up to `wanted` whole units at `cost` out of what is used of one stage, the last in the order first."""
+def _back(stage: Iterable[Bucket], cost: int, wanted: int, used: Mapping[str, int]) -> list[Draw]:
+    """Up to `wanted` whole units at `cost` out of what is `used` of one stage, the last in the order first."""
     if cost == 0:
         return []
     ordered = sorted(stage, key=burn_order, reverse=True)
-    most = [each.used if limits is None else min(each.used, limits.get(each.id, 0)) for each in ordered]
+    most = [used[each.id] for each in ordered]
     left = min(wanted, sum(most) // cost) * cost
     draws: list[Draw] = []
     before = 0

@@ -11,6 +11,7 @@ from ..domain.buckets import Allocation, Pool, burn_order
 from ..domain.grants import Holding
 from ..domain.ids import entity_id
 from ..domain.instants import FOREVER, to_datetime, to_datetime_or_none
+from ..domain.minimums import is_minimum, minimums_of, overdraft, overdrawn, room
 from ..domain.offer import FeatureSpec
 from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, first_live
@@ -29,13 +30,18 @@ def balance(situation: Situation) -> Balance:
     """
     feature = situation.feature
     if not feature.pools:
-        return balance_of(feature.key, situation.holdings)
-    by_feature = _by_feature(situation.holdings)
-    return _with_pools(balance_of(feature.key, by_feature.get(feature.key, ())), feature.pools, by_feature)
+        return balance_of(feature.key, situation.holdings, situation.minimums)
+    by_feature, minimums = _by_feature(situation.holdings), situation.minimums
+    own = balance_of(feature.key, by_feature.get(feature.key, ()), minimums)
+    return _with_pools(own, feature.pools, by_feature, minimums)
 
 
-def _with_pools(own: Balance, pools: Sequence[Pool], by_feature: Mapping[str, Sequence[Holding]]) -> Balance:
-    paying = [(pool, balance_of(pool.feature, held)) for pool in pools if (held := by_feature.get(pool.feature))]
+def _with_pools(
+    own: Balance, pools: Sequence[Pool], by_feature: Mapping[str, Sequence[Holding]], minimums: Mapping[str, int]
+) -> Balance:
+    paying = [
+        (pool, balance_of(pool.feature, held, minimums)) for pool in pools if (held := by_feature.get(pool.feature))
+    ]
     if own.remaining is None or not paying:
         return own
     # A pool pays for everything where it costs nothing, or has no limit itself.
@@ -61,7 +67,7 @@ def _by_feature(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
     return found
 
 
-def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
+def balance_of(feature: str, holdings: Sequence[Holding], minimums: Mapping[str, int]) -> Balance:
     """How much of a feature there is over all its own holdings; overage stands apart."""
     included = used = held = left = overage_used = 0
     unlimited = False
@@ -69,6 +75,13 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
     limits: list[int | None] = []
     for each in holdings:
         bucket = each.bucket
+        if is_minimum(each.grant):
+            below = overdraft(each)
+            overage_used += below.used
+            limits.append(below.limit)
+            # What was repaid, and then given back, can be used again like anything that was given.
+            left += max(0, -overdrawn(each) - bucket.held)
+            continue
         if each.grant.kind == "overage":
             overage_used += bucket.used
             limits.append(bucket.amount)
@@ -82,16 +95,18 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
             left += bucket.amount - bucket.used - bucket.held
         if bucket.period_end < resets_at:  # noqa: PLR1730 - half the time of min()
             resets_at = bucket.period_end
+    most = room(minimums, feature, holdings) if minimums else None
     return Balance(
         feature=feature,
         included=included,
         used=used,
         held=held,
-        remaining=None if unlimited else left,
+        remaining=None if unlimited else left if most is None else min(left, most),
         unlimited=unlimited,
         resets_at=to_datetime_or_none(resets_at),
         overage_used=overage_used,
         overage_limit=None if not limits or None in limits else sum(limit for limit in limits if limit is not None),
+        minimum=minimums.get(feature, 0),
     )
 
 
@@ -169,12 +184,15 @@ def _message(situation: Situation, reason: Reason, required: int, found: Balance
         return f"{required} of {name} asked for, {fundable} allowed for now."
     # What pools pay for is not included of the feature itself.
     included = "" if feature.pools else f" of {found.included}"
-    return f"{required} of {name} asked for, {found.remaining or 0}{included} left."
+    kept = "" if found.minimum <= 0 else f", besides {found.minimum} that have to stay"
+    return f"{required} of {name} asked for, {found.remaining or 0}{included} left{kept}."
 
 
 def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping[str, object]]:
     """The buckets in the order in which they are drawn, overage at the end of each feature's."""
-    drawn = {draw.bucket_id: draw.amount for draw in allocation.draws}
+    drawn: dict[str, int] = {}
+    for draw in allocation.draws:
+        drawn[draw.bucket_id] = drawn.get(draw.bucket_id, 0) + draw.amount
     holdings = situation.holdings
     if len(holdings) > 1:
         order = features_of(situation.feature)
@@ -186,8 +204,7 @@ def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping
                 "source": each.grant.source_type,
                 "sourceId": each.grant.source_id,
                 "kind": each.grant.kind,
-                "included": each.bucket.amount,
-                "used": each.bucket.used,
+                **_shown(each),
                 "held": each.bucket.held,
                 "draws": drawn.get(each.bucket.id, 0),
                 "resetsAt": to_datetime_or_none(each.bucket.period_end),
@@ -195,6 +212,14 @@ def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping
             for each in holdings
         ]
     )
+
+
+def _shown(each: Holding) -> Mapping[str, object]:
+    """What a bucket includes, and what is used of it; of an overdraft what is not repaid."""
+    if is_minimum(each.grant):
+        below = overdraft(each)
+        return {"included": below.limit, "used": below.used}
+    return {"included": each.bucket.amount, "used": each.bucket.used}
 
 
 async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:
@@ -220,13 +245,14 @@ def balances_in(core: Core, tx: Transaction, reference: Reference, entity: str) 
     past = past_of(core.offer, tx, found.customer, found.held, keys, now, earlier=found.earlier)
     held = live_holdings(core.offer, found.customer, found.held, keys, now, past)
     by_feature = _by_feature(within_reach(held, entity))
+    minimums = minimums_of((grant for grant, _ in found.held), now)
     paid_for = [
         key for key, feature in core.offer.features.items() if any(p.feature in by_feature for p in feature.pools)
     ]
-    return {key: _balance(core, key, by_feature) for key in sorted({*by_feature, *paid_for})}
+    return {key: _balance(core, key, by_feature, minimums) for key in sorted({*by_feature, *paid_for})}
 
 
-def _balance(core: Core, key: str, by_feature: Mapping[str, Sequence[Holding]]) -> Balance:
-    own = balance_of(key, by_feature.get(key, ()))
+def _balance(core: Core, key: str, by_feature: Mapping[str, Sequence[Holding]], minimums: Mapping[str, int]) -> Balance:
+    own = balance_of(key, by_feature.get(key, ()), minimums)
     feature = core.offer.features.get(key)
-    return own if feature is None or not feature.pools else _with_pools(own, feature.pools, by_feature)
+    return own if feature is None or not feature.pools else _with_pools(own, feature.pools, by_feature, minimums)

@@ -14,6 +14,7 @@ from ..domain.grants import Grant, Holding, UsageRow
 from ..domain.holds import HoldRow
 from ..domain.ids import entity_id, feature_key
 from ..domain.instants import FOREVER, Instant, to_datetime, to_datetime_or_none, to_instant
+from ..domain.minimums import is_minimum, overdraft
 from ..domain.offer import FeatureSpec, Offer, content_hash
 from ..domain.plan_items import PlanItem
 from ..domain.plans import Allowance, Boolean, Credits, Metered, Quantity
@@ -158,6 +159,7 @@ def _allowance(item: PlanItem) -> Allowance:
 
 def _given(tx: Transaction, past: AsOf, offer: Offer, holding: Holding) -> GivenGrant:
     grant, bucket = holding.grant, holding.bucket
+    below = overdraft(holding) if is_minimum(grant) else None
     plan, version = _plan_of(tx, offer, grant)
     given_at = past.given.get(grant.id)
     return GivenGrant(
@@ -167,8 +169,8 @@ def _given(tx: Transaction, past: AsOf, offer: Offer, holding: Holding) -> Given
         kind=grant.kind,
         plan=plan,
         version=version,
-        included=bucket.amount,
-        used=bucket.used,
+        included=bucket.amount if below is None else below.limit,
+        used=bucket.used if below is None else below.used,
         held=bucket.held,
         given_at=None if given_at is None else to_datetime(given_at),
         effective_at=to_datetime(grant.effective_at),
@@ -197,6 +199,7 @@ _SOURCES = {
     "top_up": "A top-up",
     "carry": "A grant of what was left of the plan before",
     "rollover": "What was left of an earlier period",
+    "credit_min": "An overdraft",
 }
 
 
@@ -206,6 +209,7 @@ def _text(found: _Found) -> str:
     told = [_grant(each, feature) for each in found.grants]
     lines = [" ".join([*first, *told, *_last_use(found.uses, feature)])]
     lines += [f"Before that {_use(row, feature)}." for row in found.uses[1:]]
+    lines += [f"{least} of {key} have to stay." for key, least in found.state.minimums.items() if least > 0]
     lines += [_limit(each) for each in decision.limits]
     lines += [
         f"Hold {row.id} keeps {_count(row.quantity, row.feature, found.state.feature)} until {_time(row.expires_at)}."

@@ -22,9 +22,9 @@ from .audit import Facts, record
 from .core import Core
 from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
+from .minimums import changed, noted, repay
 from .recipe import Find, Stamp, stamped, write
 
-_MAX_NOTE = 500
 _REVOCABLE = ("manual", "top_up")
 
 
@@ -59,7 +59,7 @@ async def grant(
         raise InvalidInput(f"must be 1: {spec.key} is a boolean feature", field="amount")
     where = entity_id(entity)
     until = FOREVER if expires_at is None else to_instant(expires_at, field="expires_at")
-    why = _note(note)
+    why = noted(note)
     stamp = _stamp(core, who, key, spec.key, where, amount, until)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Grant:
@@ -70,7 +70,9 @@ async def grant(
             raise InvalidInput("must lie in the future", field="expires_at")
         books = Books(tx, core.ids, customer, now)
         wanted = _given(spec, "manual", stamp.key, 0, amount, where, until, now)
-        return _give(core, tx, books, wanted, amount, {} if why is None else {"note": why})
+        given = _give(core, tx, books, wanted, amount, {} if why is None else {"note": why})
+        books.close()
+        return given
 
     find = _found(core)
     return _answer(await write(core, stamp, find, work, transaction))
@@ -99,7 +101,7 @@ async def revoke(core: Core, reference: Ref, grant_id: str, *, transaction: obje
         now = customer.written_at
         closed = evolve(found, closed_at=now)
         Books(tx, core.ids, customer, now).put(closed)
-        _changed(tx, customer)
+        changed(tx, customer)
         record(tx, core, "grant.revoked", customer.id, found.id, _facts(found), _facts(closed))
         return closed
 
@@ -118,7 +120,7 @@ def give_top_up(core: Core, tx: Transaction, books: Books, top_up: TopUp, bought
     now = books.customer.time(core.now())
     length = top_up.expires_after
     until = FOREVER if length is None else min(FOREVER, now + length // timedelta(microseconds=1))
-    return [
+    given = [
         _give(
             core,
             tx,
@@ -129,11 +131,15 @@ def give_top_up(core: Core, tx: Transaction, books: Books, top_up: TopUp, bought
         )
         for feature, amount in sorted(top_up.grants.items())
     ]
+    books.close()
+    return given
 
 
 def _give(core: Core, tx: Transaction, books: Books, wanted: Grant, amount: int, why: Facts) -> Grant:
     given = books.give(wanted)
-    _changed(tx, books.customer)
+    if core.offer.features[given.feature].kind == "credit":
+        repay(tx, books, given)
+    changed(tx, books.customer)
     record(tx, core, "grant.given", books.customer.id, given.id, None, {**_facts(given), "amount": amount, **why})
     return given
 
@@ -193,11 +199,6 @@ def _stamp(
     return stamped(core, reference, key, "grant", feature, entity, amount, expires_at == FOREVER)
 
 
-def _changed(tx: Transaction, customer: CustomerRow) -> None:
-    """Raise the number by which others see that there is something else to hold."""
-    tx.customers.set_plan(customer.id, customer.plan, customer.plan_until)
-
-
 def _facts(given: Grant) -> Facts:
     return {
         "feature": given.feature,
@@ -216,11 +217,3 @@ def _until(given: Grant) -> Instant | None:
 def _answer(given: Grant) -> answers.Grant:
     amount = 1 if given.amount is None else given.amount
     return answers.Grant(given.id, given.feature, amount, to_datetime_or_none(min(given.expires_at, given.closed_at)))
-
-
-def _note(note: object) -> str | None:
-    if note is None:
-        return None
-    if not isinstance(note, str) or not 0 < len(note) <= _MAX_NOTE or not note.isprintable():
-        raise InvalidInput(f"must be a text of 1 to {_MAX_NOTE} printable characters", field="note")
-    return str.__str__(note)

@@ -11,6 +11,7 @@ from ..domain.buckets import carry_usage, rescale
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, Holding, holding
 from ..domain.instants import FOREVER, Instant
+from ..domain.minimums import is_idle, is_minimum
 from ..domain.offer import Offer
 from ..domain.period import Interval, interval_of
 from ..domain.plan_change import policy_for
@@ -62,7 +63,9 @@ def given_holdings(
     holdings = [
         holding(grant, bucket, now)
         for grant, bucket in rows
-        if grant.source_type not in ("default", "rollover") and grant.is_live(now)
+        if grant.source_type not in ("default", "rollover")
+        and grant.is_live(now)
+        and not (is_minimum(grant) and is_idle(grant, bucket))
     ]
     plan = offer.default_plan
     if plan is None or (customer is not None and customer.has_plan(now)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -169,8 +169,3 @@ def _sunk(grant: Grant, bucket: BucketRow, taken: int) -> int | None:
     if bucket.amount is None or grant.amount is None or grant.interval is not None:
         return bucket.amount
     return min(bucket.amount, max(grant.amount, taken))
-
-
-def replaced(holdings: Sequence[Holding], old: Holding, new: Holding) -> list[Holding]:
-    """The holdings with one of them replaced."""
-    return [new if each is old else each for each in holdings]

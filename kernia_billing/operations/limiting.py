@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve
-
 from ..domain.answers import Property
-from ..domain.buckets import Draw, Pool
+from ..domain.buckets import Draw
 from ..domain.grants import Holding, UsageRow
 from ..domain.holds import Settlement
 from ..domain.instants import Instant, to_datetime
@@ -51,11 +49,6 @@ def meters_of(
 def room(found: Iterable[Meter], feature: str) -> int | None:
     """How much of a feature or pool its limits leave; None where there are none."""
     return headroom(each for each in found if each.limit.feature == feature)
-
-
-def within(pools: Sequence[Pool], found: Sequence[Meter]) -> Sequence[Pool]:
-    """The pools, with what the limits on each of them leave."""
-    return [evolve(pool, headroom=room(found, pool.feature)) for pool in pools] if found else pools
 
 
 def amounts_of(feature: str, draws: Iterable[Draw], units: int | None = None) -> Mapping[str, int]:

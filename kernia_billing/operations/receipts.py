@@ -40,6 +40,8 @@ def receipt(usage: Usage) -> dict[str, Any]:
     # Few uses have them, and every use is stored.
     if usage.alerts:
         stored["alerts"] = list(usage.alerts)
+    if balance.minimum:
+        stored["minimum"] = balance.minimum
     if usage.limits:
         stored["limits"] = [{name: _plain(value) for name, value in each.items()} for each in usage.limits]
     if usage.restored is not None:
@@ -66,6 +68,7 @@ def read_receipt(stored: Mapping[str, Any]) -> Usage:
             resets_at=resets_at,
             overage_used=stored["overage_used"],
             overage_limit=stored["overage_limit"],
+            minimum=stored.get("minimum", 0),
         ),
         replayed=False,
         late=stored["late"],

@@ -9,6 +9,7 @@ from ..domain.buckets import Mode
 from ..domain.customers import CustomerRow
 from ..domain.ids import entity_id, quantity
 from ..domain.instants import Instant
+from ..domain.minimums import is_minimum, overdrawn
 from ..domain.references import Ref
 from ..ports.store import Transaction
 from .core import Core
@@ -85,4 +86,5 @@ def _used(tx: Transaction, customer: CustomerRow, before: Situation) -> int:
     for bucket_id, amount in drawn.items():
         spent[feature_of[bucket_id]] = spent.get(feature_of[bucket_id], 0) + amount
     paid = sum(spent.get(pool.feature, 0) // pool.cost for pool in before.pools if pool.cost)
-    return paid + sum(each.bucket.used for each in before.own)
+    # What was repaid counts where it was repaid from.
+    return paid + sum(overdrawn(each) if is_minimum(each.grant) else each.bucket.used for each in before.own)

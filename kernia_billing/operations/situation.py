@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve
+from attrs import evolve, field
 
 from ..domain.answers import Property
 from ..domain.buckets import Allocation, Draw, Mode, Pool, allocate
@@ -12,6 +12,8 @@ from ..domain.customers import CustomerRow
 from ..domain.grants import Entry, Holding
 from ..domain.instants import Instant
 from ..domain.limits import Meter, Window
+from ..domain.minimums import minimums_of
+from ..domain.minimums import room as room_above
 from ..domain.offer import FeatureSpec
 from ..domain.references import Reference
 from ..domain.values import value
@@ -19,9 +21,13 @@ from ..ports.store import Held, Transaction
 from .core import Core
 from .due import catch_up, past_of
 from .holdings import absorb_lapsed, live_holdings
-from .ledger import Books, replaced
-from .limiting import amounts_of, counted, limits_on, meters_of, room, within
+from .ledger import Books
+from .limiting import amounts_of, counted, limits_on, meters_of, room
 from .opening import NOTHING, Past
+
+
+def _no_minimums() -> dict[str, int]:
+    return {}
 
 
 @value
@@ -29,7 +35,7 @@ class Situation:
     """The holdings of a feature, and of the credit pools that pay for it, as they stand at `now`.
 
     They are those within reach of a request for `entity`, "" for the customer as such. `meters` are the usage limits on
-    the feature and on the pools that concern it.
+    the feature and on the pools that concern it, `minimums` what balances of credits may not fall below, by feature.
     """
 
     feature: FeatureSpec
@@ -38,6 +44,7 @@ class Situation:
     holdings: Sequence[Holding]
     pools: Sequence[Pool] = ()
     meters: Sequence[Meter] = ()
+    minimums: Mapping[str, int] = field(factory=_no_minimums)
 
     @property
     def own(self) -> list[Holding]:
@@ -50,10 +57,17 @@ class Situation:
         Not `limited` it is what balances alone would allow.
         """
         feature, buckets = self.feature.key, [each.as_bucket() for each in self.holdings]
-        if not (limited and self.meters):
+        meters = self.meters if limited else ()
+        if not (meters or self.minimums):
             return allocate(buckets, feature, quantity, mode, entity=self.entity, pools=self.pools)
-        pools, headroom = within(self.pools, self.meters), room(self.meters, feature)
+        pools = [evolve(pool, headroom=self._headroom(pool.feature, meters)) for pool in self.pools]
+        headroom = self._headroom(feature, meters)
         return allocate(buckets, feature, quantity, mode, entity=self.entity, pools=pools, headroom=headroom)
+
+    def _headroom(self, feature: str, meters: Sequence[Meter]) -> int | None:
+        """What usage limits, and what has to be kept, leave of a feature or pool; None where there is nothing such."""
+        found = (room(meters, feature), room_above(self.minimums, feature, self.holdings))
+        return min((each for each in found if each is not None), default=None)
 
     def holding(self, bucket_id: str) -> Holding:
         """The holding of a bucket."""
@@ -99,8 +113,10 @@ def seen(
     past: Past = NOTHING,
 ) -> Situation:
     """What a reader sees, from the rows that it read; nothing is written."""
-    holdings = within_reach(live_holdings(core.offer, customer, held, features_of(feature), now, past), entity)
-    return Situation(feature, entity, now, holdings, feature.pools)
+    rows = list(held)
+    holdings = within_reach(live_holdings(core.offer, customer, rows, features_of(feature), now, past), entity)
+    minimums = minimums_of((grant for grant, _ in rows), now)
+    return Situation(feature, entity, now, holdings, feature.pools, minimums=minimums)
 
 
 def looked_up(
@@ -178,11 +194,14 @@ def moved(
     """
     moving = list(draws)
     holdings = list(before.holdings)
+    # A bucket that is opened by its first draw has another id from then on.
+    places = {each.bucket.id: place for place, each in enumerate(holdings)}
     for draw in moving:
-        old = holding_of(holdings, draw.bucket_id)
-        new = books.move(old, used * draw.amount, entry, units=draw.units, held=held * draw.amount)
-        holdings = replaced(holdings, old, new)
-    after = Situation(before.feature, before.entity, before.now, holdings, before.pools, before.meters)
+        place = places[draw.bucket_id]
+        holdings[place] = books.move(
+            holdings[place], used * draw.amount, entry, units=draw.units, held=held * draw.amount
+        )
+    after = Situation(before.feature, before.entity, before.now, holdings, before.pools, before.meters, before.minimums)
     change = used + held
     return count(books, after, moving, change, units=units, drawn_at=drawn_at) if change and before.meters else after
 

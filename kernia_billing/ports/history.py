@@ -67,6 +67,10 @@ class History(Protocol):
         """The holds that were made from an instant to another, those that took something of a feature."""
         ...
 
+    def overdrawn(self, customer_id: str, feature: str, start: Instant, end: Instant) -> int:
+        """What uses with start ≤ moved_at < end drew below zero of credits, less what came back of it then."""
+        ...
+
     def versions(self, plan_key: str, by: Instant) -> Sequence[str]:
         """The ids of the versions of a plan that were stored by an instant, newest first."""
         ...

@@ -13,6 +13,7 @@ from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ..domain.history import BucketState, GrantState, PlanState, SetAside
 from ..domain.holds import HoldRow
 from ..domain.instants import Instant
+from ..domain.minimums import SOURCE
 from ..domain.period import Interval, Unit
 from ..domain.references import Reference
 from . import tables
@@ -110,6 +111,22 @@ _SET_ASIDE = (
         _hold.created_at <= number_param("until"),
     )
     .group_by(*_HOLD.columns)
+)
+_OVERDRAWN = (
+    select(func.coalesce(func.sum(_line.amount), _NOTHING))
+    .select_from(
+        tables.entitlement.join(tables.bucket, _bucket.entitlement_id == _grant.id).join(
+            tables.ledger, and_(_line.customer_id == _grant.customer_id, _line.bucket_id == _bucket.id)
+        )
+    )
+    .where(
+        _grant.customer_id == _CUSTOMER,
+        _grant.feature_key == text_param("feature"),
+        _grant.source_type == SOURCE,
+        _line.entry.in_(("use", "settle", "return", "refund")),
+        _line.moved_at >= number_param("start"),
+        _line.moved_at < number_param("end"),
+    )
 )
 _VERSIONS = (
     select(tables.plan.c.id)
@@ -261,6 +278,11 @@ class History(Noun):
         found = [(_HOLD.read(row[:-3]), *row[-3:]) for row in self._db.all(_SET_ASIDE, values)]
         taken = [(hold, hold.quantity if hold.feature == feature else int(held), *by) for hold, held, *by in found]
         return [SetAside(hold, amount, *by) for hold, amount, *by in taken if amount]
+
+    def overdrawn(self, customer_id: str, feature: str, start: Instant, end: Instant) -> int:
+        """What uses with start ≤ moved_at < end drew below zero of credits, less what came back of it then."""
+        values = {"customer": customer_id, "feature": feature, "start": start, "end": end}
+        return int(self._db.all(_OVERDRAWN, values)[0][0])
 
     def versions(self, plan_key: str, by: Instant) -> Sequence[str]:
         """The ids of the versions of a plan that were stored by an instant, newest first."""

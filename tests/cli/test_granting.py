@@ -1,4 +1,4 @@
-"""`grant` and `revoke` as processes: what they print, and what they leave."""
+"""`grant`, `revoke` and `credit-min` as processes: what they print, and what they leave."""
 
 from __future__ import annotations
 
@@ -53,4 +53,12 @@ def test_what_cannot_be_given(stand: Stand) -> None:
     assert "amount: must be between" in stand.run("grant", "ann", "projects", "0", code=2).err
     assert "must be a time" in stand.run("grant", "ann", "projects", "3", "--expires", "soon", code=2).err
     assert "not both" in stand.run("grant", "ann", "projects", "3", "--user", "--organization", code=2).err
+    assert () == stand.billing.audit().items
+
+
+def test_how_low_credits_may_get(stand: Stand) -> None:
+    """A number below zero is no option, and the audit log says who set it; of what is no credits none is set."""
+    told = stand.run("credit-min", "ann", "projects", "-50", "--note", "contract", code=2)
+    assert "feature: must be credits" in told.err
+    assert "minimum: must be an integer" not in told.err
     assert () == stand.billing.audit().items

@@ -256,7 +256,7 @@ def test_credits_in_overage_pay_last() -> None:
     ]
     found = allocate(buckets, "msg", 10, "require", pools=[Pool("credits", 10)])
 
-    assert [("direct", 2), ("credits", 20), ("over", 3), ("credits-over", 30)] == lines(found)
+    assert [("direct", 2), ("credits", 20), ("over", 3), ("credits", 5), ("credits-over", 25)] == lines(found)
     assert 6 == found.overage_units
 
 
@@ -276,6 +276,18 @@ def test_the_oldest_goes_first_where_all_else_is_equal() -> None:
     ]
 
     assert [("older", 5), ("old", 5), ("young", 1)] == lines(allocate(buckets, "msg", 11, "require"))
+
+
+def test_a_unit_spans_credits_and_their_overage() -> None:
+    """Credits that are too few for a unit are no dead rest: with the overage of their pool they pay one."""
+    buckets = [bucket("c", 14, feature="credits"), bucket("over", 26, feature="credits", kind="overage")]
+    found = allocate(buckets, "images", 9, "cap", pools=[Pool("credits", 10)])
+
+    assert 4 == found.funded
+    assert 3 == found.overage_units
+    assert [("c", 10, 1), ("c", 4, 0), ("over", 26, 3)] == [
+        (each.bucket_id, each.amount, each.units) for each in found.draws
+    ]
 
 
 def test_every_included_unit_goes_before_any_overage() -> None:

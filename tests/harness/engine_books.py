@@ -24,6 +24,7 @@ class EngineBooks:
         self.events: dict[str, Row] = {}
         self.limits: dict[str, Row] = {}
         self.windows: dict[tuple[str, str, int], int] = {}
+        self.minimums: dict[str, int] = {}
         self.values: dict[tuple[str, str, int], list[int]] = {}
         self.fired: set[tuple[str, int, int]] = set()
         self.alerts: dict[str, list[int]] = {}
@@ -41,7 +42,9 @@ class EngineBooks:
             "used": sum(each["used"] for each in included),
             "held": sum(each["held"] for each in included),
             "remaining": self._remaining(feature, entity),
-            "overage_used": sum(each["used"] for each in mine if each["kind"] == "overage"),
+            "overage_used": sum(each["used"] for each in mine if each["kind"] == "overage" and not self._repaid(each))
+            + sum(max(0, each["used"] - self._repaid(each)) for each in mine if self._repaid(each)),
+            "minimum": self.minimums.get(feature, 0) if mine else 0,
         }
 
     def _remaining(self, feature: str, entity: str) -> int | None:
@@ -52,8 +55,41 @@ class EngineBooks:
             included = [each for each in held if each["kind"] != "overage"]
             if any(each["amount"] is None for each in included) or (held and cost == 0):
                 return None
-            total += sum(map(self._left, included)) // cost if cost else 0
+            left = sum(map(self._left, included))
+            for each in held:
+                if self.grants[each["grant"]]["source"] == "credit_min":
+                    left += max(0, self._repaid(each) - each["used"] - each["held"])
+            above = self.above(pool, entity)
+            left = left if above is None else min(left, above)
+            total += left // cost if cost else 0
         return total
+
+    def above(self, feature: str, entity: str = "") -> int | None:
+        """How much can be drawn until the balance is at its minimum: an entity's own, and overage, are not part of it.
+
+        None where there is no minimum, or no end.
+        """
+        if feature not in self.minimums:
+            return None
+        minimum = self.minimums[feature]
+        own = balance = 0
+        for each in self._mine(feature, entity):
+            if each["feature"] != feature:
+                continue
+            if self.grants[each["grant"]]["source"] == "credit_min":
+                balance += self._repaid(each) - each["used"] - each["held"]
+            elif each["kind"] == "overage" and minimum > 0:
+                continue
+            elif each["amount"] is None:
+                return None
+            elif each["entity"] or each["kind"] == "overage":
+                own += self._left(each)
+            else:
+                balance += self._left(each)
+        return own + max(0, balance - minimum)
+
+    def _repaid(self, bucket: Row) -> int:
+        return int(self.grants[bucket["grant"]].get("repaid", 0))
 
     def live(self, feature: str, entity: str = "") -> list[Row]:
         """The buckets that a use of the feature may draw from."""
@@ -187,8 +223,22 @@ class EngineBooks:
         return [
             each
             for each in self.buckets.values()
-            if each["feature"] in features and each["entity"] in ("", entity) and self._is_live(each)
+            if each["feature"] in features
+            and each["entity"] in ("", entity)
+            and self._is_live(each)
+            and not self._is_idle(each)
         ]
+
+    def _sink(self, bucket: Row) -> None:
+        """An overdraft that became smaller than what is drawn of it shrinks as that comes back."""
+        grant = self.grants[bucket["grant"]]
+        if grant["source"] == "credit_min":
+            bucket["amount"] = min(bucket["amount"], max(grant["amount"], bucket["used"] + bucket["held"]))
+
+    def _is_idle(self, bucket: Row) -> bool:
+        """A minimum that allows no overdraft, and never did to any purpose."""
+        grant = self.grants[bucket["grant"]]
+        return grant["source"] == "credit_min" and not (grant["amount"] or bucket["used"] or bucket["held"])
 
     def _left(self, bucket: Row) -> int:
         return 10**15 if bucket["amount"] is None else int(bucket["amount"] - bucket["used"] - bucket["held"])
@@ -214,6 +264,7 @@ class EngineBooks:
         if used or held:
             self.buckets[bucket]["used"] += used
             self.buckets[bucket]["held"] += held
+            self._sink(self.buckets[bucket])
             self.ledger.append(
                 {
                     "seq": self.seq,

@@ -67,6 +67,33 @@ class EngineModel(EnginePlanning):
         self._open(grant, 0 if grant["rhythm"] is None else grant["rhythm"].period(self.now).number)
         return str(grant["id"])
 
+    def grant(self, feature: str, amount: int, **more: Any) -> str:
+        """What is given by hand: of credits it repays first what the customer has overdrawn. Gives its id."""
+        name = self.give(feature, amount, category=0, **more)
+        below = self._minimum(feature)
+        if below is not None and not more.get("entity"):
+            bucket = self.buckets[below["current"]]
+            owed = min(amount, bucket["used"] - below["repaid"])
+            if owed > 0:
+                below["repaid"] += owed
+                below["amount"] += owed
+                self._fit(below)
+                self._move(self.grants[name]["current"], "carry", used=owed)
+        return name
+
+    def set_credit_min(self, feature: str, minimum: int) -> str | None:
+        """No use may bring the balance below it. Gives the id of the overdraft; None where there never was one."""
+        below = self._minimum(feature)
+        if minimum == self.minimums.get(feature, 0):
+            return None if below is None else str(below["id"])
+        self._write()
+        self.minimums[feature] = minimum
+        if below is None:
+            return self.give(feature, max(0, -minimum), kind="overage", source="credit_min", repaid=0)
+        below["amount"] = max(0, -minimum) + below["repaid"]
+        self._fit(below)
+        return str(below["id"])
+
     def revoke(self, grant_id: str) -> None:
         """Nothing of the grant can be drawn any more; what was drawn stays drawn."""
         self._write()
@@ -138,8 +165,8 @@ class EngineModel(EnginePlanning):
             for overage in (True, False):
                 for pool, cost in (*reversed(self.pools.get(feature, [])), (feature, 1)):
                     stage = [each for each in self._mine(pool, entity) if each["feature"] == pool]
-                    stage = [each for each in stage if (each["kind"] == "overage") == overage]
-                    found = self._give_back(feature, stage, cost, quantity - units)
+                    stage = [each for each in stage if each["kind"] == "overage" or not overage]
+                    found = self._give_back(feature, stage, cost, quantity - units, moved)
                     units += sum(amount for _, amount in found) // cost if cost else 0
                     moved += found
             for bucket, amount in moved:
@@ -154,7 +181,7 @@ class EngineModel(EnginePlanning):
     def set_usage(self, feature: str, level: int, *, entity: str = "") -> Row:
         """Make so much used now, of the feature's own allowances and of what pools pay for it."""
         mine = self._mine(feature, entity)
-        used = sum(each["used"] for each in mine if each["feature"] == feature)
+        used = sum(each["used"] - self._repaid(each) for each in mine if each["feature"] == feature)
         for pool, cost in self.pools.get(feature, ()):
             names = [each["id"] for each in mine if each["feature"] == pool and each["used"]]
             used += sum(max(0, self.drawn.get((feature, name), 0)) for name in names) // cost if cost else 0
@@ -255,12 +282,27 @@ class EngineModel(EnginePlanning):
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _give_back(self, feature: str, stage: list[Row], cost: int, wanted: int) -> Unit:
-        """Up to so many whole units out of what is used of one stage, the last in the order first."""
+    def _minimum(self, feature: str) -> Row | None:
+        mine = (each for each in self.grants.values() if each["source"] == "credit_min")
+        return next((each for each in mine if each["feature"] == feature), None)
+
+    def _fit(self, grant: Row) -> None:
+        """The bucket of a grant that never resets includes what the grant says, or what is used if that is more."""
+        bucket = self.buckets[grant["current"]]
+        bucket["amount"] = max(grant["amount"], bucket["used"] + bucket["held"])
+
+    def _give_back(self, feature: str, stage: list[Row], cost: int, wanted: int, gone: Unit) -> Unit:
+        """Up to so many whole units out of what is used of one stage, the last in the order first.
+
+        `gone` is given back already.
+        """
         ordered = sorted(stage, key=self._order, reverse=True)
         most = {each["id"]: each["used"] for each in ordered}
         if stage and stage[0]["feature"] != feature:
             most = {name: max(0, min(used, self.drawn.get((feature, name), 0))) for name, used in most.items()}
+        for name, amount in gone:
+            if name in most:
+                most[name] -= amount
         left = min(wanted, sum(most.values()) // cost) * cost if cost else 0
         found: Unit = []
         for name, amount in most.items():

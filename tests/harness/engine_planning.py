@@ -73,8 +73,8 @@ class EnginePlanning(EngineBooks):
         """What so many units would be drawn from, each by itself; fewer where there is no more."""
         mine = sorted(self._mine(feature, entity), key=self._order)
         left = {each["id"]: self._left(each) for each in mine}
-        room = {name: self.room(name, entity) if limited else None for name in {each["feature"] for each in mine}}
-        room[feature] = self.room(feature, entity) if limited else None
+        names = {feature, *(each["feature"] for each in mine)}
+        room = {name: self._narrowest(name, entity, limited=limited) for name in names}
         top = room[feature]
         units: list[Unit] = []
         while len(units) < quantity and (top is None or len(units) < top):
@@ -90,7 +90,8 @@ class EnginePlanning(EngineBooks):
                 stage = [each for each in mine if each["feature"] == pool]
                 if cost == 0 and stage:
                     return []
-                stage = [each for each in stage if (each["kind"] == "overage") == overage]
+                # Credits that are too few for a unit pay one together with the overage of their pool.
+                stage = [each for each in stage if each["kind"] != "overage" or overage]
                 most = room.get(pool) if pool != feature else None
                 if cost == 0 or sum(left[each["id"]] for each in stage) < cost or (most is not None and most < cost):
                     continue
@@ -103,6 +104,11 @@ class EnginePlanning(EngineBooks):
                     room[pool] = most - cost
                 return list(unit.items())
         return None
+
+    def _narrowest(self, feature: str, entity: str, *, limited: bool) -> int | None:
+        """What limits and the minimum leave of a feature or pool."""
+        left = [self.room(feature, entity) if limited else None, self.above(feature, entity)]
+        return min((each for each in left if each is not None), default=None)
 
     def _free(self, hold: Row, units: list[Unit], entry: str) -> None:
         for unit in units:

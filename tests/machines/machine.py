@@ -114,7 +114,20 @@ class EngineMachine(RuleBasedStateMachine):
         ends = NEVER if hours is None else self.model.now + hours * HOUR
         until = None if hours is None else to_datetime(ends)
         given = self.billing.grant(REFERENCE, feature, amount, entity=entity, expires_at=until)
-        self.grants[given.id] = self.model.give(feature, amount, entity=entity or "", expires_at=ends, category=0)
+        self.grants[given.id] = self.model.grant(feature, amount, entity=entity or "", expires_at=ends)
+        self.learn()
+
+    @rule(minimum=st.one_of(amounts, st.just(0), amounts.map(lambda amount: -amount)))
+    def set_credit_min(self, minimum: int) -> None:
+        """R-139, R-151: how low the balance of credits may get, above zero or below it."""
+        self.billing.set_credit_min(REFERENCE, "credits", minimum)
+        name = self.model.set_credit_min("credits", minimum)
+        for row in self.stage.rows("entitlement"):
+            if row["source_type"] == "credit_min":
+                assert name is not None
+                self.grants[row["id"]] = name
+        self.learn()
+        self.compare_rows("credits")
 
     @precondition(lambda self: self.revocable())
     @rule(data=st.data())

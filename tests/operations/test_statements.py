@@ -283,3 +283,15 @@ def test_grants(shop: Shop, engine_name: str) -> None:
     assert promised.on(engine_name) == shop.writes(lambda: given.append(give().id))
     assert promised.on(engine_name, keyed=True) == shop.writes(lambda: give(idempotency_key="once"))
     assert stated(Billing.revoke).on(engine_name) == shop.writes(lambda: billing.revoke("ann", given[0]))
+
+
+def test_minimums(shop: Shop, engine_name: str) -> None:
+    """The same of how low credits may get: the first time, and when something is drawn already."""
+    billing = shop.billing
+    billing.track("ann", "credits")
+    promised = stated(Billing.set_credit_min)
+    assert promised.on(engine_name) == shop.writes(lambda: billing.set_credit_min("ann", "credits", -5))
+    billing.track("ann", "credits", 1_003)
+    more = shop.writes(lambda: billing.set_credit_min("ann", "credits", -9)) - promised.on(engine_name)
+    assert 3 == more
+    assert stated(Billing.overdraft_used).alone == shop.reads(lambda: billing.overdraft_used("ann", "credits"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from ...domain.grants import BucketRow, Grant, LedgerLine
+from ...domain.grants import BucketRow, Entry, Grant, LedgerLine
 from ...domain.history import BucketState, GrantState, PlanState
 from ...domain.period import Interval
 from ...domain.plan_items import PlanVersion
@@ -114,6 +114,30 @@ class HistoryConformance:
         assert [None, None, lines[3], lines[3], lines[3], lines[4]] == last("b")
         found = store.read_each(range(7), lambda tx, seq: tx.history.moved_from(_ORG, seq))
         assert [lines[1], lines[1], lines[1], lines[4], lines[4], lines[4], None] == found
+
+    def test_what_was_overdrawn(self, store: DrivenStore) -> None:
+        """What uses drew of the overdraft within a time; what was repaid, or drawn of anything else, does not count."""
+        below = rows.grant("below", feature="credits", source_type="credit_min", kind="overage")
+        other = rows.grant("other", feature="credits")
+        _put(store, [below, other], [rows.bucket(below, "below"), rows.bucket(other, "other")])
+        moved: list[tuple[str, Entry, int, int]] = [
+            ("below", "use", 5, 0),
+            ("below", "settle", 3, 1),
+            ("below", "refund", -2, 2),
+            ("below", "carry", 9, 2),
+            ("other", "use", 50, 1),
+        ]
+        lines = [
+            LedgerLine(_ORG, seq, 0, bucket, entry, amount, 20, "", moved_at=NOW + at)
+            for seq, (bucket, entry, amount, at) in enumerate(moved)
+        ]
+        store.transaction(lambda tx: tx.usage.add_lines(lines))
+
+        def drawn(start: int, end: int, feature: str = "credits") -> int:
+            return store.read(lambda tx: tx.history.overdrawn(_ORG, feature, NOW + start, NOW + end))
+
+        assert [5, 3, -2, 6, 0] == [drawn(0, 1), drawn(1, 2), drawn(2, 3), drawn(0, 3), drawn(3, 9)]
+        assert 0 == drawn(0, 3, "messages")
 
     def test_the_last_uses(self, store: DrivenStore) -> None:
         """The newest uses of some features come first, by a write and by an instant."""
