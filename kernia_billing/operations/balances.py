@@ -71,15 +71,16 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
         bucket = each.bucket
         if each.grant.kind == "overage":
             overage_used += bucket.used
-            limits.append(bucket.amount)
+            limits.append(each.amount)
             continue
         used += bucket.used
         held += bucket.held
-        if bucket.amount is None:
+        amount = bucket.amount if each.instead is None else each.amount
+        if amount is None:
             unlimited = True
         else:
-            included += bucket.amount
-            left += bucket.amount - bucket.used - bucket.held
+            included += amount
+            left += amount - bucket.used - bucket.held
         if bucket.period_end < resets_at:  # noqa: PLR1730 - half the time of min()
             resets_at = bucket.period_end
     return Balance(
@@ -183,10 +184,10 @@ def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping
         [
             {
                 "feature": each.grant.feature,
-                "source": each.grant.source_type,
+                "source": each.source,
                 "sourceId": each.grant.source_id,
                 "kind": each.grant.kind,
-                "included": each.bucket.amount,
+                "included": each.amount,
                 "used": each.bucket.used,
                 "held": each.bucket.held,
                 "draws": drawn.get(each.bucket.id, 0),

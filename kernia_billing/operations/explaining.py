@@ -132,10 +132,15 @@ def _allowance(item: PlanItem) -> Allowance:
     terms = terms_of(item.terms)
     alerts = tuple(each.value for each in terms.alerts)
     if item.kind == "boolean":
-        return Boolean()
+        return Boolean(trial=item.trial is None)
     if item.kind in ("quantity", "seat"):
         return Quantity(
-            item.amount or 0, unlimited=item.amount is None, per_seat=item.per_seat, limits=terms.limits, alerts=alerts
+            item.amount or 0,
+            unlimited=item.amount is None,
+            per_seat=item.per_seat,
+            trial=item.trial,
+            limits=terms.limits,
+            alerts=alerts,
         )
     kind = Credits if item.kind == "credit" else Metered
     return kind(
@@ -151,6 +156,7 @@ def _allowance(item: PlanItem) -> Allowance:
         rollover_periods=None if terms.rollover is None else terms.rollover.periods,
         on_plan_change=item.on_plan_change,
         debt=terms.debt,
+        trial=item.trial,
         limits=terms.limits,
         alerts=alerts,
     )
@@ -158,21 +164,22 @@ def _allowance(item: PlanItem) -> Allowance:
 
 def _given(tx: Transaction, past: AsOf, offer: Offer, holding: Holding) -> GivenGrant:
     grant, bucket = holding.grant, holding.bucket
+    rule = grant if holding.instead is None else holding.instead.grant
     plan, version = _plan_of(tx, offer, grant)
-    given_at = past.given.get(grant.id)
+    given_at = past.given.get(rule.id)
     return GivenGrant(
         id=grant.id,
         feature=grant.feature,
-        source=grant.source_type,
+        source=holding.source,
         kind=grant.kind,
         plan=plan,
         version=version,
-        included=bucket.amount,
+        included=holding.amount,
         used=bucket.used,
         held=bucket.held,
         given_at=None if given_at is None else to_datetime(given_at),
-        effective_at=to_datetime(grant.effective_at),
-        expires_at=to_datetime_or_none(grant.expires_at),
+        effective_at=to_datetime(rule.effective_at),
+        expires_at=to_datetime_or_none(min(grant.expires_at, rule.expires_at)),
         resets_at=to_datetime_or_none(bucket.period_end),
     )
 
@@ -197,6 +204,7 @@ _SOURCES = {
     "top_up": "A top-up",
     "carry": "A grant of what was left of the plan before",
     "rollover": "What was left of an earlier period",
+    "override": "An override",
 }
 
 
@@ -239,10 +247,15 @@ def _balance(found: _Found) -> list[str]:
 
 def _grant(given: GivenGrant, feature: str) -> str:
     version = "" if given.version is None else f" v{given.version}"
+    plan = "A plan" if given.plan is None else f"Plan {given.plan}{version}"
     if given.source == "default":
         giver = f"Default plan {given.plan}{version}"
     elif given.source == "plan":
-        giver = f"Plan {given.plan}{version}" if given.plan is not None else "A plan"
+        giver = plan
+    elif given.source == "trial":
+        giver = f"{plan}, in its trial,"
+    elif given.source == "override" and given.plan is not None:
+        giver = f"An override of plan {given.plan}{version}"
     else:
         giver = _SOURCES.get(given.source, f"A grant ({given.source})")
     what = "no limit" if given.included is None else str(given.included)

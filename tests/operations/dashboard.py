@@ -12,6 +12,25 @@ from kernia_billing.testing import StripeSimulator
 _API = "https://api.stripe.com/v1"
 
 
+def change_subscription(billing: Billing, stripe: StripeSimulator, reference: str, **values: str) -> None:
+    """Change the subscription of a reference; what Stripe says of it is still to be delivered."""
+    subscription = billing.subscriptions.get(reference)
+    assert subscription is not None
+    with httpx.Client(transport=stripe.transport, headers={"Authorization": f"Bearer {stripe.api_key}"}) as client:
+        answer = client.post(f"{_API}/subscriptions/{subscription.stripe_id}", data=values)
+    assert 200 == answer.status_code, answer.text
+
+
+def forget_cards(billing: Billing, stripe: StripeSimulator, reference: str) -> None:
+    """Take away everything that a reference could pay with."""
+    customer = billing.customers.get(reference)
+    assert customer is not None
+    with httpx.Client(transport=stripe.transport, headers={"Authorization": f"Bearer {stripe.api_key}"}) as client:
+        found: Any = client.get(f"{_API}/customers/{customer.stripe_id}/payment_methods").json()
+        for each in found["data"]:
+            assert 200 == client.post(f"{_API}/payment_methods/{each['id']}/detach").status_code
+
+
 def change_price(billing: Billing, stripe: StripeSimulator, reference: str, price: str) -> None:
     """Sell another price to a reference under its subscription, which keeps its period."""
     subscription = billing.subscriptions.get(reference)
