@@ -1,4 +1,4 @@
-"""The terms of an allowance beyond its amount: rollover, debt, limits, alerts. They come with every grant of it.
+"""The terms of a grant beyond its amount: rollover, debt, limits, alerts, and why it was given.
 
 They are stored as one compact JSON text, None where there are none, so that equal terms are equal texts.
 """
@@ -21,12 +21,13 @@ from .rollover import DebtMode, Rule
 
 @frozen
 class Terms:
-    """What an allowance says beyond its amount."""
+    """What an allowance says beyond its amount, and whoever gave something by hand."""
 
     rollover: Rule | None = None
     debt: DebtMode = "forgive"
     limits: tuple[UsageLimit, ...] = ()
     alerts: tuple[Threshold, ...] = ()
+    reason: str | None = None
 
     def text(self) -> str | None:
         """The stored form; what equals its default is left out."""
@@ -39,6 +40,8 @@ class Terms:
             told["limits"] = [asdict(each) for each in self.limits]
         if self.alerts:
             told["alerts"] = [[each.value, each.measure] for each in self.alerts]
+        if self.reason is not None:
+            told["reason"] = self.reason
         return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else None
 
 
@@ -74,6 +77,7 @@ def _read(text: str) -> Terms:
         debt=told.get("debt", "forgive"),
         limits=tuple(UsageLimit(**each) for each in told.get("limits", ())),
         alerts=tuple(Threshold(*each) for each in told.get("alerts", ())),
+        reason=told.get("reason"),
     )
 
 

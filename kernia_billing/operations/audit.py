@@ -9,6 +9,7 @@ The actions, and what their values say:
     webhook.replayed, webhook.retried      an event was worked on again because somebody said so
     intent.parked                          a call to Stripe whose outcome nobody knows
     meter.retried                          usage that Stripe did not count is sent again
+    override.set, override.removed         what a reference has instead of what its plans include, and why
     grant.given, grant.revoked             what a reference was given beside its plans, with the note of whoever gave it
 
 Values hold ids, states and numbers, never what tells of a person.

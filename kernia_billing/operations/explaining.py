@@ -24,6 +24,7 @@ from ..ports.store import Transaction
 from .balances import decide
 from .core import Core
 from .past import AsOf, drawing_on
+from .replacing import rules_in
 from .situation import Situation, looked_up
 from .suggesting import plan_key_of
 
@@ -41,6 +42,8 @@ class _Found:
     holds: Sequence[HoldRow]
     uses: Sequence[UsageRow]
     unknown: Sequence[str]
+    takes: Sequence[Grant]
+    """The trials and overrides that leave nothing of the feature."""
 
 
 async def explain(
@@ -103,6 +106,7 @@ def _found(
         holds=() if customer is None else tx.history.holds(customer.id, drawing, at),
         uses=() if customer is None else tx.history.last_uses(customer.id, drawing, then.seq, at, LAST_USES),
         unknown=tuple(then.unknown),
+        takes=[rule for rule, _ in rules_in(look.held, at) if rule.feature == feature.key and rule.amount == 0],
     )
 
 
@@ -223,6 +227,7 @@ def _text(found: _Found) -> str:
         lines.append(f"Starts anew on {_moment(decision.resets_at)}.")
     if decision.reason == "not_entitled":
         lines.append("Nothing that was live then gave it: no plan, and no grant.")
+        lines += [_taken_away(each) for each in found.takes]
     lines += [f"Not known any more: {each}." for each in found.unknown]
     return "\n".join(lines)
 
@@ -264,6 +269,13 @@ def _grant(given: GivenGrant, feature: str) -> str:
     ends = "" if given.expires_at is None else f", until {_moment(given.expires_at)}"
     used = "" if given.feature == feature or given.included is None else f" ({given.used} used)"
     return f"{giver} gave {what}{of}{over} on {given.effective_at:%Y-%m-%d}{used}{ends}."
+
+
+def _taken_away(rule: Grant) -> str:
+    until = "" if rule.expires_at == FOREVER else f", until {_time(rule.expires_at)}"
+    if rule.source_type == "trial":
+        return f"The plan has it, its trial does not{until}."
+    return f"An override of {_time(rule.effective_at)} takes it away{until}."
 
 
 def _last_use(uses: Sequence[UsageRow], feature: str) -> list[str]:

@@ -11,7 +11,7 @@ from attrs import evolve
 from ..domain import answers
 from ..domain.customers import CustomerRow
 from ..domain.grants import Grant
-from ..domain.ids import entity_id, feature_key, is_storable, quantity
+from ..domain.ids import entity_id, feature_key, is_storable, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_datetime_or_none, to_instant
 from ..domain.offer import FeatureSpec
 from ..domain.plans import TopUp
@@ -24,7 +24,6 @@ from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
 from .recipe import Find, Stamp, stamped, write
 
-_MAX_NOTE = 500
 _REVOCABLE = ("manual", "top_up")
 
 
@@ -59,7 +58,7 @@ async def grant(
         raise InvalidInput(f"must be 1: {spec.key} is a boolean feature", field="amount")
     where = entity_id(entity)
     until = FOREVER if expires_at is None else to_instant(expires_at, field="expires_at")
-    why = _note(note)
+    why = None if note is None else printable(note, "note")
     stamp = _stamp(core, who, key, spec.key, where, amount, until)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Grant:
@@ -216,11 +215,3 @@ def _until(given: Grant) -> Instant | None:
 def _answer(given: Grant) -> answers.Grant:
     amount = 1 if given.amount is None else given.amount
     return answers.Grant(given.id, given.feature, amount, to_datetime_or_none(min(given.expires_at, given.closed_at)))
-
-
-def _note(note: object) -> str | None:
-    if note is None:
-        return None
-    if not isinstance(note, str) or not 0 < len(note) <= _MAX_NOTE or not note.isprintable():
-        raise InvalidInput(f"must be a text of 1 to {_MAX_NOTE} printable characters", field="note")
-    return str.__str__(note)

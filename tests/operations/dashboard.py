@@ -21,6 +21,26 @@ def change_subscription(billing: Billing, stripe: StripeSimulator, reference: st
     assert 200 == answer.status_code, answer.text
 
 
+def end_subscription(billing: Billing, stripe: StripeSimulator, reference: str) -> None:
+    """Cancel the subscription of a reference at once."""
+    subscription = billing.subscriptions.get(reference)
+    assert subscription is not None
+    with httpx.Client(transport=stripe.transport, headers={"Authorization": f"Bearer {stripe.api_key}"}) as client:
+        assert 200 == client.delete(f"{_API}/subscriptions/{subscription.stripe_id}").status_code
+    stripe.flush()
+
+
+def change_seats(billing: Billing, stripe: StripeSimulator, reference: str, price: str, seats: int) -> None:
+    """Sell a reference another number of seats."""
+    subscription = billing.subscriptions.get(reference)
+    assert subscription is not None
+    with httpx.Client(transport=stripe.transport, headers={"Authorization": f"Bearer {stripe.api_key}"}) as client:
+        items: Any = client.get(f"{_API}/subscription_items", params={"subscription": subscription.stripe_id}).json()
+        (item,) = [each["id"] for each in items["data"] if each["price"]["id"] == price]
+        assert 200 == client.post(f"{_API}/subscription_items/{item}", data={"quantity": str(seats)}).status_code
+    stripe.flush()
+
+
 def forget_cards(billing: Billing, stripe: StripeSimulator, reference: str) -> None:
     """Take away everything that a reference could pay with."""
     customer = billing.customers.get(reference)
