@@ -9,6 +9,7 @@ from .holding import Hold
 from .jobs import Jobs
 from .leasing import Lease
 from .meters import Meters
+from .overrides import Overrides
 from .plans import Plans
 from .subscriptions import Subscriptions
 from .sync import Sync
@@ -22,6 +23,7 @@ __all__ = [
     "Jobs",
     "Lease",
     "Meters",
+    "Overrides",
     "Plans",
     "Subscriptions",
     "Sync",

@@ -61,6 +61,7 @@ from .holding import Hold
 from .jobs import Jobs
 from .leasing import Lease
 from .meters import Meters
+from .overrides import Overrides
 from .plans import Plans
 from .subscriptions import Subscriptions
 from .sync import Sync
@@ -84,6 +85,7 @@ class AsyncBilling:
     catalog: Catalog
     webhooks: Webhooks
     meters: Meters
+    overrides: Overrides
     jobs: Jobs
     sync: Sync
 
@@ -98,6 +100,7 @@ class AsyncBilling:
         self.catalog = Catalog(wiring)
         self.webhooks = Webhooks(wiring)
         self.meters = Meters(wiring)
+        self.overrides = Overrides(wiring)
         self.jobs = Jobs(wiring)
         self.sync = Sync(wiring)
 

@@ -42,6 +42,7 @@ from .holding import Hold
 from .jobs import Jobs
 from .leasing import Lease
 from .meters import Meters
+from .overrides import Overrides
 from .plans import Plans
 from .subscriptions import Subscriptions
 from .sync import Sync
@@ -65,6 +66,7 @@ class Billing:
     catalog: Catalog
     webhooks: Webhooks
     meters: Meters
+    overrides: Overrides
     jobs: Jobs
     sync: Sync
 
@@ -78,6 +80,7 @@ class Billing:
         self.catalog = Catalog(self._inner.catalog)
         self.webhooks = Webhooks(self._inner.webhooks)
         self.meters = Meters(self._inner.meters)
+        self.overrides = Overrides(self._inner.overrides)
         self.jobs = Jobs(self._inner.jobs)
         self.sync = Sync(self._inner.sync)
 

@@ -11,6 +11,7 @@ from .granting import credit_min, grant, revoke
 from .healing import doctor, reconcile
 from .jobs import jobs, worker
 from .meters import meters
+from .overrides import overrides
 from .pricing import simulate_pricing
 from .simulator import simulator
 from .sync import sync
@@ -33,6 +34,7 @@ for _each in (
     grant,
     jobs,
     meters,
+    overrides,
     reconcile,
     revoke,
     simulate_pricing,

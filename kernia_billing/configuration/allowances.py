@@ -37,6 +37,7 @@ ALLOWANCE = Vocabulary(
         "rollover_periods",
         "on_plan_change",
         "debt",
+        "trial",
         "limits",
         "alerts",
     ),
@@ -62,8 +63,8 @@ _HELPERS: Mapping[str, Callable[..., Allowance]] = {
     "seat": Quantity,
     "credits": Credits,
 }
-_OF_THINGS = frozenset({"included", "unlimited", "per_seat", "limits", "alerts"})
-_MEMBERS: Mapping[str, frozenset[str]] = {"boolean": frozenset(), "quantity": _OF_THINGS, "seat": _OF_THINGS}
+_OF_THINGS = frozenset({"included", "unlimited", "per_seat", "trial", "limits", "alerts"})
+_MEMBERS: Mapping[str, frozenset[str]] = {"boolean": frozenset({"trial"}), "quantity": _OF_THINGS, "seat": _OF_THINGS}
 _LISTS: Mapping[str, Callable[[object, str, Problems], object]] = {"limits": read_limits, "alerts": read_alerts}
 # Programs write every member for every kind. What says no more than the kind itself is let through.
 _NEUTRAL: Mapping[str, object] = {

@@ -91,6 +91,7 @@ _QUANTITY: Mapping[str, Rule] = {
     "included": integer(0, MAX_INTEGER),
     "unlimited": boolean,
     "per_seat": boolean,
+    "trial": maybe(integer(0, MAX_INTEGER)),
 }
 _METERED: Mapping[str, Rule] = {
     **_QUANTITY,
@@ -150,6 +151,8 @@ def _check_plan(plan: Plan, where: str, problems: Problems) -> None:
         at = f"{where}.features.{key}"
         problems.read(at, feature_key, key, None)
         _check_allowance(key, allowance, at, problems)
+        if plan.is_free and not (allowance.trial is None or allowance.trial is True):
+            problems.add(f"{at}.trial", "needs a price: nothing is tried that is free")
         if plan.seats is False and not isinstance(allowance, Boolean) and allowance.per_seat is True:
             problems.add(f"{at}.per_seat", "needs a plan with seats")
 
@@ -187,6 +190,7 @@ def _check_allowance(key: str, allowance: Allowance, where: str, problems: Probl
     if key == SEATS and not isinstance(allowance, Quantity):
         problems.add(where, f"{SEATS} must be a Quantity")
     if isinstance(allowance, Boolean):
+        problems.read(f"{where}.trial", boolean, allowance.trial, None)
         return
     check_fields(allowance, _QUANTITY if isinstance(allowance, Quantity) else _METERED, where, problems)
     if allowance.unlimited is True and allowance.included:

@@ -181,6 +181,22 @@ class Grant:
 
 
 @frozen
+class Override:
+    """What a reference has of a feature instead of what its plans include.
+
+    `amount` is in the feature's smallest unit, True or False for a boolean feature, and None where there is no limit.
+    `until` is when it ends, None if it was not said; of one that ended early, when that was.
+    """
+
+    id: str
+    feature: str
+    amount: int | bool | None
+    set_at: datetime
+    until: datetime | None
+    reason: str | None
+
+
+@frozen
 class UsageRecord:
     """A use as exported, with everything that is recorded of it.
 

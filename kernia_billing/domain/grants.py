@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from .buckets import Bucket, Kind
+from .buckets import Bucket, Kind, rescale
 from .instants import FOREVER, Instant
 from .period import Interval, Period, Rhythm, boundary, period_at
 from .rollover import lose_at
 from .terms import Terms, terms_of
 from .values import value
 
-Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover", "credit_min"]
+Source = Literal["plan", "default", "manual", "top_up", "carry", "rollover", "trial", "override", "credit_min"]
 """What gave a grant. `carry` and `rollover` are units that moved on from another grant, in a grant of their own;
-`credit_min` says how low a balance of credits may get."""
+`credit_min` says how low a balance of credits may get.
+
+A `trial` and an `override` say what others include instead, for as long as they last: what is used is counted where it
+always was, so that nothing has to be moved when they begin or end.
+"""
 Entry = Literal[
     "open", "use", "return", "refund", "carry", "amend", "hold", "settle", "release", "expire", "roll", "void"
 ]
@@ -61,6 +65,11 @@ class Grant:
         """Its row of periods, None where it never resets."""
         return None if self.interval is None else Rhythm(self.anchor_at, self.interval)
 
+    @property
+    def parent(self) -> str:
+        """The id of the grant that rollover units come from."""
+        return self.source_id.partition(":")[0]
+
     def is_live(self, now: Instant) -> bool:
         """Whether it counts at `now`."""
         return self.effective_at <= now < self.expires_at and now < self.closed_at
@@ -84,7 +93,8 @@ class BucketRow:
     """One period of one grant, as stored.
 
     `heir_id` is the bucket that its usage moved to when another plan took over, "" for none. `owed` is what the next
-    period starts with as used.
+    period starts with as used. `own` is the amount without what was used beyond it under an override, None where that
+    is the amount itself.
     """
 
     id: str
@@ -101,9 +111,10 @@ class BucketRow:
     closed_at: Instant
     heir_id: str = ""
     owed: int = 0
+    own: int | None = None
 
-    def moved(self, used: int, held: int, amount: int | None) -> BucketRow:
-        """The row after what is used and held of it rose by so much, including `amount` then."""
+    def moved(self, used: int, held: int, amount: int | None, own: int | None) -> BucketRow:
+        """The row after what is used and held of it rose by so much, including `amount` then, `own` of it its own."""
         return BucketRow(
             self.id,
             self.grant_id,
@@ -119,7 +130,26 @@ class BucketRow:
             self.closed_at,
             self.heir_id,
             self.owed,
+            own,
         )
+
+    def including(self, amount: int | None) -> BucketRow:
+        """The row with another amount of its own, and room for what is used and held of it beyond that."""
+        taken = self.used + self.held
+        if amount is None or taken <= amount:
+            return evolve(self, amount=amount, own=None)
+        return evolve(self, amount=taken, own=amount)
+
+
+@value
+class Instead:
+    """What a holding includes instead of what its bucket says: as `grant`, a trial or an override, wants it.
+
+    `amount` is None where there is no limit.
+    """
+
+    grant: Grant
+    amount: int | None
 
 
 @value
@@ -129,6 +159,20 @@ class Holding:
     grant: Grant
     bucket: BucketRow
     opened: bool
+    instead: Instead | None = None
+
+    @property
+    def amount(self) -> int | None:
+        """How much it includes now, never less than is used and held; None where there is no limit."""
+        bucket, instead = self.bucket, self.instead
+        if instead is None:
+            return bucket.amount
+        return rescale(instead.amount, bucket.used, bucket.held)
+
+    @property
+    def source(self) -> Source:
+        """What says how much it includes."""
+        return self.grant.source_type if self.instead is None else self.instead.grant.source_type
 
     def as_bucket(self) -> Bucket:
         """The view that the planner works on."""
@@ -138,11 +182,11 @@ class Holding:
             grant.id,
             grant.feature,
             grant.entity,
-            bucket.amount,
+            self.amount,
             bucket.used,
             bucket.held,
             grant.priority,
-            self._lose_at(),
+            self._lose_at() if self.instead is None else min(self._lose_at(), self.instead.grant.expires_at),
             grant.category,
             grant.kind,
             grant.effective_at,

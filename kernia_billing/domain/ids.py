@@ -25,6 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _MAX_REFERENCE = 255
 _MAX_PROPERTIES = 50
+_MAX_LINE = 500
 _MAX_PROPERTY_TEXT = 500
 
 
@@ -122,6 +123,17 @@ def quantity(value: object, field: str = "quantity", minimum: int = 1, maximum: 
     if not minimum <= value <= maximum:
         raise InvalidInput(f"must be between {minimum} and {maximum}", field=field)
     return value
+
+
+def printable(value: object, field: str) -> str:
+    """What somebody says in a line of text: 1 to 500 printable characters.
+
+    Raises:
+        InvalidInput: anything else.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_LINE or not value.isprintable():
+        raise InvalidInput(f"must be a text of 1 to {_MAX_LINE} printable characters", field=field)
+    return str.__str__(value)
 
 
 def event_properties(value: object, field: str = "properties") -> dict[str, str | int | bool]:

@@ -107,7 +107,7 @@ def room(minimums: Mapping[str, int], feature: str, holdings: Iterable[Holding])
         return None
     mine = [each for each in holdings if each.grant.feature == feature]
     kept = [each for each in mine if minimum <= 0 or each.grant.kind != "overage" or is_minimum(each.grant)]
-    if any(each.bucket.amount is None for each in kept):
+    if any(each.amount is None for each in kept):
         return None
     owed = sum(overdrawn(each) + each.bucket.held for each in mine if is_minimum(each.grant))
     common = [each for each in kept if not each.grant.entity and each.grant.kind != "overage"]
@@ -120,5 +120,4 @@ def _limit(minimum: int) -> int:
 
 
 def _left(holdings: Sequence[Holding]) -> int:
-    rows = [each.bucket for each in holdings]
-    return sum((row.amount or 0) - row.used - row.held for row in rows)
+    return sum((each.amount or 0) - each.bucket.used - each.bucket.held for each in holdings)

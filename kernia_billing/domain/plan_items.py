@@ -27,6 +27,7 @@ from .terms import Terms
 class PlanItem:
     """One allowance of a plan version, as stored. `amount` is per seat where `per_seat`; None means without limit.
 
+    `trial` is the amount while the subscription is trialing, None where it is the same; of a boolean 0 is none at all.
     `terms` is the stored form of its `Terms`, which every grant of it comes with.
     """
 
@@ -41,6 +42,7 @@ class PlanItem:
     meter: str | None = None
     on_plan_change: PlanChangePolicy = "carry_usage"
     terms: str | None = None
+    trial: int | None = None
 
 
 @frozen
@@ -81,10 +83,11 @@ def _kind(feature: str, allowance: Allowance) -> FeatureKind:
 def _item(feature: str, allowance: Allowance) -> PlanItem:
     kind = _kind(feature, allowance)
     if isinstance(allowance, Boolean):
-        return PlanItem(feature, kind, None)
+        return PlanItem(feature, kind, None, trial=None if allowance.trial else 0)
     amount = None if allowance.unlimited else allowance.included
     if isinstance(allowance, Quantity):
-        return PlanItem(feature, kind, amount, per_seat=allowance.per_seat, terms=_terms(allowance).text())
+        terms = _terms(allowance).text()
+        return PlanItem(feature, kind, amount, per_seat=allowance.per_seat, terms=terms, trial=allowance.trial)
     return PlanItem(
         feature,
         kind,
@@ -97,6 +100,7 @@ def _item(feature: str, allowance: Allowance) -> PlanItem:
         meter=allowance.meter,
         on_plan_change=allowance.on_plan_change,
         terms=_terms(allowance).text(),
+        trial=allowance.trial,
     )
 
 

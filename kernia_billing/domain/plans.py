@@ -71,19 +71,23 @@ class UsageLimit:
 
 @frozen
 class Boolean:
-    """The plan has the feature: `"sso": Boolean()`."""
+    """The plan has the feature: `"sso": Boolean()`; with `trial=False` not before a trial has ended."""
+
+    trial: bool = field(default=True, kw_only=True)
 
 
 @frozen
 class Quantity:
     """How many of a thing may exist: `"projects": Quantity(5)`. Never resets; `give_back` returns what was deleted.
 
-    `limits` bound how many may be made in a time, `alerts` are percentages of what is included.
+    `limits` bound how many may be made in a time, `alerts` are percentages of what is included. While the subscription
+    is trialing `trial` is included instead (None: the same), per seat where the rest is.
     """
 
     included: int = 0
     unlimited: bool = False
     per_seat: bool = False
+    trial: int | None = field(default=None, kw_only=True)
     limits: Sequence[UsageLimit] = field(default=(), kw_only=True)
     alerts: Sequence[int] = field(default=(), kw_only=True)
 
@@ -101,6 +105,7 @@ class _Metered:
     rollover_periods: int | None = None
     on_plan_change: PlanChangePolicy = "carry_usage"
     debt: Debt = "forgive"
+    trial: int | None = None
     limits: Sequence[UsageLimit] = ()
     alerts: Sequence[int] = ()
 
@@ -118,6 +123,9 @@ class Metered(_Metered):
     live for `rollover_periods` periods (None: until they are used). What a plan that is too small for the usage carried
     over forgives, `debt="carry"` takes from the next period, free overage too. `limits` hold within windows of their
     own; `alerts` are percentages of what is included, each told of once a period.
+
+    While the subscription is trialing every period includes `trial` instead (None: the same), and there is no overage;
+    periods that begin in a trial leave nothing to the next one.
     """
 
     included: int = 0

@@ -7,7 +7,7 @@ as periods in which nothing was used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -74,9 +74,19 @@ class Opening:
     forgiven: int = 0
 
 
+Most = Callable[[int], "int | None"]
+"""What a period, by its number, may leave at most; None where only its amount limits that."""
+
+
 def unused(amount: int | None, used: int, held: int) -> int:
     """The units of a closing bucket that move on: what is held stays, and a bucket without cap leaves nothing."""
     return 0 if amount is None else max(0, amount - used - held)
+
+
+def least(amount: int | None, most: Most | None, number: int) -> int | None:
+    """What a period of `amount` units may leave at most, before anything of it is used; None where it has no cap."""
+    limit = None if most is None else most(number)
+    return amount if amount is None or limit is None else min(amount, limit)
 
 
 def lose_at(rhythm: Rhythm, number: int, rule: Rule | None, expires_at: Instant = FOREVER) -> Instant:
@@ -112,12 +122,13 @@ def opening(
     *,
     rule: Rule | None = None,
     debt: DebtMode = "forgive",
+    most: Most | None = None,
 ) -> Opening:
     """What period `number` starts with, where `closing` is the last one before it that was opened.
 
     `amount` is what every period of the grant includes. Periods in between were never opened: each leaves its whole
     amount, the first of them less what was owed. Only as many of them are looked at as can matter, which the cap and
-    the life of rolled units bound.
+    the life of rolled units bound. Where `most` is given no period leaves more of its amount than that.
 
     Raises:
         ValueError: the period does not come after the closing one.
@@ -132,8 +143,8 @@ def opening(
     if rule is None or amount is None:
         # Nothing more moves on. What did under the terms before, or under another plan, goes on expiring.
         return Opening(starts_used, tuple(each for each in rolled if each.expires_at > start), owed - paid)
-    for origin in [closing.number, *_missed(closing.number, number, amount, rule)]:
-        left = closing.unused if origin == closing.number else amount
+    for origin in [closing.number, *_missed(closing.number, number, amount, rule, most)]:
+        left = closing.unused if origin == closing.number else least(amount, most, origin) or 0
         if origin == closing.number + 1:
             left -= paid
         new = Rolled(origin, left, rule.expiry(rhythm, origin))
@@ -151,6 +162,7 @@ def opening_after(
     *,
     rule: Rule | None = None,
     debt: DebtMode = "forgive",
+    most: Most | None = None,
 ) -> Opening:
     """`opening`, where rollover units came back in between without anybody writing that down.
 
@@ -161,13 +173,13 @@ def opening_after(
     for each in sorted(freed, key=lambda each: each.at):
         period = rhythm.period(each.at - 1).number
         if period > closing.number:
-            found = opening(closing, period, amount, rhythm, rule=rule, debt=debt)
+            found = opening(closing, period, amount, rhythm, rule=rule, debt=debt, most=most)
             forgiven += found.forgiven
-            closing = Closing(period, unused(amount, found.used, 0), 0, found.rolled)
+            closing = Closing(period, unused(least(amount, most, period), found.used, 0), 0, found.rolled)
         closing = evolve(closing, rolled=_with(closing.rolled, each.units))
     if found is not None and closing.number == number:
         return evolve(found, rolled=closing.rolled, forgiven=forgiven)
-    found = opening(closing, number, amount, rhythm, rule=rule, debt=debt)
+    found = opening(closing, number, amount, rhythm, rule=rule, debt=debt, most=most)
     return evolve(found, forgiven=forgiven + found.forgiven)
 
 
@@ -177,7 +189,7 @@ def _with(rolled: Sequence[Rolled], units: Rolled) -> list[Rolled]:
     return sorted([*rest, evolve(units, left=units.left + left)], key=_order)
 
 
-def _missed(closed: int, number: int, amount: int, rule: Rule) -> range:
+def _missed(closed: int, number: int, amount: int, rule: Rule, most: Most | None) -> range:
     """The periods after the closed one that were never opened and can matter to period `number`.
 
     A period leaves units for `rule.periods` periods, and enough full periods fill the cap whatever came before them.
@@ -185,7 +197,10 @@ def _missed(closed: int, number: int, amount: int, rule: Rule) -> range:
     matter = number - closed - 1
     if rule.periods is not None:
         matter = min(matter, rule.periods)
-    matter = min(matter, -(-rule.cap // amount)) if amount > 0 else 0
+    if amount <= 0:
+        matter = 0
+    elif most is None:
+        matter = min(matter, -(-rule.cap // amount))
     return range(number - matter, number)
 
 

@@ -1,6 +1,4 @@
-"""The terms of an allowance beyond its amount: rollover, debt, limits, alerts, and how low credits may get.
-
-They come with every grant of it.
+"""What a grant says beyond its amount: rollover, debt, limits, alerts, how low credits may get, and why it was given.
 
 They are stored as one compact JSON text, None where there are none, so that equal terms are equal texts.
 """
@@ -23,13 +21,17 @@ from .rollover import DebtMode, Rule
 
 @frozen
 class Terms:
-    """What an allowance says beyond its amount. `minimum` is what a balance of credits may not fall below."""
+    """What an allowance says beyond its amount, and whoever gave something by hand.
+
+    `minimum` is what a balance of credits may not fall below.
+    """
 
     rollover: Rule | None = None
     debt: DebtMode = "forgive"
     limits: tuple[UsageLimit, ...] = ()
     alerts: tuple[Threshold, ...] = ()
     minimum: int = 0
+    reason: str | None = None
 
     def text(self) -> str | None:
         """The stored form; what equals its default is left out."""
@@ -44,6 +46,8 @@ class Terms:
             told["alerts"] = [[each.value, each.measure] for each in self.alerts]
         if self.minimum:
             told["minimum"] = self.minimum
+        if self.reason is not None:
+            told["reason"] = self.reason
         return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else None
 
 
@@ -80,6 +84,7 @@ def _read(text: str) -> Terms:
         limits=tuple(UsageLimit(**each) for each in told.get("limits", ())),
         alerts=tuple(Threshold(*each) for each in told.get("alerts", ())),
         minimum=told.get("minimum", 0),
+        reason=told.get("reason"),
     )
 
 

@@ -72,5 +72,5 @@ def _used(holdings: Sequence[Holding]) -> int:
 
 
 def _amount(holdings: Sequence[Holding]) -> int | None:
-    amounts = [each.bucket.amount for each in holdings]
+    amounts = [each.amount for each in holdings]
     return None if None in amounts else sum(amount for amount in amounts if amount is not None)

@@ -9,6 +9,7 @@ The actions, and what their values say:
     webhook.replayed, webhook.retried      an event was worked on again because somebody said so
     intent.parked                          a call to Stripe whose outcome nobody knows
     meter.retried                          usage that Stripe did not count is sent again
+    override.set, override.removed         what a reference has instead of what its plans include, and why
     grant.given, grant.revoked             what a reference was given beside its plans, with the note of whoever gave it
     credit_min.set                         how low a balance of credits may get, with the note of whoever set it
 

@@ -84,15 +84,16 @@ def balance_of(feature: str, holdings: Sequence[Holding], minimums: Mapping[str,
             continue
         if each.grant.kind == "overage":
             overage_used += bucket.used
-            limits.append(bucket.amount)
+            limits.append(each.amount)
             continue
         used += bucket.used
         held += bucket.held
-        if bucket.amount is None:
+        amount = bucket.amount if each.instead is None else each.amount
+        if amount is None:
             unlimited = True
         else:
-            included += bucket.amount
-            left += bucket.amount - bucket.used - bucket.held
+            included += amount
+            left += amount - bucket.used - bucket.held
         if bucket.period_end < resets_at:  # noqa: PLR1730 - half the time of min()
             resets_at = bucket.period_end
     most = room(minimums, feature, holdings) if minimums else None
@@ -201,7 +202,7 @@ def _breakdown(situation: Situation, allocation: Allocation) -> Sequence[Mapping
         [
             {
                 "feature": each.grant.feature,
-                "source": each.grant.source_type,
+                "source": each.source,
                 "sourceId": each.grant.source_id,
                 "kind": each.grant.kind,
                 **_shown(each),
@@ -219,7 +220,7 @@ def _shown(each: Holding) -> Mapping[str, object]:
     if is_minimum(each.grant):
         below = overdraft(each)
         return {"included": below.limit, "used": below.used}
-    return {"included": each.bucket.amount, "used": each.bucket.used}
+    return {"included": each.amount, "used": each.bucket.used}
 
 
 async def balances(core: Core, reference: Ref, *, entity: str | None = None) -> Mapping[str, Balance]:

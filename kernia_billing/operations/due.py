@@ -16,7 +16,7 @@ from ..ports.store import Earlier, Held, Transaction
 from .holdings import given_holdings
 from .lapsing import release_lapsed
 from .ledger import Books
-from .opening import NOTHING, Due, Lapse, Past, is_rolled, may_be_due, overdue, parent_of, without
+from .opening import NOTHING, Due, Lapse, Past, is_rolled, may_be_due, overdue, without
 
 
 def past_of(
@@ -110,7 +110,7 @@ def _coming_with(grant: Grant, held: Iterable[Held]) -> list[Held]:
         (each, bucket)
         for each, bucket in held
         if (each.source_type, each.source_id) == (grant.source_type, grant.source_id)
-        or (is_rolled(each) and parent_of(each) == grant.id)
+        or (is_rolled(each) and each.parent == grant.id)
     ]
 
 
@@ -182,7 +182,7 @@ def _open(books: Books, held: Sequence[Held], due: Due, now: Instant) -> list[He
         known = stored[unit.bucket.id]
         books.amend(known, known.bucket.used)
         books.put(evolve(known.grant, closed_at=now))
-    units = [grant for grant, _ in held if is_rolled(grant) and parent_of(grant) == current.grant.id]
+    units = [grant for grant, _ in held if is_rolled(grant) and grant.parent == current.grant.id]
     expired = [grant for grant in units if grant.expires_at <= now]
     for grant in expired:
         # Nobody has to read them any more.

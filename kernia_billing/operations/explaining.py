@@ -25,6 +25,7 @@ from ..ports.store import Transaction
 from .balances import decide
 from .core import Core
 from .past import AsOf, drawing_on
+from .replacing import rules_in
 from .situation import Situation, looked_up
 from .suggesting import plan_key_of
 
@@ -42,6 +43,8 @@ class _Found:
     holds: Sequence[HoldRow]
     uses: Sequence[UsageRow]
     unknown: Sequence[str]
+    takes: Sequence[Grant]
+    """The trials and overrides that leave nothing of the feature."""
 
 
 async def explain(
@@ -104,6 +107,7 @@ def _found(
         holds=() if customer is None else tx.history.holds(customer.id, drawing, at),
         uses=() if customer is None else tx.history.last_uses(customer.id, drawing, then.seq, at, LAST_USES),
         unknown=tuple(then.unknown),
+        takes=[rule for rule, _ in rules_in(look.held, at) if rule.feature == feature.key and rule.amount == 0],
     )
 
 
@@ -133,10 +137,15 @@ def _allowance(item: PlanItem) -> Allowance:
     terms = terms_of(item.terms)
     alerts = tuple(each.value for each in terms.alerts)
     if item.kind == "boolean":
-        return Boolean()
+        return Boolean(trial=item.trial is None)
     if item.kind in ("quantity", "seat"):
         return Quantity(
-            item.amount or 0, unlimited=item.amount is None, per_seat=item.per_seat, limits=terms.limits, alerts=alerts
+            item.amount or 0,
+            unlimited=item.amount is None,
+            per_seat=item.per_seat,
+            trial=item.trial,
+            limits=terms.limits,
+            alerts=alerts,
         )
     kind = Credits if item.kind == "credit" else Metered
     return kind(
@@ -152,6 +161,7 @@ def _allowance(item: PlanItem) -> Allowance:
         rollover_periods=None if terms.rollover is None else terms.rollover.periods,
         on_plan_change=item.on_plan_change,
         debt=terms.debt,
+        trial=item.trial,
         limits=terms.limits,
         alerts=alerts,
     )
@@ -160,21 +170,22 @@ def _allowance(item: PlanItem) -> Allowance:
 def _given(tx: Transaction, past: AsOf, offer: Offer, holding: Holding) -> GivenGrant:
     grant, bucket = holding.grant, holding.bucket
     below = overdraft(holding) if is_minimum(grant) else None
+    rule = grant if holding.instead is None else holding.instead.grant
     plan, version = _plan_of(tx, offer, grant)
-    given_at = past.given.get(grant.id)
+    given_at = past.given.get(rule.id)
     return GivenGrant(
         id=grant.id,
         feature=grant.feature,
-        source=grant.source_type,
+        source=holding.source,
         kind=grant.kind,
         plan=plan,
         version=version,
-        included=bucket.amount if below is None else below.limit,
+        included=holding.amount if below is None else below.limit,
         used=bucket.used if below is None else below.used,
         held=bucket.held,
         given_at=None if given_at is None else to_datetime(given_at),
-        effective_at=to_datetime(grant.effective_at),
-        expires_at=to_datetime_or_none(grant.expires_at),
+        effective_at=to_datetime(rule.effective_at),
+        expires_at=to_datetime_or_none(min(grant.expires_at, rule.expires_at)),
         resets_at=to_datetime_or_none(bucket.period_end),
     )
 
@@ -200,6 +211,7 @@ _SOURCES = {
     "carry": "A grant of what was left of the plan before",
     "rollover": "What was left of an earlier period",
     "credit_min": "An overdraft",
+    "override": "An override",
 }
 
 
@@ -219,6 +231,7 @@ def _text(found: _Found) -> str:
         lines.append(f"Starts anew on {_moment(decision.resets_at)}.")
     if decision.reason == "not_entitled":
         lines.append("Nothing that was live then gave it: no plan, and no grant.")
+        lines += [_taken_away(each) for each in found.takes]
     lines += [f"Not known any more: {each}." for each in found.unknown]
     return "\n".join(lines)
 
@@ -243,10 +256,15 @@ def _balance(found: _Found) -> list[str]:
 
 def _grant(given: GivenGrant, feature: str) -> str:
     version = "" if given.version is None else f" v{given.version}"
+    plan = "A plan" if given.plan is None else f"Plan {given.plan}{version}"
     if given.source == "default":
         giver = f"Default plan {given.plan}{version}"
     elif given.source == "plan":
-        giver = f"Plan {given.plan}{version}" if given.plan is not None else "A plan"
+        giver = plan
+    elif given.source == "trial":
+        giver = f"{plan}, in its trial,"
+    elif given.source == "override" and given.plan is not None:
+        giver = f"An override of plan {given.plan}{version}"
     else:
         giver = _SOURCES.get(given.source, f"A grant ({given.source})")
     what = "no limit" if given.included is None else str(given.included)
@@ -255,6 +273,13 @@ def _grant(given: GivenGrant, feature: str) -> str:
     ends = "" if given.expires_at is None else f", until {_moment(given.expires_at)}"
     used = "" if given.feature == feature or given.included is None else f" ({given.used} used)"
     return f"{giver} gave {what}{of}{over} on {given.effective_at:%Y-%m-%d}{used}{ends}."
+
+
+def _taken_away(rule: Grant) -> str:
+    until = "" if rule.expires_at == FOREVER else f", until {_time(rule.expires_at)}"
+    if rule.source_type == "trial":
+        return f"The plan has it, its trial does not{until}."
+    return f"An override of {_time(rule.effective_at)} takes it away{until}."
 
 
 def _last_use(uses: Sequence[UsageRow], feature: str) -> list[str]:

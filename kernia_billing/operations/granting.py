@@ -11,7 +11,7 @@ from attrs import evolve
 from ..domain import answers
 from ..domain.customers import CustomerRow
 from ..domain.grants import Grant
-from ..domain.ids import entity_id, feature_key, is_storable, quantity
+from ..domain.ids import entity_id, feature_key, is_storable, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_datetime_or_none, to_instant
 from ..domain.offer import FeatureSpec
 from ..domain.plans import TopUp
@@ -22,7 +22,7 @@ from .audit import Facts, record
 from .core import Core
 from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
-from .minimums import changed, noted, repay
+from .minimums import changed, repay
 from .recipe import Find, Stamp, stamped, write
 
 _REVOCABLE = ("manual", "top_up")
@@ -59,7 +59,7 @@ async def grant(
         raise InvalidInput(f"must be 1: {spec.key} is a boolean feature", field="amount")
     where = entity_id(entity)
     until = FOREVER if expires_at is None else to_instant(expires_at, field="expires_at")
-    why = noted(note)
+    why = None if note is None else printable(note, "note")
     stamp = _stamp(core, who, key, spec.key, where, amount, until)
 
     def work(tx: Transaction, customer: CustomerRow, now: Instant) -> Grant:

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from ..domain.grants import Grant, Holding, holding
 from ..domain.history import PlanState
-from ..domain.instants import Instant
+from ..domain.instants import FOREVER, Instant
 from ..domain.plan_change import policy_for
 from ..domain.plan_items import PlanItem, PlanVersion
 from ..domain.subscriptions import SubscriptionRow, entitled_until
@@ -18,7 +18,8 @@ from .core import Core
 from .due import catch_up, open_until_the_end
 from .holdings import given_holdings, grants_of, same_thing
 from .ledger import Books
-from .opening import is_rolled, may_be_due, parent_of
+from .opening import is_rolled, may_be_due
+from .replacing import room
 from .succession import Successor, resized, same_subscription, take_over
 
 
@@ -28,6 +29,12 @@ class _Wanted:
 
     grant: Grant
     item: PlanItem
+    trial: Grant | None
+    """What it includes instead while the subscription is trialing."""
+
+    def is_tried(self, now: Instant) -> bool:
+        """Whether the trial still runs."""
+        return self.trial is not None and self.trial.expires_at > now
 
 
 def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequence[SubscriptionRow]) -> None:
@@ -73,7 +80,7 @@ def _begin_default(core: Core, tx: Transaction, books: Books, now: Instant) -> N
 def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> list[_Wanted]:
     anchor = row.billing_cycle_anchor or row.period_start or row.created_at
     return [
-        _Wanted(grant, item)
+        _Wanted(grant, item, _trial_of(row, item, grant))
         for item in version.items
         for grant in grants_of(
             item,
@@ -89,6 +96,32 @@ def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> l
     ]
 
 
+def _trial_of(row: SubscriptionRow, item: PlanItem, grant: Grant) -> Grant | None:
+    """What a grant of a plan includes instead until the trial ends, None where that is nothing else.
+
+    Stripe ends a trial by time alone, so the plan's own amount counts from that instant on, however late the news of it
+    is. A subscription that ends with its trial is never paid for: its trial lasts until Stripe says that it is over.
+    """
+    if row.status != "trialing" or item.trial is None or grant.kind != "grant":
+        return None
+    ends = FOREVER if row.trial_end is None or _ends_with_trial(row, row.trial_end) else row.trial_end
+    return evolve(
+        grant,
+        id="",
+        source_type="trial",
+        amount=item.trial * (row.seats or 1) if item.per_seat else item.trial,
+        expires_at=min(grant.expires_at, ends),
+        interval=None,
+        anchor_at=grant.effective_at,
+        meter=None,
+        terms=None,
+    )
+
+
+def _ends_with_trial(row: SubscriptionRow, trial_end: Instant) -> bool:
+    return row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at <= trial_end)
+
+
 def _reconcile(core: Core, tx: Transaction, books: Books, wanted: Sequence[_Wanted], now: Instant) -> None:
     known = tx.entitlements.grants(books.customer.id, "plan")
     features = [*core.offer.features, *(each.feature for each in known), *(each.grant.feature for each in wanted)]
@@ -96,18 +129,41 @@ def _reconcile(core: Core, tx: Transaction, books: Books, wanted: Sequence[_Want
         if _ended_unnoticed(grant, now) and any(same_thing(grant, each.grant) for each in wanted):
             open_until_the_end(core.offer, tx, books, grant)
     held = catch_up(core.offer, tx, books, list(dict.fromkeys(features)), now)
+    before = held
+    if _try(tx, books, held, wanted, now):
+        held = list(tx.entitlements.of_customer(books.customer.id, None, now))
     current = _given_now(tx, books, known, wanted, held, now)
     # The default plan's grants wait while another plan counts.
     replaced = ("plan",) if books.customer.has_plan(now) else ("plan", "default")
     for grant, bucket in held:
         if grant.source_type in replaced and grant.id not in current:
-            _replace(books, holding(grant, bucket, now), current, held, now)
+            old = holding(grant, bucket, now)
+            _replace(books, evolve(old, instead=room(grant, before, now)), current, held, now)
     for each in current.values():
         _begin(books, each.holding, known)
     for grant, _ in held:
         if grant.source_type == "carry" and grant.expires_at <= now:
             # Nobody has to read it any more.
             books.put(evolve(grant, closed_at=grant.expires_at))
+
+
+def _try(tx: Transaction, books: Books, held: Sequence[Held], wanted: Sequence[_Wanted], now: Instant) -> bool:
+    """Make the trials those that the subscriptions are in; says whether there are or were any."""
+    trials = [each.trial for each in wanted if each.trial is not None and each.is_tried(now)]
+    running = [grant for grant, _ in held if grant.source_type == "trial"]
+    if not trials and not running:
+        return False
+    known = tx.entitlements.grants(books.customer.id, "trial")
+    for trial in trials:
+        old = next((each for each in known if same_thing(each, trial)), None)
+        if old is None:
+            books.give(trial)
+        else:
+            _put(books, old, evolve(old, amount=trial.amount, expires_at=trial.expires_at, closed_at=FOREVER))
+    for old in running:
+        if not any(same_thing(old, each) for each in trials):
+            books.put(evolve(old, closed_at=min(old.expires_at, now)))
+    return True
 
 
 def _ended_unnoticed(grant: Grant, now: Instant) -> bool:
@@ -134,10 +190,10 @@ def _given_now(
     buckets = {grant.id: bucket for grant, bucket in held}
     found: dict[str, Successor] = {}
     for grant, each, old in given.values():
-        current = holding(grant, buckets.get(grant.id), now)
+        current = evolve(holding(grant, buckets.get(grant.id), now), instead=room(grant, held, now))
         if old is not None:
             current = resized(books, current, old, each.item, now)
-        found[grant.id] = Successor(current, each.item, is_new=old is None)
+        found[grant.id] = Successor(current, each.item, is_new=old is None, is_tried=each.is_tried(now))
     return found
 
 
@@ -178,7 +234,7 @@ def _replace(books: Books, old: Holding, current: dict[str, Successor], held: Se
     moves = same_subscription(old.grant, new.holding.grant)
     moves = moves and policy_for(new.item.kind, new.item.on_plan_change) != "reset"
     for grant, _ in held:
-        if is_rolled(grant) and parent_of(grant) == old.grant.id:
+        if is_rolled(grant) and grant.parent == old.grant.id:
             heir = f"{new.holding.grant.id}:{_origin(grant)}"
             _put(books, grant, evolve(grant, source_id=heir) if moves else evolve(grant, closed_at=now))
 

@@ -20,11 +20,14 @@ from ..domain.plans import Plan, Reset
 from ..ports.store import Held
 from .ledger import Books
 from .opening import NOTHING, Past, followed
+from .replacing import RULES, replaced, room, widest
 
 _MONDAY = 4 * 86_400_000_000
 """1970-01-05, a Monday: weeks on the calendar count from it, everything else from the epoch."""
 
 DEFAULT_PRIORITY = 50
+_NOT_BY_ITSELF = frozenset(("default", "rollover", *RULES))
+"""The sources of what counts only beside something else."""
 
 
 def anchor_of(item: PlanItem, billing_anchor: Instant, given_at: Instant) -> Instant:
@@ -53,7 +56,8 @@ def live_holdings(
     that exist in thought only. What was used under a plan that has lapsed stays used.
     """
     rows = list(held)
-    return followed(given_holdings(offer, customer, rows, features, now), rows, customer, past, now)
+    found = followed(given_holdings(offer, customer, rows, features, now), rows, customer, past, now)
+    return replaced(offer, customer, found, rows, now)
 
 
 def given_holdings(
@@ -63,7 +67,7 @@ def given_holdings(
     holdings = [
         holding(grant, bucket, now)
         for grant, bucket in rows
-        if grant.source_type not in ("default", "rollover")
+        if grant.source_type not in _NOT_BY_ITSELF
         and grant.is_live(now)
         and not (is_minimum(grant) and is_idle(grant, bucket))
     ]
@@ -90,7 +94,8 @@ def _default_holdings(
         else:
             current = holding(grant, None, now)
         lapsed = _lapsed(grant, rows, now) if _carries(item) else ()
-        holdings.append(_with_lapsed_usage(current, [each.bucket for each in lapsed], item))
+        most = widest(grant.amount, room(grant, rows, now))
+        holdings.append(_with_lapsed_usage(current, [each.bucket for each in lapsed], item, most))
     return holdings
 
 
@@ -119,11 +124,14 @@ def _absorb(books: Books, current: Holding, rows: list[Held], item: PlanItem, no
     stored = next((row for row in rows if row[0].id == current.grant.id), None)
     own = holding(current.grant, None if stored is None else stored[1], now)
     moved: list[Holding] = []
+    instead = room(current.grant, rows, now)
+    most = widest(current.grant.amount, instead)
     for each in lapsed:
         # What does not fit stays where it was used: who pays again has used it still.
-        used = _counting(own.bucket.used, each.bucket.used, item, current.grant.amount) - own.bucket.used
-        amount = rescale(current.grant.amount, own.bucket.used + used, own.bucket.held + each.bucket.held)
-        rest, own = books.bequeath(each, own, used, amount)
+        used = _counting(own.bucket.used, each.bucket.used, item, most) - own.bucket.used
+        total = evolve(own.bucket, used=own.bucket.used + used, held=own.bucket.held + each.bucket.held)
+        total = total.including(current.grant.amount)
+        rest, own = books.bequeath(each, own, used, total.amount, own=None if instead is None else total.own)
         moved.append(rest)
     changed = {each.grant.id: (each.grant, each.bucket) for each in [*moved, own]}
     kept = [changed.pop(row[0].id, row) for row in rows]
@@ -169,10 +177,13 @@ def _counting(own: int, lapsed: int, item: PlanItem, amount: int | None) -> int:
     return max(own, carry_usage(own + lapsed, amount))
 
 
-def _with_lapsed_usage(current: Holding, lapsed: Sequence[BucketRow], item: PlanItem) -> Holding:
-    """The holding with what the configuration includes now, and what was used and held of lapsed plans."""
+def _with_lapsed_usage(current: Holding, lapsed: Sequence[BucketRow], item: PlanItem, most: int | None) -> Holding:
+    """The holding with what the configuration includes now, and what was used and held of lapsed plans.
+
+    Of that it takes `most`, which an override may have made more than is included.
+    """
     bucket, amount = current.bucket, current.grant.amount
-    used = _counting(bucket.used, sum(each.used for each in lapsed), item, amount)
+    used = _counting(bucket.used, sum(each.used for each in lapsed), item, most)
     held = bucket.held + sum(each.held for each in lapsed)
     return evolve(current, bucket=evolve(bucket, amount=rescale(amount, used, held), used=used, held=held))
 

@@ -55,7 +55,7 @@ class Books:
         bucket = evolve(holding.bucket, id=self._ids.new("bkt"), grant_id=grant.id, customer_id=self.customer.id)
         self._tx.entitlements.add_bucket(bucket)
         self._line(bucket, entry, bucket.used, held=bucket.held)
-        return Holding(grant, bucket, opened=True)
+        return Holding(grant, bucket, True, holding.instead)
 
     def give(self, grant: Grant) -> Grant:
         """Store a grant under an id of its own."""
@@ -80,14 +80,21 @@ class Books:
             return holding
         holding = self.open(holding)
         grant, before = holding.grant, holding.bucket
-        bucket = before.moved(amount, held, _sunk(grant, before, before.used + amount + before.held + held))
+        taken = before.used + amount + before.held + held
+        is_over = before.amount is not None and taken > before.amount and holding.instead is not None
+        if before.own is None and not is_over:
+            bucket = before.moved(amount, held, _sunk(grant, before, taken), None)
+        else:
+            bucket = _beyond(before.moved(amount, held, before.amount, before.own))
         self.store(bucket, entry, amount, units=units, held=held)
-        return Holding(grant, bucket, opened=True)
+        return Holding(grant, bucket, True, holding.instead)
 
     def change(self, holding: Holding, entry: Entry, *, used: int = 0, held: int = 0, **values: Any) -> Holding:
         """`move`, and give the bucket other `values` in the same breath; nothing where nothing changes."""
         holding = self.open(holding)
         bucket = evolve(holding.bucket, used=holding.bucket.used + used, held=holding.bucket.held + held, **values)
+        if bucket.own is not None and "amount" not in values:
+            bucket = _beyond(bucket)
         if bucket != holding.bucket:
             self.store(bucket, entry, used, held=held)
         if (bucket.heir_id, bucket.owed) != (holding.bucket.heir_id, holding.bucket.owed):
@@ -96,15 +103,16 @@ class Books:
         return evolve(holding, bucket=bucket)
 
     def bequeath(
-        self, old: Holding, new: Holding, used: int, amount: int | None, *, owed: int = 0
+        self, old: Holding, new: Holding, used: int, amount: int | None, *, owed: int = 0, own: int | None = None
     ) -> tuple[Holding, Holding]:
         """Let `used` units of one holding, all that is held of it and what it owes count in another one from now on.
 
-        That includes `amount` then, and owes `owed` more. Gives both as they are after it.
+        That includes `amount` then, `own` of it itself if an override allows the rest, and owes `owed` more. Gives both
+        as they are after it.
         """
         held = old.bucket.held
         owed += new.bucket.owed + old.bucket.owed
-        heir = self.change(new, "carry", used=used, held=held, amount=amount, heir_id="", owed=owed)
+        heir = self.change(new, "carry", used=used, held=held, amount=amount, own=own, heir_id="", owed=owed)
         rest = self.change(old, "carry", used=-used, held=-held, heir_id=heir.bucket.id, owed=0)
         if held:
             self._tx.holds.move(rest.bucket.id, heir.bucket.id)
@@ -117,9 +125,9 @@ class Books:
 
     def amend(self, holding: Holding, amount: int | None) -> Holding:
         """Change how much the running period of a holding includes."""
+        bucket = evolve(holding.bucket, amount=amount, own=None)
         if not holding.opened or holding.bucket.amount == amount:
-            return evolve(holding, bucket=evolve(holding.bucket, amount=amount))
-        bucket = evolve(holding.bucket, amount=amount)
+            return evolve(holding, bucket=bucket)
         self.store(bucket, "amend")
         return evolve(holding, bucket=bucket)
 
@@ -158,6 +166,11 @@ class Books:
                 self._now,
             )
         )
+
+
+def _beyond(bucket: BucketRow) -> BucketRow:
+    """A bucket of which more is, or was, used than it includes itself: an override allowed it."""
+    return bucket.including(bucket.amount if bucket.own is None else bucket.own)
 
 
 def _sunk(grant: Grant, bucket: BucketRow, taken: int) -> int | None:

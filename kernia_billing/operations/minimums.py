@@ -8,7 +8,7 @@ from ..domain import answers
 from ..domain.buckets import rescale
 from ..domain.customers import CustomerRow
 from ..domain.grants import Grant, Holding, holding
-from ..domain.ids import MAX_QUANTITY, feature_key, quantity
+from ..domain.ids import MAX_QUANTITY, feature_key, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_instant
 from ..domain.minimums import SOURCE, is_minimum, minimum_grant, overdrawn, with_minimum, with_repaid
 from ..domain.references import Ref
@@ -20,8 +20,6 @@ from .core import Core
 from .customers import lock_or_add
 from .ledger import Books
 from .situation import situation
-
-_MAX_NOTE = 500
 
 
 async def set_credit_min(
@@ -46,7 +44,7 @@ async def set_credit_min(
     if spec.kind != "credit":
         raise InvalidInput(f"must be credits: {spec.key} is a {spec.kind} feature", field="feature")
     quantity(minimum, "minimum", minimum=-MAX_QUANTITY)
-    why = noted(note)
+    why = None if note is None else printable(note, "note")
 
     def unit(tx: Transaction) -> answers.Balance:
         customer = lock_or_add(core, tx, who, core.now())
@@ -118,19 +116,6 @@ def repay(tx: Transaction, books: Books, given: Grant) -> None:
 def changed(tx: Transaction, customer: CustomerRow) -> None:
     """Raise the number by which others see that there is something else to hold."""
     tx.customers.set_plan(customer.id, customer.plan, customer.plan_until)
-
-
-def noted(note: object) -> str | None:
-    """Why somebody gives or sets something, as the audit log keeps it.
-
-    Raises:
-        InvalidInput: it is no text, too long, or cannot be printed.
-    """
-    if note is None:
-        return None
-    if not isinstance(note, str) or not 0 < len(note) <= _MAX_NOTE or not note.isprintable():
-        raise InvalidInput(f"must be a text of 1 to {_MAX_NOTE} printable characters", field="note")
-    return str.__str__(note)
 
 
 def _stored(tx: Transaction, customer_id: str, feature: str) -> Grant | None:

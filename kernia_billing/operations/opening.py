@@ -14,9 +14,10 @@ from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, Holding, holding
 from ..domain.instants import FOREVER, Instant
 from ..domain.period import Rhythm
-from ..domain.rollover import Closing, Freed, Opening, Rolled, Rule, opening_after, unused
+from ..domain.rollover import Closing, Freed, Opening, Rolled, Rule, least, opening_after, unused
 from ..domain.terms import Terms, moves_on
 from ..ports.store import Held
+from .replacing import most_of
 
 Lapse = tuple[Instant, int]
 """When units of a hold were free again, and how many."""
@@ -58,11 +59,6 @@ class Due:
     spent: Sequence[Holding]
 
 
-def parent_of(grant: Grant) -> str:
-    """The id of the grant that rollover units come from."""
-    return grant.source_id.partition(":")[0]
-
-
 def is_rolled(grant: Grant) -> bool:
     """Whether a grant is what a period of another one left."""
     return grant.source_type == "rollover"
@@ -84,6 +80,7 @@ def followed(
     holdings: Sequence[Holding], rows: Iterable[Held], customer: CustomerRow | None, past: Past, now: Instant
 ) -> list[Holding]:
     """The holdings as time has left them: periods begun, and rollover units beside the grants that they come from."""
+    rows = list(rows)
     units = _stored_units(rows, now)
     if not units and not _is_any_due(holdings):
         return list(holdings)
@@ -91,7 +88,7 @@ def followed(
     rolled: list[Holding] = []
     for each in holdings:
         mine = units.get(each.grant.id, ())
-        due = due_of(each, holdings, mine, customer, past)
+        due = due_of(each, holdings, mine, customer, past, rows)
         found.append(each if due is None else due.current)
         rolled += [_within(unit, each.grant) for unit in (mine if due is None else due.rolled)]
     return [*found, *rolled]
@@ -103,19 +100,28 @@ def overdue(
     """The periods that a writer has to open."""
     if not _is_any_due(holdings):
         return []
+    rows = list(rows)
     units = _stored_units(rows, now)
-    found = [due_of(each, holdings, units.get(each.grant.id, ()), customer, past) for each in holdings]
+    found = [due_of(each, holdings, units.get(each.grant.id, ()), customer, past, rows) for each in holdings]
     return [due for due in found if due is not None]
 
 
 def due_of(
-    each: Holding, holdings: Iterable[Holding], units: Sequence[Holding], customer: CustomerRow | None, past: Past
+    each: Holding,
+    holdings: Iterable[Holding],
+    units: Sequence[Holding],
+    customer: CustomerRow | None,
+    past: Past,
+    rows: Iterable[Held] = (),
 ) -> Due | None:
-    """How the running period of a holding begins; None where its bucket is stored, or simply full."""
+    """How the running period of a holding begins; None where its bucket is stored, or simply full.
+
+    Among the `rows` are the trials and overrides that counted when the periods before it ended.
+    """
     if not may_be_due(each) or (past is NOTHING and each.grant.created_seq):
         return None
     grant, rhythm = each.grant, each.grant.rhythm
-    closing = None if rhythm is None else _closing(each, rhythm, holdings, units, customer, past)
+    closing = None if rhythm is None else _closing(each, rhythm, holdings, units, customer, past, rows)
     if rhythm is None or closing is None:
         return None
     end = rhythm.start(closing.number + 1)
@@ -127,7 +133,8 @@ def due_of(
         for at, amount in past.lapses.get(unit.bucket.id, ())
         if at > end
     ]
-    begun = opening_after(closing, freed, number, grant.amount, rhythm, rule=terms.rollover, debt=terms.debt)
+    most = most_of(grant, rhythm, rows, end)
+    begun = opening_after(closing, freed, number, grant.amount, rhythm, rule=terms.rollover, debt=terms.debt, most=most)
     return _due(each, units, closing, begun, terms, rhythm)
 
 
@@ -144,7 +151,7 @@ def _stored_units(rows: Iterable[Held], now: Instant) -> dict[str, list[Holding]
     found: dict[str, list[Holding]] = {}
     for grant, bucket in rows:
         if is_rolled(grant) and grant.is_live(now):
-            found.setdefault(parent_of(grant), []).append(holding(grant, bucket, now))
+            found.setdefault(grant.parent, []).append(holding(grant, bucket, now))
     for units in found.values():
         units.sort(key=lambda unit: (unit.grant.effective_at, unit.grant.created_seq, unit.grant.id))
     return found
@@ -164,6 +171,7 @@ def _closing(
     units: Sequence[Holding],
     customer: CustomerRow | None,
     past: Past,
+    rows: Iterable[Held],
 ) -> Closing | None:
     """The last period of a grant that was opened, at its end; None where the running one is the first."""
     grant, number = each.grant, each.bucket.period_no
@@ -173,10 +181,12 @@ def _closing(
         if first >= number:
             return None
         rolled = _rolled(Closing(first, 0), units, past, rhythm)
-        return Closing(first, unused(grant.amount, 0, 0), 0, rolled)
+        most = most_of(grant, rhythm, rows, rhythm.start(first + 1))
+        return Closing(first, unused(least(grant.amount, most, first), 0, 0), 0, rolled)
     end = last.period_end
     held = last.held - _freed(past, last, end)
-    rest = Closing(last.period_no, unused(last.amount, last.used, held), last.owed + _debt(each, last, holdings, past))
+    left = unused(least(last.amount, most_of(grant, rhythm, rows, end), last.period_no), last.used, held)
+    rest = Closing(last.period_no, left, last.owed + _debt(each, last, holdings, past))
     return evolve(rest, rolled=_rolled(rest, units, past, rhythm))
 
 

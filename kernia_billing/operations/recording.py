@@ -122,6 +122,6 @@ def _deduction(known: Mapping[str, Holding], draw: Draw) -> Mapping[str, object]
     return {
         "bucketId": after.bucket.id,
         "feature": after.grant.feature,
-        "source": after.grant.source_type,
+        "source": after.source,
         "amount": draw.amount,
     }

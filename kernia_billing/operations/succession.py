@@ -11,6 +11,7 @@ from ..domain.plan_change import Part, Running, change, policy_for, remaining_pa
 from ..domain.plan_items import PlanItem
 from ..domain.plans import PlanChangePolicy
 from .ledger import Books
+from .replacing import widest
 
 _NO_PART = Part(0, 1)
 """For the policies that do not ask how much of the period is left."""
@@ -18,11 +19,15 @@ _NO_PART = Part(0, 1)
 
 @frozen
 class Successor:
-    """What is given now of a feature, with its running period. `is_new` where it was never given before."""
+    """What is given now of a feature, with its running period.
+
+    `is_new` where it was never given before, `is_tried` while other amounts count because the subscription is trialing.
+    """
 
     holding: Holding
     item: PlanItem
     is_new: bool
+    is_tried: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -68,8 +73,12 @@ def resized(books: Books, current: Holding, before: Grant, item: PlanItem, now: 
             return current
         current = books.open(books.amend(current, before.amount))
     bucket = current.bucket
-    base = min(bucket.amount or 0, before.amount)
+    base = min((bucket.amount if bucket.own is None else bucket.own) or 0, before.amount)
     target = min(base, amount) if more < 0 else base + (more if part is None else part.of(more))
+    if current.instead is not None:
+        # What is used beyond it is no debt: something else is included now.
+        row = bucket.including(target)
+        return books.change(current, "amend", amount=row.amount, own=row.own)
     debt = current.grant.rules.debt
     found = resize(_running(current), target, debt=debt)
     # What was too much before is owed already.
@@ -90,7 +99,8 @@ def _policy(old: Holding, new: Successor) -> PlanChangePolicy:
     if not same_subscription(old.grant, new.holding.grant):
         # The default plan's books had the uses of this very period while the subscription gave nothing.
         return "carry_usage" if new.holding.bucket.heir_id == old.bucket.id else "reset"
-    if old.grant.anchor_at == new.holding.grant.anchor_at:
+    # A trial that is extended is the same trial, though Stripe moves the anchor to its end.
+    if new.is_tried or old.grant.anchor_at == new.holding.grant.anchor_at:
         return policy
     return "reset" if policy == "carry_usage" else "carry_remaining" if policy == "prorate" else policy
 
@@ -109,12 +119,17 @@ def _carry(books: Books, old: Holding, new: Successor) -> tuple[Holding, Success
     if not new.is_counted:
         rest, heir = books.bequeath(old, target, mine.used, rescale(amount, total, held))
         return rest, evolve(new, holding=heir)
-    if amount is not None and bucket.amount is not None:
-        amount = min(amount, bucket.amount)
-    found = change("carry_usage", Running(None, total, held), amount, _NO_PART, debt=target.grant.rules.debt)
+    known = bucket.amount if bucket.own is None else bucket.own
+    if amount is not None and known is not None:
+        amount = min(amount, known)
+    room = widest(amount, target.instead)
+    found = change("carry_usage", Running(None, total, held), room, _NO_PART, debt=target.grant.rules.debt)
     used = max(0, found.used - bucket.used)
-    includes = rescale(amount, bucket.used + used, held)
-    rest, heir = books.bequeath(old, target, used, includes, owed=found.debt)
+    if target.instead is None:
+        rest, heir = books.bequeath(old, target, used, rescale(amount, bucket.used + used, held), owed=found.debt)
+    else:
+        row = evolve(bucket, used=bucket.used + used, held=held).including(amount)
+        rest, heir = books.bequeath(old, target, used, row.amount, owed=found.debt, own=row.own)
     return rest, evolve(new, holding=heir)
 
 
@@ -141,8 +156,12 @@ def _leave(books: Books, old: Holding, now: Instant) -> Holding:
     )
     books.open(holding(rest, None, now))
     # They are in the new grant from now on, also for who comes back.
-    return books.change(old, "amend", amount=bucket.used + bucket.held)
+    return books.change(old, "amend", amount=bucket.used + bucket.held, own=None)
 
 
 def _running(holding: Holding) -> Running:
-    return Running(holding.bucket.amount, holding.bucket.used, holding.bucket.held)
+    """What is left of it is no more than a trial or an override has left."""
+    bucket, amount = holding.bucket, holding.bucket.amount
+    if holding.instead is not None and holding.amount is not None:
+        amount = holding.amount if amount is None else min(amount, holding.amount)
+    return Running(amount, bucket.used, bucket.held)

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from ..domain.buckets import Pool
 from ..domain.catalog import PriceRow
-from ..domain.grants import Grant, Holding, holding
+from ..domain.grants import Grant, Holding, Instead, holding
 from ..domain.instants import FOREVER, Instant
 from ..domain.limits import Meter, meters
 from ..domain.offer import Offer
@@ -81,15 +81,26 @@ def _with_plan(offer: Offer, state: Situation, plan: Plan, required: int) -> Sit
     now = state.now
     replaced = [each for each in state.holdings if _group_of(offer, each.grant) in (None, plan.group)]
     replaced = [each for each in replaced if each.grant.source_type in ("plan", "default")]
-    kept = [each for each in state.holdings if each not in replaced]
+    kept = [each for each in state.holdings if each not in replaced and each.grant.source_type != "override"]
     seats = _seats(state, plan, required)
     new: list[Holding] = []
     for item in items_of(plan):
         if item.feature in features_of(state.feature):
             for grant in _grants(plan, item, replaced, seats, now):
                 new += _begun(grant, item, replaced, now)
-    found = evolve(state, holdings=[*kept, *new])
+    found = evolve(state, holdings=[*kept, *_overridden(new, state)])
     return evolve(found, meters=_meters(state, found))
+
+
+def _overridden(new: Sequence[Holding], state: Situation) -> Sequence[Holding]:
+    """An override stays, whatever the plan."""
+    found = [each.instead.grant for each in state.holdings if each.instead is not None]
+    rules = {each.feature: each for each in found if each.source_type == "override"}
+    return [
+        evolve(each, instead=Instead(rule, rule.amount)) if rule is not None and each.grant.kind == "grant" else each
+        for each in new
+        for rule in [rules.get(each.grant.feature)]
+    ]
 
 
 def _group_of(offer: Offer, grant: Grant) -> str | None:

@@ -345,7 +345,7 @@ class Entitlements(Protocol):
         ...
 
     def put_bucket(self, bucket: BucketRow) -> None:
-        """Overwrite amount, used, held, closing, heir and debt by id."""
+        """Overwrite amount, used, held, closing, heir, debt and own amount by id."""
         ...
 
 

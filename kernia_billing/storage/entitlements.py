@@ -43,6 +43,7 @@ _BUCKET = (
     _bucket.c.closed_at,
     _bucket.c.heir_id,
     _bucket.c.owed,
+    _bucket.c.own,
 )
 """What a bucket does not share with its grant."""
 _SEEN = tuple(
@@ -187,7 +188,7 @@ _ADD_GRANT = insert_new(_grant, "customer_id", "source_type", "source_id", "feat
 _PUT_GRANT = update(_grant).where(_grant.c.id == text_param("this"))
 _CHANGING_GRANT = ("amount", "priority", "expires_at", "closed_at", "anchor_at", "meter", "terms", "source_id")
 _ADD_BUCKET = inserting(_bucket, _BUCKET_SHAPE.columns)
-_CHANGING_BUCKET = ("amount", "used", "held", "closed_at", "heir_id", "owed")
+_CHANGING_BUCKET = ("amount", "used", "held", "closed_at", "heir_id", "owed", "own")
 _PUT_BUCKET = updating(_bucket, *_CHANGING_BUCKET)
 
 
@@ -418,5 +419,5 @@ class Entitlements(Noun):
         self.add_buckets([bucket])
 
     def put_bucket(self, bucket: BucketRow) -> None:
-        """Overwrite amount, used, held, closing, heir and debt by id."""
+        """Overwrite amount, used, held, closing, heir, debt and own amount by id."""
         _PUT_BUCKET.run(self._db, [_changing(bucket)])

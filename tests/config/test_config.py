@@ -241,13 +241,15 @@ LIMITS = st.lists(
 ALERTS = st.lists(st.integers(1, 1_000), max_size=3, unique=True).map(tuple)
 
 
-def allowances() -> st.SearchStrategy[Quantity | Metered | Credits]:
+def allowances() -> st.SearchStrategy[Boolean | Quantity | Metered | Credits]:
     """What a plan without seats may allow."""
     return st.one_of(
-        st.builds(Quantity, AMOUNTS, limits=LIMITS, alerts=ALERTS),
+        st.builds(Quantity, AMOUNTS, trial=st.none() | AMOUNTS, limits=LIMITS, alerts=ALERTS),
+        st.builds(Boolean, trial=st.booleans()),
         st.builds(
             Credits,
             st.integers(1, 1_000),
+            trial=st.none() | AMOUNTS,
             rollover=st.integers(0, 1_000),
             rollover_periods=st.none() | st.integers(1, 1_000),
             debt=st.sampled_from(["forgive", "carry"]),
@@ -656,6 +658,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (feature(debt="later"), "plans[0].features.messages.debt: must be one of forgive, carry"),
     (feature(debt="carry", reset="never"), "plans[0].features.messages.debt: needs a reset"),
     (feature(kind="boolean", debt="carry"), "plans[0].features.messages.debt: a feature of kind boolean has none"),
+    # Trials
+    (feature(trial=-1), "plans[0].features.messages.trial: must be between 0 and"),
+    (feature(trial=5.0), "plans[0].features.messages.trial: must be a whole number"),
+    (feature(kind="quantity", trial=True), "plans[0].features.messages.trial: must be a whole number"),
+    (feature(kind="boolean", trial=0), "plans[0].features.messages.trial: must be true or false"),
+    (plan(price_id=None, features={"sso": Boolean(trial=False)}), "features.sso.trial: needs a price"),
+    (plan(price_id=None, features={"m": {"kind": "metered", "trial": 5}}), "features.m.trial: needs a price"),
     # Limits and alerts
     (feature(limits={"maximum": 1}), "plans[0].features.messages.limits: must be a list of limits"),
     (feature(limits=[5]), "plans[0].features.messages.limits[0]: must be a UsageLimit"),

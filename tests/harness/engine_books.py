@@ -28,6 +28,8 @@ class EngineBooks:
         self.values: dict[tuple[str, str, int], list[int]] = {}
         self.fired: set[tuple[str, int, int]] = set()
         self.alerts: dict[str, list[int]] = {}
+        self.overrides: dict[str, Row] = {}
+        """What features include instead of what their plan does: `amount`, `until`."""
         self.ledger: list[Row] = []
         self.drawn: dict[tuple[str, str], int] = {}
         """What features drew of buckets and has not come back: a pool pays for several."""
@@ -144,6 +146,7 @@ class EngineBooks:
             "entity": grant["entity"],
             "kind": kind,
             "amount": amount,
+            "own": None,
             "used": 0,
             "held": 0,
             "start": start,
@@ -181,7 +184,7 @@ class EngineBooks:
     def _roll(self, grant: Row, last: Row) -> None:
         life = grant["life"]
         until = NEVER if life is None else grant["rhythm"].start(last["number"] + 1 + life)
-        left = self._left(last)
+        left = self._left_of_plan(last, self.now - 1)
         if left > 0:
             name = f"{grant['id']}:r{last['number']}"
             lose_at = min(until, grant["expires_at"])
@@ -220,7 +223,7 @@ class EngineBooks:
 
     def _mine(self, feature: str, entity: str) -> list[Row]:
         features = {feature, *(pool for pool, _ in self.pools.get(feature, ()))}
-        return [
+        mine = [
             each
             for each in self.buckets.values()
             if each["feature"] in features
@@ -228,6 +231,37 @@ class EngineBooks:
             and self._is_live(each)
             and not self._is_idle(each)
         ]
+        return [seen for each in mine if (seen := self._seen(each, mine)) is not None]
+
+    def _override(self, bucket: Row, at: int) -> Row | None:
+        """The override of what a plan gives, if this is a bucket of it."""
+        found = self.overrides.get(bucket["feature"])
+        of_plan = self.grants[bucket["grant"]]["source"] in ("plan", "carry")
+        return found if of_plan and found is not None and found["since"] <= at < found["until"] else None
+
+    def _seen(self, bucket: Row, mine: list[Row]) -> Row | None:
+        """A bucket as an override wants it: all that the plan gives together is what that says."""
+        override = self._override(bucket, self.now)
+        if override is None:
+            return bucket
+        if bucket["kind"] == "overage":
+            return None if override["amount"] == 0 else bucket
+        grant = self.grants[bucket["grant"]]
+        taken = bucket["used"] + bucket["held"]
+        lose_at = min(bucket["lose_at"], override["until"])
+        if grant["source"] != "plan" or bucket["kind"] == "rollover":
+            return {**bucket, "amount": taken, "lose_at": lose_at}
+        others = [each for each in mine if each is not bucket and each["kind"] != "overage"]
+        rest = sum(each["used"] + each["held"] for each in others if self._override(each, self.now) is not None)
+        amount = None if override["amount"] is None else max(taken, override["amount"] - rest)
+        return {**bucket, "amount": amount, "lose_at": lose_at}
+
+    def _left_of_plan(self, bucket: Row, at: int) -> int:
+        """What is left of what the plan itself gives, or of what is included instead if that is less."""
+        override = self._override(bucket, at)
+        if override is None or override["amount"] is None or bucket["amount"] is None:
+            return self._left(bucket)
+        return max(0, int(min(bucket["amount"], override["amount"]) - bucket["used"] - bucket["held"]))
 
     def _sink(self, bucket: Row) -> None:
         """An overdraft that became smaller than what is drawn of it shrinks as that comes back."""
@@ -262,9 +296,15 @@ class EngineBooks:
 
     def _move(self, bucket: str, entry: str, *, used: int = 0, held: int = 0, event: str = "") -> None:
         if used or held:
-            self.buckets[bucket]["used"] += used
-            self.buckets[bucket]["held"] += held
-            self._sink(self.buckets[bucket])
+            row = self.buckets[bucket]
+            row["used"] += used
+            row["held"] += held
+            if row["amount"] is not None:
+                # An override lets more be used than the plan includes; what comes back never makes that more.
+                own = row["amount"] if row["own"] is None else row["own"]
+                row["amount"] = max(own, row["used"] + row["held"])
+                row["own"] = own if row["amount"] > own else None
+            self._sink(row)
             self.ledger.append(
                 {
                     "seq": self.seq,

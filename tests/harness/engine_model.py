@@ -126,6 +126,16 @@ class EngineModel(EnginePlanning):
         if over > 0 and grant["debt"] == "carry":
             grant["owed"] += over
 
+    def override(self, feature: str, amount: int | None, until: int = NEVER) -> None:
+        """The feature's plan includes something else from now on; nothing is moved, and what was used stays used."""
+        self._write()
+        self.overrides[feature] = {"amount": amount, "since": self.now, "until": until}
+
+    def remove_override(self, feature: str) -> None:
+        """What the plan includes counts again."""
+        self._write()
+        self.overrides.pop(feature, None)
+
     # ── what is used ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def track(
@@ -333,8 +343,9 @@ class EngineModel(EnginePlanning):
         if policy == "prorate" and row["amount"] is not None:
             length = before["end"] - before["start"]
             bucket["amount"] = (row["amount"] * (before["end"] - self.now) + length - 1) // length
-        if policy in ("carry_remaining", "prorate") and before["amount"] is not None and self._left(before) > 0:
-            self.give(feature, self._left(before), entity=old["entity"], expires_at=before["end"], source="carry")
+        left = self._left_of_plan(before, self.now)
+        if policy in ("carry_remaining", "prorate") and before["amount"] is not None and left > 0:
+            self.give(feature, left, entity=old["entity"], expires_at=before["end"], source="carry")
         if policy == "carry_usage":
             self._carry(old, new, before, bucket)
         for each in list(self.buckets.values()):
@@ -344,9 +355,14 @@ class EngineModel(EnginePlanning):
     def _carry(self, old: Row, new: Row, before: Row, bucket: Row) -> None:
         used, held = before["used"], before["held"]
         amount = bucket["amount"]
-        fits = used if amount is None else min(used, amount)
+        override = self._override(bucket, self.now)
+        room = amount
+        if amount is not None and override is not None:
+            room = None if override["amount"] is None else max(amount, override["amount"])
+        fits = used if room is None else min(used, room)
         if amount is not None:
             bucket["amount"] = max(amount, fits + held)
+            bucket["own"] = amount if override is not None and bucket["amount"] > amount else None
         if new["debt"] == "carry":
             new["owed"] += used - fits
         new["owed"] += old["owed"]

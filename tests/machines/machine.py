@@ -203,6 +203,29 @@ class EngineMachine(RuleBasedStateMachine):
                     if (each["source"], each["kind"]) == (real["source_type"], real["kind"])
                 ]
 
+    @precondition(lambda self: self.model.now > START)
+    @rule(amount=st.one_of(st.none(), amounts, st.integers(0, 50)), hours=st.one_of(st.none(), st.integers(1, 96)))
+    def override(self, amount: int | None, hours: int | None) -> None:
+        """The plan includes something else from now on; there is nothing to override without one."""
+        if not self.has_plan():
+            self.change_plan(10, "carry_usage", over=None, cap=10, life=None, debt="forgive")
+        ends = NEVER if hours is None else self.model.now + hours * HOUR
+        self.billing.overrides.set(REFERENCE, "msg", amount, until=None if hours is None else to_datetime(ends))
+        self.model.override("msg", amount, ends)
+
+    @precondition(lambda self: self.has_plan())
+    @rule()
+    def remove_override(self) -> None:
+        """What the plan includes counts again."""
+        found = self.billing.overrides.remove(REFERENCE, "msg")
+        known = self.model.overrides.get("msg")
+        assert (found is None) == (known is None or known["until"] <= self.model.now)
+        self.model.remove_override("msg")
+
+    def has_plan(self) -> bool:
+        """Whether a plan gives something."""
+        return any(each["source"] == "plan" and not each["ended"] for each in self.model.grants.values())
+
     # ── What is used ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @rule(feature=features, quantity=quantities, mode=st.sampled_from(get_args(Mode)), entity=entities)

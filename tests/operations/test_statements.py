@@ -284,6 +284,12 @@ def test_grants(shop: Shop, engine_name: str) -> None:
     assert promised.on(engine_name, keyed=True) == shop.writes(lambda: give(idempotency_key="once"))
     assert stated(Billing.revoke).on(engine_name) == shop.writes(lambda: billing.revoke("ann", given[0]))
 
+    override = partial(billing.overrides.set, "ann", "messages", 5)
+    promised = stated(type(billing.overrides).set)
+    assert promised.on(engine_name) == shop.writes(override)
+    billing.overrides.remove("ann", "messages")
+    assert promised.on(engine_name, keyed=True) == shop.writes(lambda: override(idempotency_key="set"))
+
 
 def test_minimums(shop: Shop, engine_name: str) -> None:
     """The same of how low credits may get: the first time, and when something is drawn already."""

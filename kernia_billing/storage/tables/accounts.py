@@ -85,11 +85,13 @@ bucket = table(
     instant("closed_at"),
     id_("heir_id", default=""),
     amount("owed", default=0),
+    amount("own", nullable=True),
     UniqueConstraint("entitlement_id", "period_no", name="uq_billing_bucket_period"),
     index("ix_billing_bucket_current", "entitlement_id", "period_end"),
     used="used >= 0",
     held="held >= 0",
     owed="owed >= 0",
+    own="own IS NULL OR own >= 0",
     fits="amount IS NULL OR used + held <= amount",
     period="period_start < period_end",
 )

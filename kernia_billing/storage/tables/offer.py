@@ -96,7 +96,9 @@ plan_feature = table(
     id_("meter", nullable=True),
     id_("on_plan_change", 20),
     long("terms"),
+    amount("trial", nullable=True),
     flags=("per_seat",),
     kind=one_of("kind", "boolean", "metered", "quantity", "seat", "credit"),
     amounts="(amount IS NULL OR amount >= 0) AND (overage_limit IS NULL OR overage_limit >= 0)",
+    trial="trial IS NULL OR trial >= 0",
 )

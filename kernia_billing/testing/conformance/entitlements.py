@@ -74,7 +74,7 @@ class EntitlementsConformance:
             limited, terms=Terms(rollover=Rule(50), limits=(UsageLimit(9, where={"ü": "é" * 999}),)).text()
         )
         unlimited = rows.grant("b", kind="overage", amount=None, interval=None, source_type="manual")
-        bucket = rows.bucket(limited, used=3, held=2, period_no=-4, heir_id="bkt:ü", owed=7)
+        bucket = rows.bucket(limited, used=3, held=2, period_no=-4, heir_id="bkt:ü", owed=7, own=3)
         _put(store, limited, unlimited, buckets=[bucket])
 
         assert [(limited, bucket), (unlimited, None)] == _both(store, ["messages"])
@@ -194,7 +194,9 @@ class EntitlementsConformance:
         grant = rows.grant("a")
         bucket = rows.bucket(grant)
         _put(store, grant, buckets=[bucket])
-        new = evolve(bucket, amount=200, used=150, held=50, closed_at=FOREVER - 1, heir_id="heir", owed=2**53 - 1)
+        new = evolve(
+            bucket, amount=200, used=150, held=50, closed_at=FOREVER - 1, heir_id="heir", owed=2**53 - 1, own=9
+        )
         store.transaction(lambda tx: tx.entitlements.put_bucket(new))
 
         assert [(grant, new)] == _both(store, None)
@@ -221,7 +223,7 @@ class EntitlementsConformance:
             rows.bucket(grant, name, period_no=no, period_start=NOW + no * MONTH, period_end=NOW + (no + 1) * MONTH)
             for grant, name, no in [*ends, (other, "others", -1)]
         ]
-        buckets[1] = evolve(buckets[1], held=4, owed=3, closed_at=NOW - 1)
+        buckets[1] = evolve(buckets[1], held=4, owed=3, own=1, closed_at=NOW - 1)
         _put(store, one, two, young, other, buckets=buckets)
 
         asked = ["a", "b", "c", "A"]

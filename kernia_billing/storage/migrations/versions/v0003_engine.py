@@ -279,12 +279,60 @@ def _entitlement() -> None:
 
 
 def _plan_feature() -> None:
-    add_column("billing_plan_feature", text("terms", None, null=True))
+    trial = check("plan_feature_trial", "trial IS NULL OR trial >= 0")
+    within = bounds("plan_feature", "amount", "overage_limit", "trial")
+    if is_sqlite():
+        rebuild_table(
+            "billing_plan_feature",
+            (
+                "plan_id",
+                "feature_key",
+                "kind",
+                "amount",
+                "per_seat",
+                "reset",
+                "anchor",
+                "overage",
+                "overage_limit",
+                "meter",
+                "on_plan_change",
+            ),
+            text("plan_id"),
+            text("feature_key", 100),
+            text("kind", 20),
+            number("amount", null=True),
+            number("per_seat"),
+            text("reset", 20),
+            text("anchor", 20),
+            text("overage", 20),
+            number("overage_limit", null=True),
+            text("meter", null=True),
+            text("on_plan_change", 20),
+            text("terms", None, null=True),
+            number("trial", null=True),
+            PrimaryKeyConstraint("plan_id", "feature_key"),
+            ForeignKeyConstraint(["plan_id"], ["billing_plan.id"], name="fk_billing_plan_feature_plan"),
+            flag("plan_feature", "per_seat"),
+            check("plan_feature_kind", "kind IN ('boolean', 'metered', 'quantity', 'seat', 'credit')"),
+            check(
+                "plan_feature_amounts",
+                "(amount IS NULL OR amount >= 0) AND (overage_limit IS NULL OR overage_limit >= 0)",
+            ),
+            trial,
+            within,
+        )
+    else:
+        add_column("billing_plan_feature", text("terms", None, null=True))
+        add_column("billing_plan_feature", number("trial", null=True))
+        add_check(trial, "billing_plan_feature")
+        replace_check(within, "billing_plan_feature")
 
 
 def _bucket() -> None:
-    within = bounds("bucket", "period_no", "period_start", "period_end", "amount", "used", "held", "closed_at", "owed")
+    numbers = ("period_no", "period_start", "period_end", "amount", "used", "held", "closed_at", "owed", "own")
+    within = bounds("bucket", *numbers)
     owed = check("bucket_owed", "owed >= 0")
+    own = check("bucket_own", "own IS NULL OR own >= 0")
     if is_sqlite():
         rebuild_table(
             "billing_bucket",
@@ -316,6 +364,7 @@ def _bucket() -> None:
             instant("closed_at"),
             text("heir_id", default=""),
             number("owed", default=0),
+            number("own", null=True),
             PrimaryKeyConstraint("id"),
             ForeignKeyConstraint(["entitlement_id"], ["billing_entitlement.id"], name="fk_billing_bucket_entitlement"),
             UniqueConstraint("entitlement_id", "period_no", name="uq_billing_bucket_period"),
@@ -324,13 +373,16 @@ def _bucket() -> None:
             check("bucket_fits", "amount IS NULL OR used + held <= amount"),
             check("bucket_period", "period_start < period_end"),
             owed,
+            own,
             within,
         )
         create_index("ix_billing_bucket_current", "billing_bucket", "entitlement_id", "period_end")
     else:
         add_column("billing_bucket", text("heir_id", default=""))
         add_column("billing_bucket", number("owed", default=0))
+        add_column("billing_bucket", number("own", null=True))
         add_check(owed, "billing_bucket")
+        add_check(own, "billing_bucket")
         replace_check(within, "billing_bucket")
 
 

@@ -1,0 +1,85 @@
+"""`billing.overrides`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ..compose import Wiring
+from ..domain.answers import (
+    Override,
+)
+from ..domain.references import Ref
+from ..operations import (
+    overriding,
+)
+
+
+class Overrides:
+    """What one reference has of a feature instead of what its plans include."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def set(
+        self,
+        reference: Ref,
+        feature: str,
+        amount: int | None,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> Override:
+        """Let a reference have `amount` (0 to 2^53-1, None: no limit) of a feature instead of what its plans include.
+
+        Of a boolean feature the amount is True or False. It counts at once, in the running period too, and through
+        renewals and changes of plan, the default plan among them, until it ends, another one is set, or it is removed;
+        then the plan's own amount is back. Uses are counted where they always were, so what was used stays used
+        throughout. What was granted by hand and topped up comes on top of it, and so does the plan's overage, but not
+        beside 0. A plan in force that does not name the feature includes nothing of it: then the amount is given once,
+        for as long as the override lasts. Without a plan there is nothing to replace.
+
+        Under a key that was used before the first override is given again, whatever has become of it. The audit log
+        keeps the reason, of 1 to 500 printable characters.
+
+        Statements: 6, with an idempotency key 10; on MySQL 1 more.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another override.
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, `until` is no time to come, or `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await overriding.put(
+            self._wiring.core,
+            reference,
+            feature,
+            amount,
+            until=until,
+            reason=reason,
+            key=idempotency_key,
+            transaction=transaction,
+        )
+
+    async def remove(self, reference: Ref, feature: str, *, transaction: Any = None) -> Override | None:
+        """End the override of a feature now; gives it as it is then, None where there is none to end.
+
+        Raises:
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return await overriding.remove(self._wiring.core, reference, feature, transaction=transaction)
+
+    async def list(self, reference: Ref) -> Sequence[Override]:
+        """The overrides that a reference has now, in the order of their features.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        return await overriding.current(self._wiring.core, reference)
