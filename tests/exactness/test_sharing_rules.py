@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -37,9 +37,16 @@ PLANS = (
             "daily": Metered(6, reset="day"),
             "metered": Metered(5, overage="billed", meter="uses"),
             "limited": Metered(40, limits=(UsageLimit(7, per="hour"), UsageLimit(20, per="day"))),
+            "watched": Metered(
+                30,
+                overage="free",
+                overage_limit=10,
+                alerts=(10, 40, 90),
+                limits=(UsageLimit(9, per="day", per_entity=True), UsageLimit(6, per="day", where={"model": "large"})),
+            ),
             "projects": Quantity(4),
             "tokens": Metered(2),
-            "credits": Credits(30),
+            "credits": Credits(30, alerts=(50,), limits=(UsageLimit(18, per="hour"),)),
         },
     ),
 )
@@ -56,6 +63,8 @@ class Call:
     quantity: int
     mode: Mode
     key: str | None
+    entity: str | None
+    properties: Mapping[str, str] | None
 
 
 CALLS = st.builds(
@@ -65,8 +74,15 @@ CALLS = st.builds(
     st.integers(1, 5),
     st.sampled_from(["record", "require", "cap"]),
     st.none() | st.sampled_from(["key-a", "key-b", "key-c"]),
+    st.sampled_from([None, None, "room-a", "room-b"]),
+    st.sampled_from([None, None, {"model": "large"}, {"model": "small"}]),
 )
-BATCHES = st.lists(st.tuples(st.lists(CALLS, min_size=1, max_size=8), st.integers(0, 30)), min_size=1, max_size=5)
+SAME = st.tuples(CALLS, st.integers(2, 5)).map(lambda told: [evolve(told[0], key=None)] * told[1])
+"""One call several times in a row."""
+TOGETHER = st.lists(SAME | st.lists(CALLS, min_size=1, max_size=4), min_size=1, max_size=4).map(
+    lambda groups: [call for group in groups for call in group]
+)
+BATCHES = st.lists(st.tuples(TOGETHER, st.integers(0, 30)), min_size=1, max_size=5)
 """Calls that meet, and how many hours pass after them."""
 
 
@@ -111,6 +127,8 @@ class _World:
                 connection.execute(table.delete())
         for name in NAMES:
             self.billing.give_back(name, "projects", 1)
+            self.billing.grant(name, "plain", 4, entity="room-a")
+            self.billing.grant(name, "credits", 7, entity="room-b")
 
     def share(self, calls: Sequence[Call], hours: int) -> list[Any]:
         """Answer calls in one transaction."""
@@ -128,7 +146,16 @@ class _World:
         return self._later([_outcome(partial(run_blocking, store.transaction(unit))) for unit in units], hours)
 
     def _ticket(self, call: Call) -> Ticket:
-        return ticket(self.billing, call.who, call.feature, call.quantity, mode=call.mode, key=call.key)
+        return ticket(
+            self.billing,
+            call.who,
+            call.feature,
+            call.quantity,
+            mode=call.mode,
+            key=call.key,
+            entity=call.entity,
+            properties=call.properties,
+        )
 
     def _later(self, answers: list[Any], hours: int) -> list[Any]:
         self.stripe.clock.move_to((self.stripe.clock.now() + hours * HOUR) // 1_000_000)
@@ -141,7 +168,7 @@ class _World:
         return {name: sorted(_plain(row) for row in rows) for name, rows in found.items()}
 
 
-_ID = re.compile(r"\b(?:auto|bkt|cust|event|grt|use)_[0-9A-Za-z]+")
+_ID = re.compile(r"\b(?:audit|auto|bkt|cust|event|grt|use)_[0-9A-Za-z]+")
 
 
 def _plain(value: Mapping[Any, Any]) -> str:
