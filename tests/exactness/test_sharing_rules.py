@@ -13,6 +13,7 @@ from attrs import asdict, evolve, frozen
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
 
 from kernia_billing import Billing, BillingError, Credits, Feature, Metered, Plan, Quantity, UsageLimit
 from kernia_billing._drive import run_blocking
@@ -108,6 +109,29 @@ def test_together_is_as_one_by_one(batches: list[tuple[list[Call], int]], worlds
     assert told == expected
     assert together.rows() == one_by_one.rows()
     event(f"shared by {max(len(calls) for calls, _ in batches)}")
+
+
+@pytest.mark.sqlite
+def test_what_was_read_is_not_read_again(worlds: tuple[_World, _World]) -> None:
+    """Twenty uses of a limited feature take no more statements than two, neither of limits nor of holds."""
+    world, _ = worlds
+    world.begin()
+    use = Call("ann", "limited", 1, "record", None, None, None)
+    world.share([use], 0)
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    engine = store_of(world.billing).engine
+    listen(engine, "before_cursor_execute", note)
+    world.share([use] * 2, 0)
+    two = [*sent]
+    sent.clear()
+    world.share([use] * 20, 0)
+    remove(engine, "before_cursor_execute", note)
+
+    assert len(two) == len(sent)
 
 
 class _World:
