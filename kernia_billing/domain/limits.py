@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from .answers import Property
 from .instants import Instant
@@ -70,6 +70,10 @@ class Window:
         """What makes it the only one of its kind for a customer."""
         return self.limit_id, self.entity, self.start
 
+    def at(self, used: int) -> Window:
+        """The window when so much of it is used."""
+        return Window(self.limit_id, self.entity, self.start, used, self.begun_at)
+
 
 @frozen
 class Meter:
@@ -86,7 +90,7 @@ class Meter:
 
     def added(self, amount: int) -> Meter:
         """After so much more was drawn or set aside."""
-        return evolve(self, window=evolve(self.window, used=self.window.used + amount))
+        return Meter(self.limit, self.window.at(self.window.used + amount), self.resets_at)
 
     def returned(self, amount: int, drawn_at: Instant) -> Meter:
         """After so much of what was drawn at `drawn_at` was refunded or released: only the running window falls.
@@ -95,7 +99,7 @@ class Meter:
         """
         if not max(self.window.start, self.window.begun_at) <= drawn_at < self.resets_at:
             return self
-        return evolve(self, window=evolve(self.window, used=max(0, self.window.used - amount)))
+        return Meter(self.limit, self.window.at(max(0, self.window.used - amount)), self.resets_at)
 
 
 def meters(

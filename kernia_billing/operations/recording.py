@@ -68,7 +68,6 @@ def record(
     compare with what was used `since` then, where more than these draws moved.
     """
     feature, now = before.feature.key, before.now
-    started = before.own[0].bucket.period_start if before.own else now
     known = {**elsewhere}
     for old, new in zip(before.holdings, after.holdings, strict=True):
         known[old.bucket.id] = new
@@ -80,7 +79,7 @@ def record(
         unfunded=told.quantity - funded,
         balance=balance(after),
         replayed=False,
-        late=told.late or (told.occurred_at is not None and told.occurred_at < started),
+        late=told.late or _is_late(before, told.occurred_at),
         deductions=tuple([_deduction(known, draw) for draw in draws]),
         alerts=alert(tx, books, since or before, after),
         limits=tuple([told_of(meter) for meter in after.meters]),
@@ -115,6 +114,14 @@ def record(
     elif metered:
         report(tx, books.customer, feature, usage.event_id, metered, occurred_at, now)
     return usage
+
+
+def _is_late(before: Situation, occurred_at: Instant | None) -> bool:
+    """Whether a use happened before the running period of its feature."""
+    if occurred_at is None:
+        return False
+    own = before.own
+    return occurred_at < (own[0].bucket.period_start if own else before.now)
 
 
 def _deduction(known: Mapping[str, Holding], draw: Draw) -> Mapping[str, object]:

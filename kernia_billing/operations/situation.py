@@ -166,9 +166,13 @@ def situation(
 ) -> Situation:
     """What a writer starts from. What time has brought about since the last write is written down first."""
     features = features_of(feature)
-    held = catch_up(core.offer, tx, books, features, now)
-    held = absorb_lapsed(core.offer, books, held, features, now)
-    found = seen(core, books.customer, held, feature, entity, now)
+    left = tx.entitlements.left(books.customer.id, feature.key, entity, now)
+    if left is None:
+        held = catch_up(core.offer, tx, books, features, now)
+        held = absorb_lapsed(core.offer, books, held, features, now)
+        found = seen(core, books.customer, held, feature, entity, now)
+    else:
+        found = Situation(feature, entity, now, left, feature.pools)
     limits = limits_on(found.holdings)
     if not limits:
         return found

@@ -344,6 +344,14 @@ class Entitlements(Protocol):
         """Insert the bucket of a period."""
         ...
 
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+        """What the unit before, which shares the transaction, said that it left; None where nothing is known."""
+        ...
+
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+        """Say what a unit leaves that writes no more: all that a request for a feature and an entity may touch."""
+        ...
+
     def put_bucket(self, bucket: BucketRow) -> None:
         """Overwrite amount, used, held, closing, heir, debt and own amount by id."""
         ...

@@ -32,6 +32,8 @@ Alert = tuple[Threshold, Instant, Instant]
 """What fires in a period, when it does, and when the period ends."""
 Counted = dict[tuple[str, str, Instant], Meter]
 """Windows of usage limits of a customer, by their keys."""
+Left = tuple[tuple[str, str, Instant], Sequence[Holding]]
+"""The feature, the entity and the time that a unit asked for, and what it left of that."""
 Asked = tuple[str, Sequence[str], str, Instant]
 """Customer, features, entity and time that windows were asked for by."""
 
@@ -44,6 +46,7 @@ class Changes:
     """What is to be written.
 
     `buckets` has the running bucket of each grant that has another one, or another state of it, by the grant's id.
+    `left` is what a unit leaves of what it asked for.
     """
 
     __slots__ = (
@@ -52,6 +55,7 @@ class Changes:
         "customers",
         "events",
         "grants",
+        "left",
         "lines",
         "meter_events",
         "opened",
@@ -73,6 +77,7 @@ class Changes:
         self.alerts: dict[Fired, list[Alert]] = {}
         self.outbox: list[OutboxRow] = []
         self.meter_events: list[MeterEventRow] = []
+        self.left: Left | None = None
 
     def add(self, later: Changes) -> None:
         """Take over what was done after it."""
@@ -151,6 +156,8 @@ class Shared:
     running: dict[Asked, Sequence[Window]] = field(factory=dict[Asked, Sequence[Window]])
     lasting: set[tuple[str, Instant]] = field(factory=set[tuple[str, Instant]])
     """Customers of whose holds none has lapsed at an instant."""
+    left: dict[str, Left | None] = field(factory=dict[str, Left | None])
+    """What the last unit of each customer left."""
     changes: Changes = field(factory=Changes)
     _numbers: Mapping[str, int] = field(init=False)
     """The sequences of the customers as they are in the database."""
@@ -186,6 +193,7 @@ class Shared:
         changes = draft.changes
         self.changes.add(changes)
         self.customers.update(changes.customers)
+        self.left[draft.customer.id] = changes.left
         for grant in changes.grants.values():
             self.accounts[grant.customer_id].grants[grant.id] = grant, None
         for event in changes.events:
@@ -296,6 +304,19 @@ class _Entitlements(_Noun):
                     raise Alone
                 held.append((grant, bucket if bucket is None or bucket.closed_at > now else None))
         return held
+
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+        known = self._shared.left.get(customer_id)
+        if known is None or known[0] != (feature, entity, now) or self._changes.buckets:
+            return None
+        return known[1]
+
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+        self._account(customer_id)
+        changes = self._changes
+        # What was opened has become what is stored, which the next one reads.
+        if not (changes.grants or changes.opened):
+            changes.left = (feature, entity, now), holdings
 
     def of_buckets(self, customer_id: str, bucket_ids: Sequence[str]) -> Mapping[str, Holding]:
         self._account(customer_id)

@@ -418,6 +418,13 @@ class Entitlements(Noun):
         """Insert the bucket of a period."""
         self.add_buckets([bucket])
 
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+        """None: a unit that has the transaction for itself reads."""
+        return None
+
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+        """Nothing: nobody comes after it."""
+
     def put_bucket(self, bucket: BucketRow) -> None:
         """Overwrite amount, used, held, closing, heir, debt and own amount by id."""
         _PUT_BUCKET.run(self._db, [_changing(bucket)])

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
 
 from kernia_billing import Billing, BillingError, Credits, Feature, Metered, Plan, Quantity, UsageLimit
 from kernia_billing._drive import run_blocking
@@ -37,9 +38,16 @@ PLANS = (
             "daily": Metered(6, reset="day"),
             "metered": Metered(5, overage="billed", meter="uses"),
             "limited": Metered(40, limits=(UsageLimit(7, per="hour"), UsageLimit(20, per="day"))),
+            "watched": Metered(
+                30,
+                overage="free",
+                overage_limit=10,
+                alerts=(10, 40, 90),
+                limits=(UsageLimit(9, per="day", per_entity=True), UsageLimit(6, per="day", where={"model": "large"})),
+            ),
             "projects": Quantity(4),
             "tokens": Metered(2),
-            "credits": Credits(30),
+            "credits": Credits(30, alerts=(50,), limits=(UsageLimit(18, per="hour"),)),
         },
     ),
 )
@@ -56,6 +64,8 @@ class Call:
     quantity: int
     mode: Mode
     key: str | None
+    entity: str | None
+    properties: Mapping[str, str] | None
 
 
 CALLS = st.builds(
@@ -65,8 +75,15 @@ CALLS = st.builds(
     st.integers(1, 5),
     st.sampled_from(["record", "require", "cap"]),
     st.none() | st.sampled_from(["key-a", "key-b", "key-c"]),
+    st.sampled_from([None, None, "room-a", "room-b"]),
+    st.sampled_from([None, None, {"model": "large"}, {"model": "small"}]),
 )
-BATCHES = st.lists(st.tuples(st.lists(CALLS, min_size=1, max_size=8), st.integers(0, 30)), min_size=1, max_size=5)
+SAME = st.tuples(CALLS, st.integers(2, 5)).map(lambda told: [evolve(told[0], key=None)] * told[1])
+"""One call several times in a row."""
+TOGETHER = st.lists(SAME | st.lists(CALLS, min_size=1, max_size=4), min_size=1, max_size=4).map(
+    lambda groups: [call for group in groups for call in group]
+)
+BATCHES = st.lists(st.tuples(TOGETHER, st.integers(0, 30)), min_size=1, max_size=5)
 """Calls that meet, and how many hours pass after them."""
 
 
@@ -94,6 +111,29 @@ def test_together_is_as_one_by_one(batches: list[tuple[list[Call], int]], worlds
     event(f"shared by {max(len(calls) for calls, _ in batches)}")
 
 
+@pytest.mark.sqlite
+def test_what_was_read_is_not_read_again(worlds: tuple[_World, _World]) -> None:
+    """Twenty uses of a limited feature take no more statements than two, neither of limits nor of holds."""
+    world, _ = worlds
+    world.begin()
+    use = Call("ann", "limited", 1, "record", None, None, None)
+    world.share([use], 0)
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    engine = store_of(world.billing).engine
+    listen(engine, "before_cursor_execute", note)
+    world.share([use] * 2, 0)
+    two = [*sent]
+    sent.clear()
+    world.share([use] * 20, 0)
+    remove(engine, "before_cursor_execute", note)
+
+    assert len(two) == len(sent)
+
+
 class _World:
     """An application in memory, whose customers are known."""
 
@@ -111,6 +151,8 @@ class _World:
                 connection.execute(table.delete())
         for name in NAMES:
             self.billing.give_back(name, "projects", 1)
+            self.billing.grant(name, "plain", 4, entity="room-a")
+            self.billing.grant(name, "credits", 7, entity="room-b")
 
     def share(self, calls: Sequence[Call], hours: int) -> list[Any]:
         """Answer calls in one transaction."""
@@ -128,7 +170,16 @@ class _World:
         return self._later([_outcome(partial(run_blocking, store.transaction(unit))) for unit in units], hours)
 
     def _ticket(self, call: Call) -> Ticket:
-        return ticket(self.billing, call.who, call.feature, call.quantity, mode=call.mode, key=call.key)
+        return ticket(
+            self.billing,
+            call.who,
+            call.feature,
+            call.quantity,
+            mode=call.mode,
+            key=call.key,
+            entity=call.entity,
+            properties=call.properties,
+        )
 
     def _later(self, answers: list[Any], hours: int) -> list[Any]:
         self.stripe.clock.move_to((self.stripe.clock.now() + hours * HOUR) // 1_000_000)
@@ -141,7 +192,7 @@ class _World:
         return {name: sorted(_plain(row) for row in rows) for name, rows in found.items()}
 
 
-_ID = re.compile(r"\b(?:auto|bkt|cust|event|grt|use)_[0-9A-Za-z]+")
+_ID = re.compile(r"\b(?:audit|auto|bkt|cust|event|grt|use)_[0-9A-Za-z]+")
 
 
 def _plain(value: Mapping[Any, Any]) -> str:

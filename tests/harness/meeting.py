@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import define, field
 
 from kernia_billing import AsyncBilling, Billing
-from kernia_billing.domain.answers import Mode, Usage
+from kernia_billing.domain.answers import Mode, Property, Usage
 from kernia_billing.operations.recipe import _unit, usage_of
 from kernia_billing.operations.track import counting
 from kernia_billing.ports.store import Needs
@@ -136,11 +136,19 @@ def meet(
 
 
 def ticket(
-    billing: Any, reference: str, feature: str, quantity: int = 1, *, mode: Mode = "record", key: str | None = None
+    billing: Any,
+    reference: str,
+    feature: str,
+    quantity: int = 1,
+    *,
+    mode: Mode = "record",
+    key: str | None = None,
+    entity: str | None = None,
+    properties: Mapping[str, Property] | None = None,
 ) -> Ticket:
     """What `track` sends through the lanes."""
     core = billing._wiring.core
-    prepared = counting(core, reference, feature, quantity, mode=mode, key=key)
+    prepared = counting(core, reference, feature, quantity, mode=mode, key=key, entity=entity, properties=properties)
     stamp = prepared.stamp
     needs = Needs(stamp.reference, prepared.features or (), key, core.now())
     return Ticket(lambda tx: _unit(core, tx, stamp, usage_of, prepared.work, joined=False), needs)
