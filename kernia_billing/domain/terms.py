@@ -23,13 +23,17 @@ from .rollover import DebtMode, Rule
 
 @frozen
 class Terms:
-    """What an allowance says beyond its amount. `minimum` is what a balance of credits may not fall below."""
+    """What an allowance says beyond its amount. `minimum` is what a balance of credits may not fall below.
+
+    `given` is what a payment gave before some of it was taken back, None where nothing was.
+    """
 
     rollover: Rule | None = None
     debt: DebtMode = "forgive"
     limits: tuple[UsageLimit, ...] = ()
     alerts: tuple[Threshold, ...] = ()
     minimum: int = 0
+    given: int | None = None
 
     def text(self) -> str | None:
         """The stored form; what equals its default is left out."""
@@ -44,6 +48,8 @@ class Terms:
             told["alerts"] = [[each.value, each.measure] for each in self.alerts]
         if self.minimum:
             told["minimum"] = self.minimum
+        if self.given is not None:
+            told["given"] = self.given
         return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else None
 
 
@@ -80,6 +86,7 @@ def _read(text: str) -> Terms:
         limits=tuple(UsageLimit(**each) for each in told.get("limits", ())),
         alerts=tuple(Threshold(*each) for each in told.get("alerts", ())),
         minimum=told.get("minimum", 0),
+        given=told.get("given"),
     )
 
 

@@ -10,6 +10,7 @@ The actions, and what their values say:
     intent.parked                          a call to Stripe whose outcome nobody knows
     meter.retried                          usage that Stripe did not count is sent again
     grant.given, grant.revoked             what a reference was given beside its plans, with the note of whoever gave it
+    grant.taken                            how much of a top-up is left, of whose payment more or less came back
     credit_min.set                         how low a balance of credits may get, with the note of whoever set it
 
 Values hold ids, states and numbers, never what tells of a person.
