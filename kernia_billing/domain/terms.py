@@ -23,7 +23,8 @@ from .rollover import DebtMode, Rule
 class Terms:
     """What an allowance says beyond its amount, and whoever gave something by hand.
 
-    `minimum` is what a balance of credits may not fall below.
+    `minimum` is what a balance of credits may not fall below. `given` is what a payment gave before some of it was taken
+    back, None where nothing was.
     """
 
     rollover: Rule | None = None
@@ -32,6 +33,7 @@ class Terms:
     alerts: tuple[Threshold, ...] = ()
     minimum: int = 0
     reason: str | None = None
+    given: int | None = None
 
     def text(self) -> str | None:
         """The stored form; what equals its default is left out."""
@@ -48,6 +50,8 @@ class Terms:
             told["minimum"] = self.minimum
         if self.reason is not None:
             told["reason"] = self.reason
+        if self.given is not None:
+            told["given"] = self.given
         return json.dumps(told, sort_keys=True, separators=(",", ":")) if told else None
 
 
@@ -85,6 +89,7 @@ def _read(text: str) -> Terms:
         alerts=tuple(Threshold(*each) for each in told.get("alerts", ())),
         minimum=told.get("minimum", 0),
         reason=told.get("reason"),
+        given=told.get("given"),
     )
 
 

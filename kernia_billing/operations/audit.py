@@ -11,6 +11,7 @@ The actions, and what their values say:
     meter.retried                          usage that Stripe did not count is sent again
     override.set, override.removed         what a reference has instead of what its plans include, and why
     grant.given, grant.revoked             what a reference was given beside its plans, with the note of whoever gave it
+    grant.taken                            how much of a top-up is left, of whose payment more or less came back
     credit_min.set                         how low a balance of credits may get, with the note of whoever set it
 
 Values hold ids, states and numbers, never what tells of a person.

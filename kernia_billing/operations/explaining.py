@@ -221,6 +221,7 @@ def _text(found: _Found) -> str:
     told = [_grant(each, feature) for each in found.grants]
     lines = [" ".join([*first, *told, *_last_use(found.uses, feature)])]
     lines += [f"Before that {_use(row, feature)}." for row in found.uses[1:]]
+    lines += [_taken(each.grant) for each in found.state.holdings if each.grant.rules.given is not None]
     lines += [f"{least} of {key} have to stay." for key, least in found.state.minimums.items() if least > 0]
     lines += [_limit(each) for each in decision.limits]
     lines += [
@@ -292,6 +293,11 @@ def _use(row: UsageRow, feature: str) -> str:
     of = "" if row.feature == feature else f" {row.feature}"
     part = f", {row.unfunded} of it not covered" if row.unfunded and row.quantity > 0 else ""
     return f"{row.id}{key}: {gave}{abs(row.quantity)}{of} on {_time(row.received_at)}{part}"
+
+
+def _taken(grant: Grant) -> str:
+    gone = (grant.rules.given or 0) - (grant.amount or 0)
+    return f"{gone} of {grant.rules.given} {grant.feature} of a top-up went with what came back of its payment."
 
 
 def _limit(told: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ..domain import answers
 from ..domain.customers import CustomerRow
-from ..domain.grants import Grant
+from ..domain.grants import Grant, holding
 from ..domain.ids import entity_id, feature_key, is_storable, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_datetime_or_none, to_instant
 from ..domain.offer import FeatureSpec
@@ -138,7 +138,7 @@ def give_top_up(core: Core, tx: Transaction, books: Books, top_up: TopUp, bought
 def _give(core: Core, tx: Transaction, books: Books, wanted: Grant, amount: int, why: Facts) -> Grant:
     given = books.give(wanted)
     if core.offer.features[given.feature].kind == "credit":
-        repay(tx, books, given)
+        repay(tx, books, holding(given, None, given.effective_at), given.effective_at)
     changed(tx, books.customer)
     record(tx, core, "grant.given", books.customer.id, given.id, None, {**_facts(given), "amount": amount, **why})
     return given

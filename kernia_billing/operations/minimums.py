@@ -96,21 +96,35 @@ async def overdraft_used(
     return await core.store.read(read)
 
 
-def repay(tx: Transaction, books: Books, given: Grant) -> None:
+def repay(tx: Transaction, books: Books, given: Holding, now: Instant) -> None:
     """Let credits that were given just now repay first what is overdrawn: so much of them is used at once.
 
     Those of an entity are its own, and repay nothing of the customer's.
     """
-    if given.entity or given.amount is None:
+    left = given.as_bucket().available
+    if given.grant.entity or left is None:
         return
-    now = given.effective_at
-    held = tx.entitlements.of_customer(books.customer.id, [given.feature], now)
+    held = tx.entitlements.of_customer(books.customer.id, [given.grant.feature], now)
     for grant, bucket in held:
         if is_minimum(grant) and bucket is not None:
-            amount = min(overdrawn(holding(grant, bucket, now)), given.amount)
+            amount = min(overdrawn(holding(grant, bucket, now)), left)
             if amount > 0:
                 _put(tx, books, with_repaid(grant, amount), now)
-                books.move(holding(given, None, now), amount, "carry")
+                books.move(given, amount, "carry")
+
+
+def owe(tx: Transaction, books: Books, taken: Grant, amount: int, now: Instant) -> None:
+    """Let so much that was used of a grant be overdrawn from now on, also beyond what may be: the grant is taken back.
+
+    Whoever asks how much uses overdrew is not told of it.
+    """
+    feature = taken.feature
+    grant = _stored(tx, books.customer.id, feature) or books.give(minimum_grant(books.customer.id, feature, now))
+    rows = tx.entitlements.of_customer(books.customer.id, [feature], now)
+    bucket = next((bucket for each, bucket in rows if each.id == grant.id), None)
+    below = books.open(holding(grant, bucket, now))
+    used = below.bucket.used + amount
+    books.change(below, "carry", used=amount, amount=rescale(grant.amount, used, below.bucket.held))
 
 
 def changed(tx: Transaction, customer: CustomerRow) -> None:
