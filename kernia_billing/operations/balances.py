@@ -75,7 +75,7 @@ def balance_of(feature: str, holdings: Sequence[Holding]) -> Balance:
             continue
         used += bucket.used
         held += bucket.held
-        amount = bucket.amount if each.instead is None else each.amount
+        amount = bucket.amount if each.instead is None and bucket.own is None else each.amount
         if amount is None:
             unlimited = True
         else:
