@@ -165,9 +165,10 @@ class Holding:
     def amount(self) -> int | None:
         """How much it includes now, never less than is used and held; None where there is no limit."""
         bucket, instead = self.bucket, self.instead
-        if instead is None:
-            return bucket.amount
-        return rescale(instead.amount, bucket.used, bucket.held)
+        if instead is not None:
+            return rescale(instead.amount, bucket.used, bucket.held)
+        # A hold whose time has come may be what went beyond it.
+        return bucket.amount if bucket.own is None else rescale(bucket.own, bucket.used, bucket.held)
 
     @property
     def source(self) -> Source:

@@ -88,7 +88,7 @@ def balance_of(feature: str, holdings: Sequence[Holding], minimums: Mapping[str,
             continue
         used += bucket.used
         held += bucket.held
-        amount = bucket.amount if each.instead is None else each.amount
+        amount = bucket.amount if each.instead is None and bucket.own is None else each.amount
         if amount is None:
             unlimited = True
         else:

@@ -185,7 +185,9 @@ def _closing(
         return Closing(first, unused(least(grant.amount, most, first), 0, 0), 0, rolled)
     end = last.period_end
     held = last.held - _freed(past, last, end)
-    left = unused(least(last.amount, most_of(grant, rhythm, rows, end), last.period_no), last.used, held)
+    # What an override let be held beyond the plan's own amount, and nobody used, was never the plan's.
+    amount = last.amount if last.own is None else rescale(last.own, last.used, held)
+    left = unused(least(amount, most_of(grant, rhythm, rows, end), last.period_no), last.used, held)
     rest = Closing(last.period_no, left, last.owed + _debt(each, last, holdings, past))
     return evolve(rest, rolled=_rolled(rest, units, past, rhythm))
 

@@ -160,8 +160,8 @@ def _leave(books: Books, old: Holding, now: Instant) -> Holding:
 
 
 def _running(holding: Holding) -> Running:
-    """What is left of it is no more than a trial or an override has left."""
+    """What is left of it is no more than a trial or an override has left, and nothing of what has no limit itself."""
     bucket, amount = holding.bucket, holding.bucket.amount
-    if holding.instead is not None and holding.amount is not None:
-        amount = holding.amount if amount is None else min(amount, holding.amount)
+    if amount is not None and holding.instead is not None and holding.amount is not None:
+        amount = min(amount, holding.amount)
     return Running(amount, bucket.used, bucket.held)
