@@ -15,7 +15,7 @@ from ..domain.limits import Meter, Window
 from ..domain.offer import FeatureSpec
 from ..domain.references import Reference
 from ..domain.values import value
-from ..ports.store import Held, Transaction
+from ..ports.store import Held, Needs, Transaction
 from .core import Core
 from .due import catch_up, past_of
 from .holdings import absorb_lapsed, live_holdings
@@ -93,6 +93,14 @@ def seen(
     """What a reader sees, from the rows that it read; nothing is written."""
     holdings = within_reach(live_holdings(core.offer, customer, held, features_of(feature), now, past), entity)
     return Situation(feature, entity, now, holdings, feature.pools)
+
+
+def needs_of(core: Core, reference: Reference, feature: FeatureSpec, now: Instant) -> Needs | None:
+    """What `looked_up` reads, where that is all it reads as a rule; None where the plans make more necessary."""
+    features, offer = features_of(feature), core.offer
+    if offer.limited.isdisjoint(features) and offer.moving.isdisjoint(features):
+        return Needs(reference, features, None, now)
+    return None
 
 
 def looked_up(

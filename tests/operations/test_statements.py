@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 from attrs import evolve, frozen
 from sqlalchemy import Engine, event
 
-from kernia_billing import Billing, Credits, Feature, Metered, Plan, UsageLimit
+from kernia_billing import AsyncBilling, Billing, Credits, Feature, Metered, Plan, UsageLimit
 from kernia_billing._blocking.holding import Hold
 from kernia_billing.domain.answers import Use
 from kernia_billing.storage.connections import Reader
@@ -283,3 +284,22 @@ def test_grants(shop: Shop, engine_name: str) -> None:
     assert promised.on(engine_name) == shop.writes(lambda: given.append(give().id))
     assert promised.on(engine_name, keyed=True) == shop.writes(lambda: give(idempotency_key="once"))
     assert stated(Billing.revoke).on(engine_name) == shop.writes(lambda: billing.revoke("ann", given[0]))
+
+
+def test_checks_at_once(postgresql_url: str, listener: Listener) -> None:
+    """Of checks that are asked at once on asyncio two go alone, the rest is one statement; a check alone is one."""
+    new_engine(postgresql_url).dispose()
+
+    async def ask(number: int) -> None:
+        async with AsyncBilling(database=postgresql_url, plans=PLANS, default_plan="free") as billing:
+            await billing.track("user_1", "messages")
+            listener.sent.clear()
+            found = await asyncio.gather(*(billing.check(f"user_{each}", "messages") for each in range(number)))
+            assert [f"user_{each}" for each in range(number)] == [each.reference.id for each in found]
+
+    asyncio.run(ask(2))
+    assert 2 == len(listener.sent)
+    asyncio.run(ask(1))
+    assert 1 == len(listener.sent)
+    asyncio.run(ask(64))
+    assert 3 == len(listener.sent)
