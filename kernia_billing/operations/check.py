@@ -12,7 +12,7 @@ from ..ports.store import Transaction
 from .balances import decide
 from .core import Core
 from .lasting import lasts_until
-from .situation import Look, looked_up
+from .situation import Look, looked_up, needs_of
 from .suggesting import offers
 
 
@@ -46,7 +46,8 @@ async def check(
         look = looked_up(core, tx, who, spec, where, now)
         return look, FOREVER if version is None else lasts_until(tx, look)
 
-    look, until = await core.store.read(read)
+    needs = None if version is not None else needs_of(core, who, spec, now)
+    look, until = await core.store.read(read, needs=needs)
     decision = await _judged(core, who, look, required)
     if snapshots is not None and version is not None:
         snapshots.keep(version, (reference, feature, required, entity), decision, now, until)

@@ -56,9 +56,9 @@ class Fenced:
 
         return await self._store.transaction(fenced, host=host)
 
-    async def read(self, unit: Unit[T]) -> T:
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
         """Run a unit that only reads; see `Store`."""
-        return await self._store.read(unit)
+        return await self._store.read(unit, needs=needs)
 
     async def close(self) -> None:
         """Close the store."""

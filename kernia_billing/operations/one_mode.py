@@ -38,9 +38,9 @@ class OneMode:
 
         return await self._store.transaction(checked, host=host)
 
-    def read(self, unit: Unit[T]) -> Coroutine[Any, Any, T]:
+    def read(self, unit: Unit[T], *, needs: Needs | None = None) -> Coroutine[Any, Any, T]:
         """Run a unit that only reads; see `Store`."""
-        return self._store.read(unit) if self._checked else self._first_read(unit)
+        return self._store.read(unit, needs=needs) if self._checked else self._first_read(unit)
 
     async def _first_read(self, unit: Unit[T]) -> T:
         known = await self._store.read(lambda tx: tx.settings.get(_SETTING))

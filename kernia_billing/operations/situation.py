@@ -17,7 +17,7 @@ from ..domain.minimums import room as room_above
 from ..domain.offer import FeatureSpec
 from ..domain.references import Reference
 from ..domain.values import value
-from ..ports.store import Held, Transaction
+from ..ports.store import Held, Needs, Transaction
 from .core import Core
 from .due import catch_up, past_of
 from .holdings import absorb_lapsed, live_holdings
@@ -117,6 +117,14 @@ def seen(
     holdings = within_reach(live_holdings(core.offer, customer, rows, features_of(feature), now, past), entity)
     minimums = minimums_of((grant for grant, _ in rows), now)
     return Situation(feature, entity, now, holdings, feature.pools, minimums=minimums)
+
+
+def needs_of(core: Core, reference: Reference, feature: FeatureSpec, now: Instant) -> Needs | None:
+    """What `looked_up` reads, where that is all it reads as a rule; None where the plans make more necessary."""
+    features, offer = features_of(feature), core.offer
+    if offer.limited.isdisjoint(features) and offer.moving.isdisjoint(features):
+        return Needs(reference, features, None, now)
+    return None
 
 
 def looked_up(

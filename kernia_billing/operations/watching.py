@@ -46,9 +46,9 @@ class Watched:
                 self._snapshots.end(reference, write)
         return answer
 
-    async def read(self, unit: Unit[T]) -> T:
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
         """Run a unit that only reads; see `Store`."""
-        return await self._store.read(unit)
+        return await self._store.read(unit, needs=needs)
 
     async def close(self) -> None:
         """Close the store."""

@@ -62,8 +62,8 @@ class Standing:
 class Needs:
     """What a unit reads and changes: the books of one customer, for some features, and what a key was used for.
 
-    Units that say so may share a transaction with others; each still runs as if it were alone. `now` is an instant
-    that is not after the one that the unit works at.
+    Units that say so may share a transaction or a read with others; each still runs as if it were alone. `now` is an
+    instant that is not after the one that the unit works at.
     """
 
     reference: Reference
@@ -578,8 +578,12 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, unit: Unit[T]) -> Coroutine[Any, Any, T]:
-        """Run a unit that only reads, outside of any transaction."""
+    def read(self, unit: Unit[T], *, needs: Needs | None = None) -> Coroutine[Any, Any, T]:
+        """Run a unit that only reads, outside of any transaction.
+
+        One whose `needs` are all that it reads by `of_reference` may be answered together with others. What it reads
+        beside that costs it a second run.
+        """
         ...
 
     async def close(self) -> None:

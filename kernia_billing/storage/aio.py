@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar, cast
 
 from sqlalchemy import URL, Connection
 
 from ..errors import ConfigError
 from ..ports.pace import Pace
+from ..ports.store import Needs, Transaction, Unit
 from .connections import Connections, Held, Owned, of_engine, of_url
 from .engines import PLACES, async_engine, parse
+from .faults import translating
+from .foreseen import Answer, Foreseen
+from .gathering import Gathering
 from .joining import async_connection, usable
 from .lanes import TaskLane
 from .store import SqlStore
@@ -79,9 +83,33 @@ class GreenletStore(AsyncStore):
         only_one = asyncio.Lock()
         self._writing: AbstractAsyncContextManager[object] = only_one
         self._reading: AbstractAsyncContextManager[object] = only_one
+        self._gathering: Gathering | None = None
         if not isinstance(connections, Held):
             queued = isinstance(connections, Owned)
             self._writing, self._reading = (asyncio.Semaphore(PLACES) if queued else nullcontext() for _ in range(2))
+
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
+        """Run a unit that only reads; on PostgreSQL together with others who wait, where it says what it needs.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if needs is None or self._flavour != "postgresql":
+            return await super().read(unit)
+        gathering = self._gathering
+        if gathering is None or gathering.loop is not asyncio.get_running_loop():
+            gathering = self._gathering = Gathering(self._read_together)
+        alone = super().read
+        return await gathering.read(
+            needs, lambda: alone(unit), lambda answer: unit(cast("Transaction", Foreseen(needs, answer)))
+        )
+
+    async def _read_together(self, asked: Sequence[Needs]) -> Sequence[Answer]:
+        def work() -> Sequence[Answer]:
+            with translating, self._connections.reading() as tx:
+                return tx.entitlements.of_references(asked)
+
+        return await self._call(work, writes=False)
 
     async def _call(self, work: Callable[[], T], *, writes: bool) -> T:
         from sqlalchemy.util import greenlet_spawn

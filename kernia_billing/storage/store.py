@@ -91,8 +91,8 @@ class SqlStore(ABC):
 
         return await persist(lambda: self._call(work, writes=True), self._pace)
 
-    async def read(self, unit: Unit[T]) -> T:
-        """Run a unit that only reads, outside of any transaction.
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
+        """Run a unit that only reads, outside of any transaction; see the port for its `needs`.
 
         Raises:
             Unavailable: the database does not answer.

@@ -18,7 +18,7 @@ from kernia_billing.domain.upkeep import AuditRow
 from kernia_billing.errors import ConfigError, StripeRefused
 from kernia_billing.operations import fencing, jobs, retention
 from kernia_billing.operations.core import Core
-from kernia_billing.ports.store import Store, Transaction, Unit
+from kernia_billing.ports.store import Needs, Store, Transaction, Unit
 from kernia_billing.ports.telemetry import QUEUE_DEPTH, Attributes, Instrument, NullTelemetry
 from kernia_billing.testing import Fault
 from tests.webhooks.fixtures import Open
@@ -167,9 +167,9 @@ class _Overtaken:
         self.transaction = store.transaction
         self.close = store.close
 
-    async def read(self, unit: Unit[T]) -> T:
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
         """Read, and let the other one work before the answer is heard."""
-        answer = await self._store.read(unit)
+        answer = await self._store.read(unit, needs=needs)
         other, self._other = self._other, None
         if other is not None:
             await other()

@@ -120,6 +120,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(minimum=st.one_of(amounts, st.just(0), amounts.map(lambda amount: -amount)))
     def set_credit_min(self, minimum: int) -> None:
         """R-139, R-151: how low the balance of credits may get, above zero or below it."""
+        written = self.model.seq
         self.billing.set_credit_min(REFERENCE, "credits", minimum)
         name = self.model.set_credit_min("credits", minimum)
         for row in self.stage.rows("entitlement"):
@@ -127,7 +128,8 @@ class EngineMachine(RuleBasedStateMachine):
                 assert name is not None
                 self.grants[row["id"]] = name
         self.learn()
-        self.compare_rows("credits")
+        if written != self.model.seq:
+            self.compare_rows("credits")
 
     @precondition(lambda self: self.revocable())
     @rule(data=st.data())

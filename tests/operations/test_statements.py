@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 from attrs import evolve, frozen
 from sqlalchemy import Engine, event
 
-from kernia_billing import Billing, Credits, Feature, Metered, Plan, UsageLimit
+from kernia_billing import AsyncBilling, Billing, Credits, Feature, Metered, Plan, UsageLimit
 from kernia_billing._blocking.holding import Hold
 from kernia_billing.domain.answers import Use
 from kernia_billing.storage.connections import Reader
@@ -301,3 +302,22 @@ def test_minimums(shop: Shop, engine_name: str) -> None:
     more = shop.writes(lambda: billing.set_credit_min("ann", "credits", -9)) - promised.on(engine_name)
     assert 3 == more
     assert stated(Billing.overdraft_used).alone == shop.reads(lambda: billing.overdraft_used("ann", "credits"))
+
+
+def test_checks_at_once(postgresql_url: str, listener: Listener) -> None:
+    """Of checks that are asked at once on asyncio two go alone, the rest is one statement; a check alone is one."""
+    new_engine(postgresql_url).dispose()
+
+    async def ask(number: int) -> None:
+        async with AsyncBilling(database=postgresql_url, plans=PLANS, default_plan="free") as billing:
+            await billing.track("user_1", "messages")
+            listener.sent.clear()
+            found = await asyncio.gather(*(billing.check(f"user_{each}", "messages") for each in range(number)))
+            assert [f"user_{each}" for each in range(number)] == [each.reference.id for each in found]
+
+    asyncio.run(ask(2))
+    assert 2 == len(listener.sent)
+    asyncio.run(ask(1))
+    assert 1 == len(listener.sent)
+    asyncio.run(ask(64))
+    assert 3 == len(listener.sent)

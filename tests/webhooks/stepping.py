@@ -37,9 +37,9 @@ class HaltingStore:
         await _Halt("transaction")
         return await self.inner.transaction(unit, host=host, needs=needs)
 
-    async def read(self, unit: Unit[T]) -> T:
+    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
         """Read at once."""
-        return await self.inner.read(unit)
+        return await self.inner.read(unit, needs=needs)
 
     async def close(self) -> None:
         """Nothing: the inner store is somebody else's."""
