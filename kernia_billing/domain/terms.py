@@ -23,8 +23,8 @@ from .rollover import DebtMode, Rule
 class Terms:
     """What an allowance says beyond its amount, and whoever gave something by hand.
 
-    `minimum` is what a balance of credits may not fall below. `given` is what a payment gave before some of it was taken
-    back, None where nothing was.
+    `minimum` is what a balance of credits may not fall below. `given` is what a payment gave before some of it was
+    taken back, None where nothing was.
     """
 
     rollover: Rule | None = None
