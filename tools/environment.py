@@ -34,8 +34,10 @@ def main(group: str) -> None:
         stamp.unlink(missing_ok=True)
         if made.get("interpreter") != interpreter:
             run(sys.executable, "-m", "venv", "--clear", str(home))
-        # Most modules of a dependency are never imported: those that are, Python compiles then.
-        quietly = ("--quiet", "--disable-pip-version-check", "--no-compile")
+        quietly = ["--quiet", "--disable-pip-version-check"]
+        if not sys.dont_write_bytecode:
+            # Most modules of a dependency are never imported: those that are, Python compiles then.
+            quietly.append("--no-compile")
         run(str(python), "-m", "pip", "install", *quietly, *arguments(project, group))
         stamp.write_text(json.dumps({"interpreter": interpreter, "content": content}), encoding="utf-8")
     print(python.relative_to(ROOT))
