@@ -10,7 +10,7 @@ from ..ports.store import Transaction
 from .audit import Facts, record
 from .core import Core
 from .ledger import Books
-from .minimums import changed, owe, repay
+from .minimums import owe, repay
 
 
 def take_back(
@@ -34,7 +34,7 @@ def take_back(
         if after != grant:
             books.put(after)
             _fit(tx, books, after, now, is_debt=policy == "all" and core.offer.feature(grant.feature).kind == "credit")
-            changed(tx, books.customer)
+            books.raise_epoch()
             told: Facts = {"feature": grant.feature, "line": line_id}
             before: Facts = {**told, "amount": grant.amount}
             record(tx, core, "grant.taken", books.customer.id, grant.id, before, {**told, "amount": after.amount})

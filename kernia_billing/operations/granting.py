@@ -22,7 +22,7 @@ from .audit import Facts, record
 from .core import Core
 from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
-from .minimums import changed, repay
+from .minimums import repay
 from .recipe import Find, Stamp, stamped, write
 
 _REVOCABLE = ("manual", "top_up")
@@ -100,8 +100,9 @@ async def revoke(core: Core, reference: Ref, grant_id: str, *, transaction: obje
             raise Rollback(found)
         now = customer.written_at
         closed = evolve(found, closed_at=now)
-        Books(tx, core.ids, customer, now).put(closed)
-        changed(tx, customer)
+        books = Books(tx, core.ids, customer, now)
+        books.put(closed)
+        books.raise_epoch()
         record(tx, core, "grant.revoked", customer.id, found.id, _facts(found), _facts(closed))
         return closed
 
@@ -139,7 +140,7 @@ def _give(core: Core, tx: Transaction, books: Books, wanted: Grant, amount: int,
     given = books.give(wanted)
     if core.offer.features[given.feature].kind == "credit":
         repay(tx, books, holding(given, None, given.effective_at), given.effective_at)
-    changed(tx, books.customer)
+    books.raise_epoch()
     record(tx, core, "grant.given", books.customer.id, given.id, None, {**_facts(given), "amount": amount, **why})
     return given
 

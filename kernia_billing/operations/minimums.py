@@ -6,7 +6,6 @@ from datetime import datetime
 
 from ..domain import answers
 from ..domain.buckets import rescale
-from ..domain.customers import CustomerRow
 from ..domain.grants import Grant, Holding, holding
 from ..domain.ids import MAX_QUANTITY, feature_key, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_instant
@@ -59,7 +58,7 @@ async def set_credit_min(
         else:
             given = with_minimum(stored, minimum)
             _put(tx, books, given, now)
-        changed(tx, customer)
+        books.raise_epoch()
         told: Facts = {"feature": spec.key, "minimum": minimum}
         more: Facts = {} if why is None else {"note": why}
         record(tx, core, "credit_min.set", customer.id, given.id, {**told, "minimum": before}, {**told, **more})
@@ -125,11 +124,6 @@ def owe(tx: Transaction, books: Books, taken: Grant, amount: int, now: Instant) 
     below = books.open(holding(grant, bucket, now))
     used = below.bucket.used + amount
     books.change(below, "carry", used=amount, amount=rescale(grant.amount, used, below.bucket.held))
-
-
-def changed(tx: Transaction, customer: CustomerRow) -> None:
-    """Raise the number by which others see that there is something else to hold."""
-    tx.customers.set_plan(customer.id, customer.plan, customer.plan_until)
 
 
 def _stored(tx: Transaction, customer_id: str, feature: str) -> Grant | None:

@@ -72,7 +72,7 @@ async def put(
             if bucket is not None:
                 _succeed(books, Holding(grant, bucket, True), holding(given, None, now))
         books.close()
-        _changed(tx, customer)
+        books.raise_epoch()
         known = _facts(before[-1][0]) if before else None
         record(tx, core, "override.set", customer.id, given.id, known, _facts(given))
         return given
@@ -106,7 +106,7 @@ async def remove(
             return None
         before = ended[-1][0]
         closed = evolve(before, closed_at=now)
-        _changed(tx, customer)
+        books.raise_epoch()
         record(tx, core, "override.removed", customer.id, closed.id, _facts(before), _facts(closed))
         return closed
 
@@ -199,11 +199,6 @@ def _found(core: Core) -> Find[Grant]:
         return told.fingerprint, first
 
     return find
-
-
-def _changed(tx: Transaction, customer: CustomerRow) -> None:
-    """Raise the number by which others see that there is something else to hold."""
-    tx.customers.set_plan(customer.id, customer.plan, customer.plan_until)
 
 
 def _facts(rule: Grant) -> Facts:

@@ -180,7 +180,8 @@ def situation(
         held = absorb_lapsed(core.offer, books, held, features, now)
         found = seen(core, books.customer, held, feature, entity, now)
     else:
-        found = Situation(feature, entity, now, left, feature.pools)
+        holdings, minimums = left
+        found = Situation(feature, entity, now, holdings, feature.pools, minimums=minimums)
     limits = limits_on(found.holdings)
     if not limits:
         return found

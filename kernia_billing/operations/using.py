@@ -19,5 +19,6 @@ def use(tx: Transaction, books: Books, before: Situation, mode: Mode, told: Told
         rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
         return decide(customer.reference, before, told.quantity, allocation, subscriptions=rows)
     after = moved(books, before, allocation.draws, "use", used=1, units=allocation.funded)
-    tx.entitlements.leave(books.customer.id, after.feature.key, after.entity, after.now, after.holdings)
+    left = after.holdings, after.minimums
+    tx.entitlements.leave(books.customer.id, after.feature.key, after.entity, after.now, left)
     return record(tx, books, before, after, allocation.draws, allocation.funded, told)

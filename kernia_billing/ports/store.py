@@ -36,6 +36,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Held = tuple[Grant, BucketRow | None]
 """A grant and its stored bucket of the period at the instant asked about, if there is one."""
+Left = tuple[Sequence[Holding], Mapping[str, int]]
+"""Holdings as a unit left them, and what balances of credits may not fall below, by feature."""
 Lapse = tuple[str, Instant, int]
 """What a hold whose time has come holds on paper: of which bucket, when it was free again, and how much."""
 
@@ -344,11 +346,11 @@ class Entitlements(Protocol):
         """Insert the bucket of a period."""
         ...
 
-    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Left | None:
         """What the unit before, which shares the transaction, said that it left; None where nothing is known."""
         ...
 
-    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, left: Left) -> None:
         """Say what a unit leaves that writes no more: all that a request for a feature and an entity may touch."""
         ...
 

@@ -22,7 +22,7 @@ from ..domain.outbound import OutboxRow
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from ..domain.upkeep import MeterEventRow
-from ..ports.store import DuplicateKey, Held, Needs
+from ..ports.store import DuplicateKey, Held, Left, Needs
 from . import customers, entitlements, usage
 from .transaction import SqlTransaction
 
@@ -32,7 +32,7 @@ Alert = tuple[Threshold, Instant, Instant]
 """What fires in a period, when it does, and when the period ends."""
 Counted = dict[tuple[str, str, Instant], Meter]
 """Windows of usage limits of a customer, by their keys."""
-Left = tuple[tuple[str, str, Instant], Sequence[Holding]]
+Known = tuple[tuple[str, str, Instant], Left]
 """The feature, the entity and the time that a unit asked for, and what it left of that."""
 Asked = tuple[str, Sequence[str], str, Instant]
 """Customer, features, entity and time that windows were asked for by."""
@@ -77,7 +77,7 @@ class Changes:
         self.alerts: dict[Fired, list[Alert]] = {}
         self.outbox: list[OutboxRow] = []
         self.meter_events: list[MeterEventRow] = []
-        self.left: Left | None = None
+        self.left: Known | None = None
 
     def add(self, later: Changes) -> None:
         """Take over what was done after it."""
@@ -156,7 +156,7 @@ class Shared:
     running: dict[Asked, Sequence[Window]] = field(factory=dict[Asked, Sequence[Window]])
     lasting: set[tuple[str, Instant]] = field(factory=set[tuple[str, Instant]])
     """Customers of whose holds none has lapsed at an instant."""
-    left: dict[str, Left | None] = field(factory=dict[str, Left | None])
+    left: dict[str, Known | None] = field(factory=dict[str, Known | None])
     """What the last unit of each customer left."""
     changes: Changes = field(factory=Changes)
     _numbers: Mapping[str, int] = field(init=False)
@@ -305,18 +305,18 @@ class _Entitlements(_Noun):
                 held.append((grant, bucket if bucket is None or bucket.closed_at > now else None))
         return held
 
-    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Left | None:
         known = self._shared.left.get(customer_id)
         if known is None or known[0] != (feature, entity, now) or self._changes.buckets:
             return None
         return known[1]
 
-    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, left: Left) -> None:
         self._account(customer_id)
         changes = self._changes
         # What was opened has become what is stored, which the next one reads.
         if not (changes.grants or changes.opened):
-            changes.left = (feature, entity, now), holdings
+            changes.left = (feature, entity, now), left
 
     def of_buckets(self, customer_id: str, bucket_ids: Sequence[str]) -> Mapping[str, Holding]:
         self._account(customer_id)

@@ -33,7 +33,7 @@ from ..domain.instants import FOREVER, Instant
 from ..domain.limits import Window
 from ..domain.period import Interval, Unit
 from ..domain.references import Reference
-from ..ports.store import Earlier, Held, Lapse, Needs, Standing
+from ..ports.store import Earlier, Held, Lapse, Left, Needs, Standing
 from . import customers, holds, limits, tables
 from .bulk import Part, inserting, updating
 from .db import Noun, Row, Shape
@@ -491,11 +491,11 @@ class Entitlements(Noun):
         """Insert the bucket of a period."""
         self.add_buckets([bucket])
 
-    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Sequence[Holding] | None:
+    def left(self, customer_id: str, feature: str, entity: str, now: Instant) -> Left | None:
         """None: a unit that has the transaction for itself reads."""
         return None
 
-    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, holdings: Sequence[Holding]) -> None:
+    def leave(self, customer_id: str, feature: str, entity: str, now: Instant, left: Left) -> None:
         """Nothing: nobody comes after it."""
 
     def put_bucket(self, bucket: BucketRow) -> None:

@@ -153,6 +153,9 @@ class _World:
             self.billing.give_back(name, "projects", 1)
             self.billing.grant(name, "plain", 4, entity="room-a")
             self.billing.grant(name, "credits", 7, entity="room-b")
+        self.billing.set_credit_min("ann", "credits", 5)
+        self.billing.set_credit_min("bob", "credits", -8)
+        self.billing.overrides.set("bob", "daily", 9)
 
     def share(self, calls: Sequence[Call], hours: int) -> list[Any]:
         """Answer calls in one transaction."""
