@@ -22,6 +22,7 @@ class EnginePlanning(EngineBooks):
             "rhythm": rhythm,
             "entity": entity,
             "per_entity": per_entity,
+            "since": self.now,
         }
         return name
 
@@ -145,6 +146,8 @@ class EnginePlanning(EngineBooks):
             if pool != source["feature"]:
                 moved[pool] = moved.get(pool, 0) + amount
         for name, amount in moved.items():
-            for _, key in self._windows(name, source["entity"], counted_at):
-                if key in [now for _, now in self._windows(name, source["entity"], self.now)]:
+            running = [key for _, key in self._windows(name, source["entity"], self.now)]
+            for limit, key in self._windows(name, source["entity"], counted_at):
+                # A limit that came later did not count it.
+                if key in running and counted_at >= limit["since"]:
                     self.windows[key] = max(0, self.windows.get(key, 0) - amount)
