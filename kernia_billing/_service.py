@@ -17,7 +17,6 @@ from .domain.answers import (
     Page,
     PlanView,
     Portal,
-    Property,
     Receipt,
     Reservation,
     Subscription,
@@ -26,6 +25,7 @@ from .domain.answers import (
     WebhookHealth,
 )
 from .domain.catalog import PriceRow, ProductRow
+from .domain.ids import Property
 from .domain.references import Action, Identity, Ref, Reference
 from .domain.upkeep import SyncState
 from .errors import ConfigError, NotFound

@@ -13,6 +13,7 @@ from .domain.answers import (
     Decision,
     Event,
     Grant,
+    LedgerEntry,
     Mode,
     Override,
     Page,
@@ -34,6 +35,7 @@ from .domain.answers import (
 )
 from .domain.catalog import PriceRow, ProductRow
 from .domain.explanations import Explanation, GivenGrant, HeldUnits
+from .domain.grants import Entry, Source
 from .domain.pricing import CustomerPricing, PricingReport
 
 __all__ = [
@@ -42,12 +44,14 @@ __all__ = [
     "Customer",
     "CustomerPricing",
     "Decision",
+    "Entry",
     "Event",
     "Explanation",
     "GivenGrant",
     "Grant",
     "HeldUnits",
     "Hold",
+    "LedgerEntry",
     "Mode",
     "Override",
     "Page",
@@ -60,6 +64,7 @@ __all__ = [
     "ProductRow",
     "Reason",
     "Receipt",
+    "Source",
     "Subscription",
     "SubscriptionEvent",
     "ThresholdEvent",

@@ -10,6 +10,7 @@ from .explain import explain
 from .granting import credit_min, grant, revoke
 from .healing import doctor, reconcile
 from .jobs import jobs, worker
+from .ledger import ledger
 from .meters import meters
 from .overrides import overrides
 from .pricing import simulate_pricing
@@ -33,6 +34,7 @@ for _each in (
     explain,
     grant,
     jobs,
+    ledger,
     meters,
     overrides,
     reconcile,

@@ -5,23 +5,25 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 from attrs import fields
 
 from ..domain.answers import Page, UsageRecord
 from ..domain.bins import Bin
-from ..domain.references import Reference
+from ..domain.ids import Property
 from .command import Session, command
-from .options import FROM, LIMIT, TO, kind_of_reference, whose
+from .options import FEATURE, FROM, LIMIT, PROPERTIES, TO, kind_of_reference, whose
 from .output import plain
 from .pages import up_to
 
+if TYPE_CHECKING:
+    from .. import Billing
+
 _PAGE = 1_000
-_FEATURE = click.option("--feature", help="Only of this feature.")
 
 
 @click.group()
@@ -31,7 +33,8 @@ def usage() -> None:
 
 @usage.command("list")
 @click.argument("reference")
-@_FEATURE
+@FEATURE
+@PROPERTIES
 @FROM
 @TO
 @kind_of_reference
@@ -41,6 +44,7 @@ def show(
     session: Session,
     reference: str,
     feature: str | None,
+    properties: Mapping[str, Property],
     start: datetime | None,
     end: datetime | None,
     limit: int,
@@ -53,9 +57,11 @@ def show(
     found = up_to(
         session.app,
         limit,
-        lambda billing, number, cursor: billing.usage(who, feature, start=start, end=end, limit=number, cursor=cursor),
+        lambda billing, number, cursor: billing.usage(
+            who, feature, properties=properties, start=start, end=end, limit=number, cursor=cursor
+        ),
     )
-    session.out.rows(found, ("id", "feature", "quantity", "occurred_at", "properties"), "no uses")
+    session.out.rows(found, ("id", "feature", "quantity", "mode", "occurred_at", "properties"), "no uses")
 
 
 @usage.command()
@@ -95,7 +101,8 @@ def series(
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="The form."
 )
-@_FEATURE
+@FEATURE
+@PROPERTIES
 @FROM
 @TO
 @kind_of_reference
@@ -105,6 +112,7 @@ def export(
     reference: str | None,
     form: str,
     feature: str | None,
+    properties: Mapping[str, Property],
     start: datetime | None,
     end: datetime | None,
     *,
@@ -114,19 +122,20 @@ def export(
     """Write out everything that is recorded of uses, of one reference or of all, a line each."""
     who = None if reference is None else whose(reference, organization=organization, user=user)
     write = _as_json if form == "jsonl" or session.out.as_json else _as_csv()
-    for record in _records(session, who, feature, start, end):
+    for record in _records(
+        session,
+        lambda billing, cursor: billing.export_usage(
+            who, feature=feature, properties=properties, start=start, end=end, limit=_PAGE, cursor=cursor
+        ),
+    ):
         write(record)
 
 
-def _records(
-    session: Session, who: Reference | str | None, feature: str | None, start: datetime | None, end: datetime | None
-) -> Iterator[UsageRecord]:
+def _records(session: Session, page_of: Callable[[Billing, str | None], Page[UsageRecord]]) -> Iterator[UsageRecord]:
     """Page by page: no more than one is in memory."""
 
     def ask(cursor: str | None) -> Page[UsageRecord]:
-        return session.app.call(
-            lambda billing: billing.export_usage(who, feature=feature, start=start, end=end, limit=_PAGE, cursor=cursor)
-        )
+        return session.app.call(lambda billing: page_of(billing, cursor))
 
     page = ask(None)
     yield from page

@@ -8,6 +8,8 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
+from .grants import Entry, Source
+from .ids import Property
 from .money import Money
 from .plans import Allowance, BillingInterval
 from .references import Ref, Reference
@@ -27,7 +29,6 @@ Reason = Literal[
     "unavailable",
 ]
 Mode = Literal["record", "require", "cap"]
-Property = str | int | bool
 
 
 @frozen
@@ -157,12 +158,41 @@ class Use:
 
 @frozen
 class UsageEvent:
-    """A recorded use as listed."""
+    """A recorded use as listed. `mode` says how it came, as in `UsageRecord`."""
 
     id: str
     feature: str
     quantity: int
     occurred_at: datetime
+    properties: Mapping[str, Property]
+    mode: str
+
+
+@frozen
+class LedgerEntry:
+    """A movement of a ledger as listed: by how much `used` and `held` of one period of a grant rose, or fell below 0.
+
+    `source` is what gave the grant (a trial or an override moves what the plan itself gave), `entry` why something
+    moved. `amount` and `held` are in the smallest unit of `feature`; `units` are those of the feature that was asked
+    for, which differ where credits pay. `used_after`, `held_after` and `included_after` (None without limit) are what
+    the period had then. `event_id` is the use or the hold that it was for, `properties` are those of the use. `id` is
+    unique within the ledger of a reference.
+    """
+
+    id: str
+    at: datetime
+    entry: Entry
+    source: Source
+    feature: str
+    entity: str | None
+    amount: int
+    held: int
+    units: int
+    used_after: int
+    held_after: int
+    included_after: int | None
+    grant_id: str
+    event_id: str | None
     properties: Mapping[str, Property]
 
 

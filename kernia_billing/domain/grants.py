@@ -8,6 +8,7 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from .buckets import Bucket, Kind, rescale
+from .ids import Property
 from .instants import FOREVER, Instant
 from .period import Interval, Period, Rhythm, boundary, period_at
 from .rollover import lose_at
@@ -250,6 +251,21 @@ class LedgerLine:
     moved_at: Instant = 0
 
 
+@frozen
+class Movement:
+    """A line of the ledger with what it is about.
+
+    `properties` are those of the use that it was for, None where it was for none.
+    """
+
+    line: LedgerLine
+    source: Source
+    grant_id: str
+    feature: str
+    entity: str
+    properties: Mapping[str, Property] | None
+
+
 @value
 class UsageRow:
     """One use, as stored. `result` is the receipt that a repeated call with the same key gets again.
@@ -269,7 +285,7 @@ class UsageRow:
     mode: str
     occurred_at: Instant
     received_at: Instant
-    properties: Mapping[str, str | int | bool]
+    properties: Mapping[str, Property]
     idempotency_key: str
     fingerprint: str
     result: Mapping[str, object]

@@ -11,6 +11,9 @@ from typing import cast
 
 from ..errors import InvalidInput
 
+Property = str | int | bool
+"""What a property of a use may be."""
+
 MAX_QUANTITY = 10**9
 MAX_INTEGER = 2**53 - 1
 """The largest integer that a JSON number holds exactly."""
@@ -136,7 +139,7 @@ def printable(value: object, field: str) -> str:
     return str.__str__(value)
 
 
-def event_properties(value: object, field: str = "properties") -> dict[str, str | int | bool]:
+def event_properties(value: object, field: str = "properties") -> dict[str, Property]:
     """The properties of a usage event, as a new dict; None gives an empty one.
 
     Flat: at most 50 members, keys of 1 to 40 of `A-Z a-z 0-9 _ . -`, values texts of at most 500 code points, booleans,
@@ -191,7 +194,7 @@ def property_key(value: object, field: str) -> str:
     return value
 
 
-def _property_value(value: object, field: str) -> str | int | bool:
+def _property_value(value: object, field: str) -> Property:
     if type(value) is bool:
         return value
     if type(value) is int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from .answers import Property
+from .ids import Property
 from .instants import Instant
 from .period import Period, Rhythm
 

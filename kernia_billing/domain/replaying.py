@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, evolve, field
 
-from .answers import Property
 from .buckets import Allocation, Bucket, Mode, allocate, give_back
 from .grants import Grant
+from .ids import Property
 from .instants import Instant
 from .limits import Meter, Window, headroom, meters
 from .offer import FeatureSpec

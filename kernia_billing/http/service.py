@@ -19,7 +19,6 @@ from ..domain.answers import (
     Page,
     PlanView,
     Portal,
-    Property,
     Receipt,
     Reservation,
     Subscription,
@@ -28,6 +27,7 @@ from ..domain.answers import (
     WebhookHealth,
 )
 from ..domain.catalog import PriceRow, ProductRow
+from ..domain.ids import Property
 from ..domain.references import Action, CustomerType, Identity, Reference
 from ..domain.upkeep import SyncState
 from ..domain.urls import TrustedOrigins

@@ -18,7 +18,6 @@ from ..domain.answers import (
     Decision,
     Page,
     PlanView,
-    Property,
     Reservation,
     Subscription,
     Usage,
@@ -26,6 +25,7 @@ from ..domain.answers import (
     WebhookHealth,
 )
 from ..domain.catalog import PriceRow, ProductRow
+from ..domain.ids import Property
 from ..domain.instants import to_instant, to_iso_ms
 from ..domain.money import Money
 from ..domain.plans import Allowance, Boolean, Credits, Quantity

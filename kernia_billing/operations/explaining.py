@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ..domain.answers import Decision, UsageEvent
+from ..domain.answers import Decision
 from ..domain.explanations import Explanation, GivenGrant, HeldUnits
 from ..domain.grants import Grant, Holding, UsageRow
 from ..domain.holds import HoldRow
@@ -28,6 +28,7 @@ from .past import AsOf, drawing_on
 from .replacing import rules_in
 from .situation import Situation, looked_up
 from .suggesting import plan_key_of
+from .usage import listed
 
 LAST_USES = 3
 """So many of the last uses are told of."""
@@ -68,16 +69,12 @@ async def explain(
         lambda tx: _found(core, tx, who, spec, where, instant, past=None if at is None else instant)
     )
     holds = [HeldUnits(row.id, row.feature, row.quantity, to_datetime(row.expires_at)) for row in found.holds]
-    uses = [
-        UsageEvent(row.id, row.feature, row.quantity, to_datetime(row.occurred_at), row.properties)
-        for row in found.uses
-    ]
     return Explanation.of(
         _text(found),
         decision=found.decision,
         grants=tuple(found.grants),
         holds=tuple(holds),
-        uses=tuple(uses),
+        uses=tuple(map(listed, found.uses)),
         unknown=tuple(found.unknown),
     )
 

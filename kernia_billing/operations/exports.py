@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from ..domain.answers import Page, UsageRecord
 from ..domain.grants import UsageRow
-from ..domain.ids import feature_key, quantity
+from ..domain.ids import Property, event_properties, feature_key, quantity
 from ..domain.instants import FOREVER, to_datetime, to_instant
 from ..domain.references import Ref, Reference
 from ..errors import InvalidInput
@@ -21,6 +22,7 @@ async def page(
     reference: Ref | None = None,
     *,
     feature: str | None = None,
+    properties: Mapping[str, Property] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     limit: int = 1_000,
@@ -28,12 +30,15 @@ async def page(
 ) -> Page[UsageRecord]:
     """One page of the uses with start ≤ occurred_at < end, customer by customer, each in the order of recording.
 
+    With `properties`, those that have all of these.
+
     Raises:
         NotFound: the feature is in no plan (FEATURE_NOT_FOUND).
         InvalidInput: a value is out of range, or the cursor is not one of ours.
     """
     who = None if reference is None else core.reference(reference)
     key = None if feature is None else core.offer.feature(feature_key(feature)).key
+    wanted = event_properties(properties) or None
     quantity(limit, "limit", maximum=MAX_PAGE)
     since = -FOREVER if start is None else to_instant(start, field="start")
     until = FOREVER if end is None else to_instant(end, field="end")
@@ -44,11 +49,16 @@ async def page(
         if who is not None and customer is None:
             return []
         customer_id = None if customer is None else customer.id
-        wanted = limit + 1
         if customer_id is not None and after[0] not in ("", customer_id):
             raise _not_ours()
         found = tx.history.export(
-            customer_id=customer_id, feature=key, start=since, end=until, after=after, limit=wanted
+            customer_id=customer_id,
+            feature=key,
+            properties=wanted,
+            start=since,
+            end=until,
+            after=after,
+            limit=limit + 1,
         )
         return list(found)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..domain.answers import Property
 from ..domain.buckets import Draw
 from ..domain.grants import Holding, UsageRow
 from ..domain.holds import Settlement
+from ..domain.ids import Property
 from ..domain.instants import Instant, to_datetime
 from ..domain.limits import Limit, Meter, Window, headroom, meters
 from ..domain.terms import limits_of

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from ..domain.aggregation import Measured, MeasureKey, delta, value_hash
-from ..domain.answers import Property
 from ..domain.buckets import Mode
 from ..domain.customers import CustomerRow
 from ..domain.grants import UsageRow
+from ..domain.ids import Property
 from ..domain.instants import FOREVER
 from ..domain.offer import FeatureSpec
 from ..errors import InvalidInput

@@ -123,7 +123,9 @@ def _identifier(event_id: str, number: int) -> str:
 
 
 def _last_uses(tx: Transaction, customer: CustomerRow, feature: str) -> list[str]:
-    page = tx.usage.page(customer.id, feature=feature, start=None, end=None, limit=_LOOK_BACK, before=None)
+    page = tx.usage.page(
+        customer.id, feature=feature, properties=None, start=None, end=None, limit=_LOOK_BACK, before=None
+    )
     return [row.id for row in page if row.quantity > 0]
 
 

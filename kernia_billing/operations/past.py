@@ -1,8 +1,4 @@
-"""The rows of a customer as they were at an instant, read back from the history and the ledger.
-
-Nothing keeps an index of what happened when: the write that an instant lies after is found by halving the sequence of
-the ledger. Clocks of several processes may differ a little, so the order is that of the sequence, never of the times.
-"""
+"""The rows of a customer as they were at an instant, read back from the history and the ledger."""
 
 from __future__ import annotations
 
@@ -24,6 +20,7 @@ from ..domain.terms import limits_of
 from ..errors import InvalidInput
 from ..ports.store import Held, Standing, Transaction
 from .core import Core
+from .writes import last_write
 
 _PAGE = 200
 _GONE = "older books were thrown away"
@@ -147,15 +144,7 @@ class AsOf:
         """The last write that had happened by an instant."""
         noted = [state for state in states if state.changed_at]
         begun = max((state.seq for state in states if not state.changed_at), default=0)
-        low, high = 0, customer.ledger_seq + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            line = self.tx.history.moved_from(customer.id, middle)
-            if line is None or line.moved_at > at:
-                high = middle
-            else:
-                low = line.seq
-        found = max([low, *(state.seq for state in noted if state.changed_at <= at)])
+        found = max([last_write(self.tx, customer, at), *(state.seq for state in noted if state.changed_at <= at)])
         if found < begun:
             self.cannot_tell("what was before history began to be kept: shown is how things stood then")
         return max(found, begun)

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from attrs import field
 
-from ..domain.answers import Property, Usage
+from ..domain.answers import Usage
 from ..domain.buckets import Draw
 from ..domain.grants import Holding, UsageRow
+from ..domain.ids import Property
 from ..domain.instants import Instant
 from ..domain.values import value
 from ..ports.store import Transaction

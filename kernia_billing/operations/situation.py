@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, field
 
-from ..domain.answers import Property
 from ..domain.buckets import Allocation, Draw, Mode, Pool, allocate
 from ..domain.customers import CustomerRow
 from ..domain.grants import Entry, Holding
+from ..domain.ids import Property
 from ..domain.instants import Instant
 from ..domain.limits import Meter, Window
 from ..domain.minimums import minimums_of

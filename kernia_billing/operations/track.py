@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from ..domain.answers import Decision, Mode, Property, Usage
+from ..domain.answers import Decision, Mode, Usage
 from ..domain.customers import CustomerRow
-from ..domain.ids import entity_id, event_properties, quantity
+from ..domain.ids import Property, entity_id, event_properties, quantity
 from ..domain.instants import Instant
 from ..domain.references import Ref
 from ..errors import InvalidInput

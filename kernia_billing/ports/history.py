@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ..domain.history import BucketState, GrantState, PlanState, SetAside
 from ..domain.holds import HoldRow
+from ..domain.ids import Property
 from ..domain.instants import Instant
 from ..domain.references import Reference
 
@@ -90,12 +91,16 @@ class History(Protocol):
         *,
         customer_id: str | None,
         feature: str | None,
+        properties: Mapping[str, Property] | None,
         start: Instant,
         end: Instant,
         after: tuple[str, int],
         limit: int,
     ) -> Sequence[tuple[Reference, UsageRow]]:
-        """Uses with start ≤ occurred_at < end, of one customer or of all, from just after a customer's id and write."""
+        """Uses with start ≤ occurred_at < end, of one customer or of all, from just after a customer's id and write.
+
+        With `properties`, those that have all of these.
+        """
         ...
 
     def sums(

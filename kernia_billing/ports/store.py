@@ -14,7 +14,8 @@ from attrs import frozen
 from ..domain.catalog import PriceMapping, PriceRow, ProductRow
 from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
-from ..domain.grants import BucketRow, Grant, Holding, LedgerLine, UsageRow
+from ..domain.grants import BucketRow, Entry, Grant, Holding, LedgerLine, Movement, Source, UsageRow
+from ..domain.ids import Property
 from ..domain.instants import Instant
 from ..domain.limits import Window
 from ..domain.plan_items import PlanVersion
@@ -399,12 +400,34 @@ class UsageEvents(Protocol):
         customer_id: str,
         *,
         feature: str | None,
+        properties: Mapping[str, Property] | None,
         start: Instant | None,
         end: Instant | None,
         limit: int,
         before: tuple[Instant, str] | None,
     ) -> Sequence[UsageRow]:
-        """Events with start ≤ occurred_at < end, newest first, from just after the position `before`."""
+        """Events with start ≤ occurred_at < end, newest first, from just after the position `before`.
+
+        With `properties`, those that have all of these.
+        """
+        ...
+
+    def movements(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None,
+        source: Source | None,
+        entry: Entry | None,
+        properties: Mapping[str, Property] | None,
+        first: int,
+        before: tuple[int, int],
+        limit: int,
+    ) -> Sequence[Movement]:
+        """Lines of the ledger after the write `first`, newest first, from just after the position (write, line).
+
+        `feature` is that of the bucket; with `properties`, lines of uses that have all of these.
+        """
         ...
 
 

@@ -20,10 +20,14 @@ from sqlalchemy import (
     literal_column,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Boolean
 
 from ..errors import ConfigError
-from .types import MYSQL, Amount, TextArray, texts_param
+from .types import MYSQL, Amount, JsonText, TextArray, texts_param
 
 AnySelect = Select[*tuple[Any, ...]]
 Flavour = Literal["sqlite", "postgresql", "mysql"]
@@ -175,3 +179,30 @@ def change(update: Update, select: AnySelect) -> Change:
 def plain_insert(table: Table) -> Insert:
     """Insert a row; a taken key is an error."""
     return table.insert()
+
+
+class _HasMembers(FunctionElement[bool]):
+    """Whether a flat object has every member of another one."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+_HAS_MEMBERS = {
+    # A boolean and a number have the same value there, so the type is compared too.
+    "sqlite": "NOT EXISTS (SELECT 1 FROM json_each({1}) AS wanted WHERE NOT EXISTS (SELECT 1 FROM json_each({0}) AS had"
+    " WHERE had.key = wanted.key AND had.type = wanted.type AND had.atom = wanted.atom))",
+    "postgresql": "CAST({0} AS JSONB) @> CAST({1} AS JSONB)",
+    "mysql": "JSON_CONTAINS({0}, {1})",
+}
+
+
+@compiles(_HasMembers)
+def _compile_has_members(element: _HasMembers, compiler: SQLCompiler, **options: Any) -> str:
+    both = (compiler.process(each, **options) for each in element.clauses)
+    return _HAS_MEMBERS[flavour_of(compiler.dialect.name)].format(*both)
+
+
+def has_members(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether an object of texts, integers and booleans has every member of the object that a parameter gives."""
+    return _HasMembers(column, bindparam(name, type_=JsonText()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Label, Text, and_, case, func, literal_column, select, tuple_, type_coerce
@@ -12,14 +12,15 @@ from sqlalchemy.dialects import postgresql
 from ..domain.grants import BucketRow, Grant, LedgerLine, UsageRow
 from ..domain.history import BucketState, GrantState, PlanState, SetAside
 from ..domain.holds import HoldRow
+from ..domain.ids import Property
 from ..domain.instants import Instant
 from ..domain.minimums import SOURCE
 from ..domain.period import Interval, Unit
 from ..domain.references import Reference
 from . import tables
 from .db import Noun, Row, Shape
-from .dialects import AnySelect, Variants, upsert
-from .pages import Pages
+from .dialects import AnySelect, Variants, has_members, upsert
+from .pages import Pages, joined
 from .types import Amount, number_param, text_param, texts_param
 
 _grant, _bucket, _line, _event = tables.entitlement.c, tables.bucket.c, tables.ledger.c, tables.usage_event.c
@@ -151,21 +152,36 @@ _NEXT_USES = (
     .order_by(_event.seq)
     .limit(number_param("limit"))
 )
-_EXPORT = Pages(
-    select(tables.customer.c.reference_id, tables.customer.c.customer_type, *_EVENT.columns)
-    .join_from(tables.usage_event, tables.customer, tables.customer.c.id == _event.customer_id)
-    .where(
-        # By an index on the time every page would have to be sorted anew.
-        _event.occurred_at + _NOTHING >= number_param("start"),
-        _event.occurred_at + _NOTHING < number_param("end"),
-        # The first condition tells the database where in the index to begin.
+
+
+def _export(place: Sequence[ColumnElement[bool]], *order: ColumnElement[Any]) -> Pages:
+    return Pages(
+        select(tables.customer.c.reference_id, tables.customer.c.customer_type, *_EVENT.columns)
+        .select_from(tables.usage_event.outerjoin(tables.customer, tables.customer.c.id == _event.customer_id))
+        .where(
+            *place,
+            joined(tables.customer.c.id) != "",
+            # By an index on the time every page would have to be sorted anew.
+            _event.occurred_at + _NOTHING >= number_param("start"),
+            _event.occurred_at + _NOTHING < number_param("end"),
+        )
+        .order_by(*order),
+        feature=_event.feature_key == text_param("feature"),
+        properties=has_members(_event.properties, "properties"),
+    )
+
+
+_EXPORT = _export(
+    # The first condition tells the database where in the index to begin.
+    (
         _event.customer_id >= text_param("last"),
         tuple_(_event.customer_id, _event.seq) > tuple_(text_param("last"), number_param("after")),
-    )
-    .order_by(_event.customer_id, _event.seq),
-    customer=and_(_event.customer_id == _CUSTOMER, _event.seq > number_param("after")),
-    feature=_event.feature_key == text_param("feature"),
+    ),
+    _event.customer_id,
+    _event.seq,
 )
+# MariaDB would sort the uses of one customer if it were told to order them by the customer too.
+_EXPORT_OF = _export((_event.customer_id == _CUSTOMER, _event.seq > number_param("after")), _event.seq)
 _AT = (_event.occurred_at - _event.occurred_at % number_param("grain")).label("began")
 _PROPERTIES: ColumnElement[Any] = type_coerce(_event.properties, Text())
 _PATH = text_param("path")
@@ -310,22 +326,28 @@ class History(Noun):
         *,
         customer_id: str | None,
         feature: str | None,
+        properties: Mapping[str, Property] | None,
         start: Instant,
         end: Instant,
         after: tuple[str, int],
         limit: int,
     ) -> Sequence[tuple[Reference, UsageRow]]:
-        """Uses with start ≤ occurred_at < end, of one customer or of all, from just after a customer's id and write."""
+        """Uses with start ≤ occurred_at < end, of one customer or of all, from just after a customer's id and write.
+
+        With `properties`, those that have all of these.
+        """
         values = {
             "customer": customer_id,
             "feature": feature,
+            "properties": properties,
             "start": start,
             "end": end,
             "last": after[0],
             "after": after[1],
             "limit": limit,
         }
-        rows = self._db.all(_EXPORT.given(customer=customer_id, feature=feature), values)
+        pages = _EXPORT if customer_id is None else _EXPORT_OF
+        rows = self._db.all(pages.given(feature=feature, properties=properties), values)
         return [(Reference(row[0], row[1]), _EVENT.read(row[2:])) for row in rows]
 
     def sums(

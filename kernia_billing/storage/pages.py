@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, or_
+from sqlalchemy import Column, ColumnElement, func, literal, or_
 
 from .dialects import AnySelect
-from .types import number_param, text_param
+from .types import Id, number_param, text_param
 
 
 class Pages:
@@ -32,3 +32,11 @@ def before(at: Column[Any], id_: Column[Any]) -> ColumnElement[bool]:
     position = number_param("before")
     # The first condition tells the database where in the index to begin.
     return (at <= position) & or_(at < position, id_ < text_param("before_id"))
+
+
+def joined(column: ColumnElement[Any], none: str = "") -> ColumnElement[Any]:
+    """A column of a table that a list is joined with, `none` where it has no row.
+
+    In this form no database begins with that table, after which it would have to sort the list for every page.
+    """
+    return func.coalesce(column, literal(none, Id()))

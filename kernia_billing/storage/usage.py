@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
-from ..domain.grants import LedgerLine, UsageRow
+from ..domain.grants import Entry, LedgerLine, Movement, Source, UsageRow
+from ..domain.ids import Property
 from ..domain.instants import FOREVER, Instant
 from ..domain.references import Reference
 from . import tables
 from .bulk import Part, inserting, run_all
 from .customers import HAS_REFERENCE
 from .db import Noun, Shape
-from .dialects import among_many, locking
-from .pages import Pages
+from .dialects import among_many, has_members, locking
+from .pages import Pages, before, joined
 from .types import number_param, padded, text_param
 
 _event = tables.usage_event.c
@@ -37,12 +38,11 @@ _PAGES = Pages(
     .where(
         _event.customer_id == text_param("customer"),
         _event.occurred_at >= number_param("start"),
-        _event.occurred_at < number_param("end"),
-        (_event.occurred_at < number_param("before"))
-        | ((_event.occurred_at == number_param("before")) & (_event.id < text_param("before_id"))),
+        before(_event.occurred_at, _event.id),
     )
     .order_by(_event.occurred_at.desc(), _event.id.desc()),
     feature=_event.feature_key == text_param("feature"),
+    properties=has_members(_event.properties, "properties"),
 )
 _BY_ID = locking(_SHAPE.select().where(_event.customer_id == text_param("customer"), _event.id == text_param("this")))
 _ledger = tables.ledger.c
@@ -50,6 +50,39 @@ _LINES = locking(
     _LINE.select()
     .where(_ledger.customer_id == text_param("customer"), _ledger.seq == number_param("number"))
     .order_by(_ledger.line)
+)
+_bucket, _grant = tables.bucket.c, tables.entitlement.c
+_MOVEMENTS = Pages(
+    select(
+        *_LINE.columns,
+        _grant.source_type,
+        _grant.id,
+        _bucket.feature_key,
+        _bucket.entity_id,
+        _event.properties,
+    )
+    .select_from(
+        tables.ledger.outerjoin(tables.bucket, _bucket.id == _ledger.bucket_id)
+        .outerjoin(tables.entitlement, _grant.id == _bucket.entitlement_id)
+        .outerjoin(
+            tables.usage_event,
+            and_(_event.customer_id == _ledger.customer_id, _event.seq == _ledger.seq, _event.id == _ledger.event_id),
+        )
+    )
+    .where(
+        _ledger.customer_id == text_param("customer"),
+        _ledger.seq > number_param("first"),
+        # The first condition tells the database where in the index to begin.
+        _ledger.seq <= number_param("before"),
+        or_(_ledger.seq < number_param("before"), _ledger.line < number_param("before_line")),
+        # Lines of periods that are thrown away just now.
+        joined(_grant.id) != "",
+    )
+    .order_by(_ledger.seq.desc(), _ledger.line.desc()),
+    feature=joined(_bucket.feature_key) == text_param("feature"),
+    source=joined(_grant.source_type) == text_param("source"),
+    entry=_ledger.entry == text_param("entry"),
+    properties=has_members(joined(_event.properties, "{}"), "properties"),
 )
 _DRAWN = locking(
     select(_ledger.bucket_id, func.sum(_ledger.amount))
@@ -131,20 +164,53 @@ class UsageEvents(Noun):
         customer_id: str,
         *,
         feature: str | None,
+        properties: Mapping[str, Property] | None,
         start: Instant | None,
         end: Instant | None,
         limit: int,
         before: tuple[Instant, str] | None,
     ) -> Sequence[UsageRow]:
-        """Events with start ≤ occurred_at < end, newest first, from just after the position `before`."""
-        before_at, before_id = before or (FOREVER, "")
+        """Events with start ≤ occurred_at < end, newest first, from just after the position `before`.
+
+        With `properties`, those that have all of these.
+        """
+        # Of two upper bounds a database might begin at the wrong one.
+        before_at, before_id = min((FOREVER if end is None else end, ""), before or (FOREVER, ""))
         values = {
             "customer": customer_id,
             "feature": feature,
+            "properties": properties,
             "start": -FOREVER if start is None else start,
-            "end": FOREVER if end is None else end,
             "limit": limit,
             "before": before_at,
             "before_id": before_id,
         }
-        return _SHAPE.read_all(self._db.all(_PAGES.given(feature=feature), values))
+        return _SHAPE.read_all(self._db.all(_PAGES.given(feature=feature, properties=properties), values))
+
+    def movements(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None,
+        source: Source | None,
+        entry: Entry | None,
+        properties: Mapping[str, Property] | None,
+        first: int,
+        before: tuple[int, int],
+        limit: int,
+    ) -> Sequence[Movement]:
+        """Lines of the ledger after the write `first`, newest first, from just after the position (write, line).
+
+        `feature` is that of the bucket; with `properties`, lines of uses that have all of these.
+        """
+        narrowed = {"feature": feature, "source": source, "entry": entry, "properties": properties}
+        values = {
+            **narrowed,
+            "customer": customer_id,
+            "first": first,
+            "before": before[0],
+            "before_line": before[1],
+            "limit": limit,
+        }
+        rows = self._db.all(_MOVEMENTS.given(**narrowed), values)
+        return [Movement(_LINE.read(row[:-5]), *row[-5:]) for row in rows]

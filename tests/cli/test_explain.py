@@ -42,6 +42,8 @@ def test_usage_is_listed_and_added_up(stand: Stand) -> None:
     assert [each["quantity"] for each in rows] == [3, 2, 1]
     assert len(stand.run("usage", "list", "u", "--feature", "projects", "--limit", "2").out.splitlines()) == 3
     assert stand.run("usage", "list", "nobody").err == "no uses\n"
+    asked = ("usage", "list", "u", "--property", "model=m0", "--json")
+    assert [each["quantity"] for each in stand.run(*asked).rows] == [3, 1]
     points = stand.run("usage", "series", "u", "projects", "--bin", "month", "--json").rows
     assert sum(each["quantity"] for each in points) == 6
     start = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
@@ -51,6 +53,33 @@ def test_usage_is_listed_and_added_up(stand: Stand) -> None:
     totals = {name: sum(each["quantity"] for each in grouped if each["group"] == name) for name in ("m0", "m1")}
     assert totals == {"m0": 4, "m1": 2}
     assert "must be the name of a time zone" in stand.run("usage", "series", "u", "projects", "--tz", "x", code=2).err
+
+
+def test_the_ledger_is_listed(stand: Stand) -> None:
+    """What moved, narrowed by what gave it, why it moved and properties, whose values are texts where JSON is none."""
+    stand.billing.grant("u", "projects", 5)
+    stand.billing.track("u", "projects", 2, properties={"model": "small", "n": 7, "name": "7"})
+    stand.billing.track("u", "projects", 1, properties={"model": "true"})
+
+    rows = stand.run("ledger", "u", "--source", "manual", "--entry", "use", "--json").rows
+    assert [(each["amount"], each["source"], each["used_after"]) for each in rows] == [
+        (1, "manual", 3),
+        (2, "manual", 2),
+    ]
+    for count, told in (
+        (1, "model=small"),
+        (1, "n=7"),
+        (0, "n=8"),
+        (1, 'name="7"'),
+        (0, "name=7"),
+        (1, 'model="true"'),
+    ):
+        found = stand.run("ledger", "u", "--entry", "use", "--property", told, "--feature", "projects", "--json").rows
+        assert len(found) == count
+    both = ("--property", "n=7", "--property", "model=large")
+    assert stand.run("ledger", "u", *both).err == "nothing moved\n"
+    assert "such as model=small" in stand.run("ledger", "u", "--property", "model", code=2).err
+    assert len(stand.run("usage", "export", "u", "--property", "n=7", "--json").rows) == 1
 
 
 def test_usage_is_exported(stand: Stand) -> None:

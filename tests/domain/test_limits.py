@@ -8,8 +8,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernia_billing.domain.answers import Property
 from kernia_billing.domain.buckets import Bucket, Mode, Pool, allocate
+from kernia_billing.domain.ids import Property
 from kernia_billing.domain.instants import DAY, HOUR, to_instant
 from kernia_billing.domain.limits import Limit, Meter, Window, headroom, meters
 from kernia_billing.domain.period import Interval, Rhythm

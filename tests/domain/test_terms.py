@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernia_billing.domain.alerts import Measure, Threshold
-from kernia_billing.domain.answers import Property
-from kernia_billing.domain.ids import MAX_QUANTITY
+from kernia_billing.domain.ids import MAX_QUANTITY, Property
 from kernia_billing.domain.instants import DAY, HOUR
 from kernia_billing.domain.limits import Limit
 from kernia_billing.domain.offer import content_hash

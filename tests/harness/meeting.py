@@ -11,7 +11,8 @@ from typing import Any, Literal
 from attrs import define, field
 
 from kernia_billing import AsyncBilling, Billing
-from kernia_billing.domain.answers import Mode, Property, Usage
+from kernia_billing.domain.answers import Mode, Usage
+from kernia_billing.domain.ids import Property
 from kernia_billing.operations.recipe import _unit, usage_of
 from kernia_billing.operations.track import counting
 from kernia_billing.ports.store import Needs

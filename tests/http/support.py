@@ -19,7 +19,6 @@ from kernia_billing.domain.answers import (
     Page,
     PlanView,
     Portal,
-    Property,
     Receipt,
     Reservation,
     Subscription,
@@ -28,6 +27,7 @@ from kernia_billing.domain.answers import (
     WebhookHealth,
 )
 from kernia_billing.domain.catalog import PriceRow, ProductRow
+from kernia_billing.domain.ids import Property
 from kernia_billing.domain.instants import Instant, to_instant
 from kernia_billing.domain.money import Money
 from kernia_billing.domain.plans import Allowance, Boolean, Metered, Quantity
@@ -311,7 +311,7 @@ class Recorder:
     async def usage(self, reference: Reference, feature: str | None, **named: Any) -> Page[UsageEvent]:
         """One event."""
         self._note("usage", reference, feature, **named)
-        return Page([UsageEvent("evt_1", "projects", 2, NOW, {"model": "small", "n": 1})], "cursor_2")
+        return Page([UsageEvent("evt_1", "projects", 2, NOW, {"model": "small", "n": 1}, "record")], "cursor_2")
 
     async def plans(self) -> Sequence[PlanView]:
         """Two plans."""

@@ -268,6 +268,7 @@ def test_other_calls(shop: Shop, engine_name: str, feature: str) -> None:
     assert stated(Billing.usage).alone == shop.reads(lambda: billing.usage("ann", feature))
     assert stated(Billing.usage_series).alone == shop.reads(lambda: billing.usage_series("ann", feature))
     assert stated(Billing.export_usage).alone == shop.reads(lambda: billing.export_usage("ann"))
+    assert stated(Billing.ledger).alone == shop.reads(lambda: billing.ledger("ann", feature))
     uses = [Use("ann", feature)] * 3
     each = stated(Billing.track).on(engine_name, feature) + (engine_name == "postgresql")
     assert 3 * each == shop.writes(lambda: billing.track_many(uses))

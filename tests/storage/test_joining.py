@@ -74,7 +74,9 @@ class Host:
             theirs = connection.execute(select(func.count()).select_from(host_rows)).scalar_one()
         found = run_blocking(
             self.store.read(
-                lambda tx: tx.usage.page("cus:org_a", feature=None, start=None, end=None, limit=99, before=None)
+                lambda tx: tx.usage.page(
+                    "cus:org_a", feature=None, properties=None, start=None, end=None, limit=99, before=None
+                )
             )
         )
         return theirs, sum(each.idempotency_key != "taken" for each in found)

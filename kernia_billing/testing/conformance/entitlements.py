@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from ...domain.buckets import Draw
-from ...domain.grants import BucketRow, Grant, Holding, UsageRow
+from ...domain.grants import BucketRow, Grant, Holding, Movement, UsageRow
 from ...domain.instants import FOREVER
 from ...domain.limits import Limit, Meter, Window
 from ...domain.period import Interval, Rhythm
@@ -398,15 +398,81 @@ class UsageConformance:
             store.transaction(lambda tx: tx.usage.add_lines([evolve(line, line=2), line]))
         store.transaction(lambda tx: tx.usage.add_lines([evolve(line, line=2)]))
 
+    def test_movements(self, store: DrivenStore) -> None:
+        """Lines come newest first with what they are about, narrowed by each filter, and go on at a position."""
+        plan, bought = rows.grant("plan"), rows.grant("bought", feature="credits", entity="e", source_type="top_up")
+        _put(store, plan, bought)
+        values: list[dict[str, str | int | bool]] = [{"m": "a"}, {"m": "ä\\\"'", "n": 1}, {"m": True, "n": 1}, {"m": 1}]
+        uses = [rows.usage(seq, properties=each) for seq, each in enumerate(values, 1)]
+        lines = [[rows.line(use, 0, "own"), rows.line(use, 1, "pool", event_id="")] for use in uses]
+        lines[3][0] = evolve(lines[3][0], entry="settle")
+
+        def unit(tx: Transaction) -> None:
+            tx.entitlements.add_bucket(rows.bucket(plan, "own"))
+            tx.entitlements.add_bucket(rows.bucket(bought, "pool"))
+            for use, moved in zip(uses, lines, strict=True):
+                tx.usage.add(use, moved)
+            tx.usage.add_lines([rows.line(rows.usage(9), bucket_id="thrown away")])
+            tx.usage.add(rows.usage(5, "cus:b"), [rows.line(rows.usage(5, "cus:b"), bucket_id="own")])
+
+        store.transaction(unit)
+
+        def moved(**given: Any) -> list[str]:
+            options: dict[str, Any] = dict.fromkeys(("feature", "source", "entry", "properties"))
+            options = {**options, "first": 0, "before": (99, 0), "limit": 99, **given}
+            found = store.read(lambda tx: tx.usage.movements("cus:org_a", **options))
+            assert all(each.line == lines[each.line.seq - 1][each.line.line] for each in found)
+            return [f"{each.line.seq}.{each.line.line}" for each in found]
+
+        first, second = store.read(
+            lambda tx: tx.usage.movements(
+                "cus:org_a",
+                feature=None,
+                source=None,
+                entry=None,
+                properties=None,
+                first=0,
+                before=(2, 0),
+                limit=9,
+            )
+        )
+        assert Movement(lines[0][1], "top_up", "bought", "credits", "e", None) == first
+        assert Movement(lines[0][0], "plan", "plan", "messages", "", {"m": "a"}) == second
+
+        everything = ["4.1", "4.0", "3.1", "3.0", "2.1", "2.0", "1.1", "1.0"]
+        assert everything == moved()
+        assert everything[3:6] == moved(before=(3, 1), limit=3)
+        assert everything[:4] == moved(first=2)
+        assert everything[2:4] == moved(first=2, before=(4, 0))
+        assert everything[0::2] == moved(feature="credits")
+        assert everything[0::2] == moved(source="top_up")
+        assert everything[1::2] == moved(source="plan", feature="messages")
+        assert ["4.0"] == moved(entry="settle")
+        assert [] == moved(source="top_up", entry="settle")
+        found = [moved(properties=each) for each in values]
+        assert [["1.0"], ["2.0"], ["3.0"], ["4.0"]] == found
+        assert [["3.0", "2.0"], []] == [moved(properties={"n": 1}), moved(properties={"n": True})]
+        assert [[], []] == [moved(properties={"m": "A"}), moved(properties={"o": 1, "n": 1})]
+
     def test_usage_pages(self, store: DrivenStore) -> None:
         """Newest first, half-open in time, resumed from a position; equal instants are told apart by id."""
-        events = [rows.usage(n, occurred_at=NOW + n // 2, feature="f" if n == 4 else "messages") for n in range(8)]
+        events = [
+            rows.usage(n, occurred_at=NOW + n // 2, feature="f" if n == 4 else "messages", properties={"n": n})
+            for n in range(8)
+        ]
         _put(store)
         store.each(events, lambda tx, event: tx.usage.add(event, ()))
         store.transaction(lambda tx: tx.usage.add(rows.usage(9, "cus:b"), ()))
 
         def page(**given: Any) -> list[int]:
-            options: dict[str, Any] = {"feature": None, "start": None, "end": None, "limit": 99, "before": None}
+            options: dict[str, Any] = {
+                "feature": None,
+                "properties": None,
+                "start": None,
+                "end": None,
+                "limit": 99,
+                "before": None,
+            }
             found: Sequence[UsageRow] = store.read(lambda tx: tx.usage.page("cus:org_a", **{**options, **given}))
             return [event.seq for event in found]
 
@@ -417,3 +483,6 @@ class UsageConformance:
         assert [4, 3] == page(limit=2, before=(events[5].occurred_at, events[5].id))
         assert [3, 2] == page(feature="messages", limit=2, before=(events[4].occurred_at, events[4].id))
         assert [] == page(before=(events[0].occurred_at, events[0].id))
+        assert [3, 2] == page(start=NOW + 1, end=NOW + 2, before=(events[5].occurred_at, events[5].id))
+        assert [2] == page(start=NOW + 1, end=NOW + 2, before=(events[3].occurred_at, events[3].id))
+        assert [5] == page(properties={"n": 5})

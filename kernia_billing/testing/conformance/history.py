@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -243,7 +243,7 @@ class HistoryConformance:
     def test_uses_in_order(self, store: DrivenStore) -> None:
         """Uses follow each other by their writes; an export goes through one customer after the other."""
         uses = [rows.usage(seq, customer) for customer in ("cus:org_a", "cus:org_b") for seq in (1, 2, 10)]
-        uses[1] = evolve(uses[1], feature="api")
+        uses[1] = evolve(uses[1], feature="api", properties={"model": "a", "n": 1})
         _put(store, [rows.grant("a"), rows.grant("b", "cus:org_b")])
         store.each(uses, lambda tx, use: tx.usage.add(use, ()))
 
@@ -257,10 +257,17 @@ class HistoryConformance:
             limit: int = 9,
             start: int = NOW,
             end: int = NOW + 99,
+            properties: Mapping[str, str | int | bool] | None = None,
         ) -> str:
             found = store.read(
                 lambda tx: tx.history.export(
-                    customer_id=customer_id, feature=feature, start=start, end=end, after=after, limit=limit
+                    customer_id=customer_id,
+                    feature=feature,
+                    properties=properties,
+                    start=start,
+                    end=end,
+                    after=after,
+                    limit=limit,
                 )
             )
             assert all(use in uses and use.customer_id == f"cus:{who.id}" for who, use in found)
@@ -273,6 +280,7 @@ class HistoryConformance:
         assert "a1 a10" == export("cus:org_a", "messages")
         assert "a2" == export(feature="api")
         assert "a2 b2" == export(start=NOW + 2, end=NOW + 10)
+        assert "a2" == export(properties={"n": 1})
 
     def test_sums(self, store: DrivenStore) -> None:
         """Net sums for each piece of time and each value of a property; refunds are told of by what they refund."""
