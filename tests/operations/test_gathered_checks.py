@@ -165,12 +165,10 @@ def test_a_common_statement_that_fails(house: House, monkeypatch: pytest.MonkeyP
 def test_a_library_is_used_by_one_loop_after_another(postgresql_url: str) -> None:
     """Nobody waits for readers of a loop that has ended."""
     new_engine(postgresql_url).dispose()
-    ask: Callable[[AsyncBilling], Any] = lambda billing: asyncio.gather(  # noqa: E731
-        *(billing.check("ann", "messages") for _ in range(9))
-    )
 
     async def live(billing: AsyncBilling) -> None:
-        assert 9 == len(await ask(billing))
+        checks = (billing.check("ann", "messages") for _ in range(9))
+        assert 9 == len(await asyncio.gather(*checks))
         await billing.aclose()
 
     billing = AsyncBilling(database=postgresql_url, plans=PLANS, default_plan="free")
