@@ -26,6 +26,8 @@ Entry = Literal[
     "open", "use", "return", "refund", "carry", "amend", "hold", "settle", "release", "expire", "roll", "void"
 ]
 
+DEFAULT_PRIORITY = 50
+
 
 @frozen
 class Grant:
@@ -87,6 +89,42 @@ class Grant:
             return number == 0
         begins = boundary(self.anchor_at, number, self.interval)
         return begins <= now < boundary(self.anchor_at, number + 1, self.interval)
+
+
+def single_period(
+    feature: str,
+    source_type: Source,
+    source_id: str,
+    amount: int | None,
+    now: Instant,
+    *,
+    kind: Kind = "grant",
+    entity: str = "",
+    category: int = 1,
+    expires_at: Instant = FOREVER,
+    terms: str | None = None,
+) -> Grant:
+    """A grant that is not stored yet, from now on in one period: that ends when the grant expires."""
+    return Grant(
+        id="",
+        customer_id="",
+        feature=feature,
+        entity=entity,
+        kind=kind,
+        source_type=source_type,
+        source_id=source_id,
+        category=category,
+        amount=amount,
+        priority=DEFAULT_PRIORITY,
+        effective_at=now,
+        expires_at=expires_at,
+        closed_at=FOREVER,
+        interval=None,
+        anchor_at=now,
+        meter=None,
+        created_seq=0,
+        terms=terms,
+    )
 
 
 @value

@@ -13,8 +13,8 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from .grants import BucketRow, Grant, Holding
-from .instants import FOREVER, Instant
+from .grants import BucketRow, Grant, Holding, single_period
+from .instants import Instant
 from .terms import Terms
 
 SOURCE: Literal["credit_min"] = "credit_min"
@@ -28,27 +28,9 @@ class Overdraft:
     used: int
 
 
-def minimum_grant(customer_id: str, feature: str, now: Instant) -> Grant:
+def minimum_grant(feature: str, now: Instant) -> Grant:
     """The grant of a minimum of 0, which is what holds where there is none."""
-    return Grant(
-        id="",
-        customer_id=customer_id,
-        feature=feature,
-        entity="",
-        kind="overage",
-        source_type=SOURCE,
-        source_id=feature,
-        category=1,
-        amount=0,
-        priority=50,
-        effective_at=now,
-        expires_at=FOREVER,
-        closed_at=FOREVER,
-        interval=None,
-        anchor_at=now,
-        meter=None,
-        created_seq=0,
-    )
+    return single_period(feature, SOURCE, feature, 0, now, kind="overage")
 
 
 def is_minimum(grant: Grant) -> bool:

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ..domain import answers
 from ..domain.customers import CustomerRow
-from ..domain.grants import Grant, holding
+from ..domain.grants import Grant, holding, single_period
 from ..domain.ids import entity_id, feature_key, is_storable, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_datetime_or_none, to_instant
 from ..domain.offer import FeatureSpec
@@ -20,7 +20,6 @@ from ..errors import InvalidInput, NotFound
 from ..ports.store import DuplicateKey, Rollback, Transaction
 from .audit import Facts, record
 from .core import Core
-from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
 from .minimums import repay
 from .recipe import Find, Stamp, stamped, write
@@ -155,25 +154,16 @@ def _given(
     expires_at: Instant,
     now: Instant,
 ) -> Grant:
-    """A grant of one period, which ends when it expires."""
-    return Grant(
-        id="",
-        customer_id="",
-        feature=feature.key,
+    """What is given of a feature; what is there or not has no amount."""
+    return single_period(
+        feature.key,
+        source_type,
+        source_id,
+        None if feature.kind == "boolean" else amount,
+        now,
         entity=entity,
-        kind="grant",
-        source_type=source_type,
-        source_id=source_id,
         category=category,
-        amount=None if feature.kind == "boolean" else amount,
-        priority=DEFAULT_PRIORITY,
-        effective_at=now,
         expires_at=expires_at,
-        closed_at=FOREVER,
-        interval=None,
-        anchor_at=now,
-        meter=None,
-        created_seq=0,
     )
 
 

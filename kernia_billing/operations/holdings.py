@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ..domain.buckets import carry_usage, rescale
 from ..domain.customers import CustomerRow
-from ..domain.grants import BucketRow, Grant, Holding, holding
+from ..domain.grants import DEFAULT_PRIORITY, BucketRow, Grant, Holding, holding
 from ..domain.instants import FOREVER, Instant
 from ..domain.minimums import is_idle, is_minimum
 from ..domain.offer import Offer
@@ -25,7 +25,6 @@ from .replacing import RULES, replaced, room, widest
 _MONDAY = 4 * 86_400_000_000
 """1970-01-05, a Monday: weeks on the calendar count from it, everything else from the epoch."""
 
-DEFAULT_PRIORITY = 50
 _NOT_BY_ITSELF = frozenset(("default", "rollover", *RULES))
 """The sources of what counts only beside something else."""
 

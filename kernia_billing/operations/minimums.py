@@ -54,7 +54,7 @@ async def set_credit_min(
         if minimum == before:
             raise Rollback(balance(situation(core, tx, books, spec, "", now)))
         if stored is None:
-            given = books.give(with_minimum(minimum_grant(customer.id, spec.key, now), minimum))
+            given = books.give(with_minimum(minimum_grant(spec.key, now), minimum))
         else:
             given = with_minimum(stored, minimum)
             _put(tx, books, given, now)
@@ -118,7 +118,7 @@ def owe(tx: Transaction, books: Books, taken: Grant, amount: int, now: Instant) 
     Whoever asks how much uses overdrew is not told of it.
     """
     feature = taken.feature
-    grant = _stored(tx, books.customer.id, feature) or books.give(minimum_grant(books.customer.id, feature, now))
+    grant = _stored(tx, books.customer.id, feature) or books.give(minimum_grant(feature, now))
     rows = tx.entitlements.of_customer(books.customer.id, [feature], now)
     bucket = next((bucket for each, bucket in rows if each.id == grant.id), None)
     below = books.open(holding(grant, bucket, now))

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ..domain import answers
 from ..domain.customers import CustomerRow
-from ..domain.grants import Grant, Holding, holding
+from ..domain.grants import Grant, Holding, holding, single_period
 from ..domain.ids import MAX_INTEGER, feature_key, printable, quantity
 from ..domain.instants import FOREVER, Instant, to_datetime, to_datetime_or_none, to_instant
 from ..domain.offer import FeatureSpec
@@ -21,7 +21,6 @@ from ..ports.store import DuplicateKey, Held, Transaction
 from .audit import Facts, record
 from .core import Core
 from .due import catch_up
-from .holdings import DEFAULT_PRIORITY
 from .ledger import Books
 from .recipe import Find, Stamp, stamped, write
 
@@ -65,7 +64,7 @@ async def put(
         if ends <= now:
             raise InvalidInput("must lie in the future", field="until")
         books = Books(tx, core.ids, customer, now)
-        wanted = _row(spec, included, stamp.key, ends, terms, now)
+        wanted = single_period(spec.key, _SOURCE, stamp.key, included, now, expires_at=ends, terms=terms)
         before = _end(core, tx, books, spec.key, now)
         given = books.give(wanted)
         for grant, bucket in before:
@@ -150,29 +149,6 @@ def _succeed(books: Books, old: Holding, new: Holding) -> None:
     if bucket.used or bucket.held:
         row = evolve(new.bucket, used=bucket.used, held=bucket.held).including(new.bucket.amount)
         books.bequeath(old, new, bucket.used, row.amount, own=row.own)
-
-
-def _row(spec: FeatureSpec, amount: int | None, key: str, ends: Instant, terms: str | None, now: Instant) -> Grant:
-    return Grant(
-        id="",
-        customer_id="",
-        feature=spec.key,
-        entity="",
-        kind="grant",
-        source_type=_SOURCE,
-        source_id=key,
-        category=1,
-        amount=amount,
-        priority=DEFAULT_PRIORITY,
-        effective_at=now,
-        expires_at=ends,
-        closed_at=FOREVER,
-        interval=None,
-        anchor_at=now,
-        meter=None,
-        created_seq=0,
-        terms=terms,
-    )
 
 
 def _amount(spec: FeatureSpec, amount: object) -> int | None:

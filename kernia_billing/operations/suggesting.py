@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from ..domain.buckets import Pool
 from ..domain.catalog import PriceRow
-from ..domain.grants import Grant, Holding, Instead, holding
+from ..domain.grants import Grant, Holding, Instead, holding, single_period
 from ..domain.instants import FOREVER, Instant
 from ..domain.limits import Meter, meters
 from ..domain.offer import Offer
@@ -216,22 +216,5 @@ def _with_units(state: Situation, top_up: TopUp, quantity: int) -> Situation:
 
 
 def _bought(state: Situation, top_up: TopUp, feature: str, amount: int) -> Grant:
-    return Grant(
-        id=f"top_up:{top_up.name}:{feature}",
-        customer_id="",
-        feature=feature,
-        entity="",
-        kind="grant",
-        source_type="top_up",
-        source_id=top_up.name,
-        category=1,
-        amount=amount,
-        priority=50,
-        effective_at=state.now,
-        expires_at=FOREVER,
-        closed_at=FOREVER,
-        interval=None,
-        anchor_at=state.now,
-        meter=None,
-        created_seq=0,
-    )
+    given = single_period(feature, "top_up", top_up.name, amount, state.now)
+    return evolve(given, id=f"top_up:{top_up.name}:{feature}")
