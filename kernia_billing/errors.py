@@ -14,9 +14,11 @@ BillingError
 ├── NotFound               404  also a LookupError; `code` says what is missing
 ├── Conflict               409
 │   ├── AlreadySubscribed
+│   ├── PreviewStale            what a change would cost has changed
 │   ├── IdempotencyMismatch
 │   └── TransactionConflict     retry the whole host transaction
 ├── StripeRefused          400  Stripe will never accept this request
+├── PortalNotConfigured    503  Stripe has no configuration of the billing portal, or it forbids this
 ├── Unavailable            503  Stripe or the database, for now; retryable
 └── NotBound               500  a gate outside a request or `bind()`
 ```
@@ -28,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .domain.answers import Decision
+    from .domain.answers import ChangePreview, Decision
 
 _DOCS = "https://kernia-billing.readthedocs.io/en/latest/reference/errors.html#"
 
@@ -173,6 +175,10 @@ class PaymentFailed(BillingError):
         super().__init__(message)
         self.hosted_url = hosted_url
 
+    def details(self) -> Mapping[str, object]:
+        """The page on which the customer can pay, if there is one."""
+        return {} if self.hosted_url is None else {"url": self.hosted_url}
+
 
 class Forbidden(BillingError):
     """The caller may not do this."""
@@ -219,6 +225,16 @@ class AlreadySubscribed(Conflict):
 
     def __init__(self, message: str = "You're already subscribed to this plan") -> None:
         super().__init__(message)
+
+
+class PreviewStale(Conflict):
+    """What was shown of a change of plan is not what it would cost now. `preview` is the current one, ready to show."""
+
+    code = "PREVIEW_STALE"
+
+    def __init__(self, preview: ChangePreview) -> None:
+        super().__init__("The change would cost something else by now: look at it again")
+        self.preview = preview
 
 
 class IdempotencyMismatch(Conflict):
@@ -289,6 +305,18 @@ class ProviderNotConfigured(BillingError):
     status = 503
 
     def __init__(self, message: str = "No stripe_key is configured: operations that need Stripe are off") -> None:
+        super().__init__(message)
+
+
+class PortalNotConfigured(BillingError):
+    """The billing portal cannot be opened as Stripe's account is set up. `configure_portal` sets it up."""
+
+    code = "PORTAL_NOT_CONFIGURED"
+    status = 503
+
+    def __init__(
+        self, message: str = "The billing portal is not configured: call configure_portal, or save it in the Dashboard"
+    ) -> None:
         super().__init__(message)
 
 

@@ -263,10 +263,12 @@ class UsagePoint:
 
 @frozen
 class PendingChange:
-    """A change of plan that Stripe carries out later."""
+    """A change of plan, interval or seats that Stripe carries out at `effective_at`."""
 
     plan: str
     effective_at: datetime
+    interval: BillingInterval | None = None
+    seats: int | None = None
 
 
 @frozen
@@ -295,6 +297,29 @@ class Subscription:
     price_id: str | None = None
     group: str = "default"
     duplicate: bool = False
+    cancel_reason: str | None = None
+    cancel_feedback: str | None = None
+    schedule_id: str | None = None
+
+
+@frozen
+class ChangePreview:
+    """What a change of plan would cost, asked of Stripe for this moment.
+
+    `amount_due` is charged at once, 0 for a change that takes place at the end of the period. `credit` is what comes
+    back for unused time (0 or negative), `next_amount` the next invoice after the change. `lines` are what
+    `amount_due` consists of, `features` what is left of every feature before and after. `change(preview=token)`
+    charges exactly this, or raises `PreviewStale`.
+    """
+
+    plan: str
+    effective_at: datetime
+    amount_due: Money
+    credit: Money
+    next_amount: Money
+    lines: Sequence[tuple[str, Money]]
+    features: Mapping[str, tuple[Balance | None, Balance | None]]
+    token: str
 
 
 @frozen
@@ -308,10 +333,57 @@ class Checkout:
 
 
 @frozen
+class TaxId:
+    """A tax id as Stripe has it: `type` is Stripe's name of its kind, for example "eu_vat".
+
+    `verification` is what the register says: pending, verified, unverified or unavailable; None where there is none.
+    """
+
+    id: str
+    type: str
+    value: str
+    verification: str | None
+
+
+@frozen
 class Portal:
     """Stripe's billing portal, for a short while: send the browser to `url`."""
 
     url: str
+
+
+InvoiceStatus = Literal["draft", "open", "paid", "uncollectible", "void"]
+
+
+@frozen
+class Invoice:
+    """An invoice, its amounts as Stripe counts them. `number` is None until it is finalized.
+
+    `hosted_url` is where it can be looked at and paid. Stripe gives that page a limited life, so it is read anew where
+    one invoice is asked for, and None in lists.
+    """
+
+    id: str
+    number: str | None
+    status: str
+    total: Money
+    amount_due: Money
+    created_at: datetime
+    hosted_url: str | None
+    amount_paid: Money
+    amount_remaining: Money
+    period_start: datetime
+    period_end: datetime
+    due_at: datetime | None = None
+
+
+@frozen
+class PortalConfiguration:
+    """The configuration of Stripe's billing portal that was made here: whether it lets customers cancel, and change."""
+
+    id: str
+    cancel: bool
+    change: bool
 
 
 @frozen
@@ -323,6 +395,19 @@ class Customer:
     email: str | None
     plan: str | None
     subscription: Subscription | None
+
+
+@frozen
+class DeletionBlocker:
+    """What stands against deleting a user or an organization: its kind, and Stripe's id of it, or a feature's key.
+
+    A `warning` says what would be lost, and blocks nothing.
+    """
+
+    kind: Literal["subscription", "invoice", "balance", "unused_credits"]
+    id: str
+    message: str
+    warning: bool = False
 
 
 @frozen
@@ -404,11 +489,31 @@ class ThresholdEvent(Event):
 
 
 @frozen
+class DunningEvent(Event):
+    """What happened to the payment of an invoice: "dunning.payment_failed", ".action_required" or ".recovered".
+
+    Once for each `attempt` to pay the invoice. `stage` is "final" from `dunning_final_attempt` on, and where Stripe
+    will not try again by itself (`next_attempt_at` is None then), else "retry"; None where it was paid after all.
+    `hosted_url` is Stripe's page on which it can be paid or confirmed. `subscription_id` is ours, None without one.
+    """
+
+    invoice_id: str
+    number: str | None
+    attempt: int
+    stage: Literal["retry", "final"] | None
+    next_attempt_at: datetime | None
+    amount_due: Money
+    hosted_url: str | None
+    subscription_id: str | None
+
+
+@frozen
 class AuditEntry:
     """One change: who (`actor`) did what (`action`) to what (`subject`), and how that was before and after.
 
     `reference` is whose business it was, None for nobody's in particular. `before` is None for what was not there
-    before, `after` for what is there no more. Instants in them are UTC microseconds.
+    before, `after` for what is there no more. Instants in them are UTC microseconds. `cause` is what made us do it: the
+    type of a webhook, whose `event_id` stands beside it, or an operation such as "cancel"; None where nobody said.
     """
 
     id: str
@@ -419,6 +524,33 @@ class AuditEntry:
     subject: str
     before: Mapping[str, object] | None
     after: Mapping[str, object] | None
+    cause: str | None = None
+    event_id: str | None = None
+
+
+@frozen
+class SubscriptionChange:
+    """One change of a subscription, as the history keeps it for good.
+
+    `at` is when we learned of it and `effective_at` from when on it holds. `from_` members are None for what was not
+    there before. `actor` and `cause` are those of `AuditEntry`. `kind` is "changed", "trial_will_end" for the notice
+    that hooks were told, or "duplicate" where it became the second live one of its group.
+    """
+
+    id: str
+    subscription_id: str
+    kind: Literal["changed", "trial_will_end", "duplicate"]
+    at: datetime
+    effective_at: datetime
+    actor: str
+    cause: str | None
+    event_id: str | None
+    from_plan: str | None
+    to_plan: str | None
+    from_status: str | None
+    to_status: str | None
+    from_seats: int | None
+    to_seats: int | None
 
 
 @frozen

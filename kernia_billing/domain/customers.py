@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from .instants import MINUTE, Instant
 from .references import Reference
 from .values import value
 
 MOST_APART = 5 * MINUTE
 """So far the clocks of two machines may be apart: further, and Stripe's signatures are refused on one of them."""
+
+
+@frozen
+class NewCustomer:
+    """Who is about to become a customer at Stripe."""
+
+    reference: Reference
+    email: str | None
+    name: str | None
 
 
 @value

@@ -102,6 +102,17 @@ class Offer:
         )
         return offer if default_plan is None else evolve(offer, default_plan=offer.plan(default_plan))
 
+    def top_up(self, name: str) -> TopUp:
+        """The top-up of this name, whatever its case.
+
+        Raises:
+            NotFound: TOP_UP_NOT_FOUND.
+        """
+        found = self.top_ups.get(name.lower())
+        if found is None:
+            raise NotFound("Top-up not found", code="TOP_UP_NOT_FOUND")
+        return found
+
     def plan(self, name: str) -> Plan:
         """The plan of a name, in whichever case it is written.
 

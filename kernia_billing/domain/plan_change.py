@@ -5,12 +5,34 @@ The buckets of the old plan are closed and keep their history; the new plan has 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import frozen
 
 from .buckets import carry_usage, rescale
 from .instants import Instant
-from .plans import FeatureKind, PlanChangePolicy
+from .plans import FeatureKind, PlanChangePolicy, ProrationBehavior
 from .rollover import DebtMode
+
+Collection = Literal["charge_automatically", "send_invoice"]
+When = Literal["auto", "now", "period_end"]
+
+
+@frozen(kw_only=True)
+class PlanChange:
+    """How changes of plan are billed: the option `plan_change`.
+
+    `immediate_proration_behavior` is what Stripe does with the unused time where a plan is changed at once,
+    `proration_behavior` where a scheduled change begins. `collection_method` (with `days_until_due` for invoices that
+    are sent) is set on the subscription with an immediate change; None leaves it as it is. `direct` lets the HTTP
+    surface change plans at once instead of leading to a page where the customer confirms it.
+    """
+
+    proration_behavior: ProrationBehavior = "none"
+    immediate_proration_behavior: ProrationBehavior = "always_invoice"
+    collection_method: Collection | None = None
+    days_until_due: int | None = None
+    direct: bool = False
 
 
 @frozen

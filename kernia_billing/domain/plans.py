@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
@@ -141,6 +141,27 @@ class Credits(_Metered):
 Allowance = Boolean | Quantity | Metered | Credits
 
 
+def _no_lines() -> dict[str, int | None]:
+    return {}
+
+
+def _lines(given: Any) -> Any:
+    """Prices and how many of each, from each form that they may have; what is none of them is left to be judged."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    entries = cast("Sequence[object]", given)
+    told: list[tuple[object, object]] = []
+    for each in entries:
+        if isinstance(each, str):
+            told.append((each, None))
+        elif isinstance(each, Mapping) and set(cast("Mapping[object, object]", each)) <= {"price", "quantity"}:
+            line = cast("Mapping[str, object]", each)
+            told.append((line.get("price"), line.get("quantity")))
+        else:
+            return entries
+    return dict(told)
+
+
 def _no_limits() -> dict[str, object]:
     return {}
 
@@ -157,14 +178,16 @@ class _Plan:
     annual_lookup_key: str | None = None
     seats: bool = False
     seat_price_id: str | None = None
+    purchased_seats: bool = False
     min_seats: int = 1
     max_seats: int | None = None
     metered: bool = False
-    proration_behavior: ProrationBehavior = "create_prorations"
+    proration_behavior: ProrationBehavior | None = None
     trial_days: int = 0
     title: str | None = None
     group: str = "default"
     rank: int | None = None
+    line_items: Mapping[str, int | None] = field(factory=_no_lines, converter=_lines)
     limits: Mapping[str, object] = field(factory=_no_limits)
     features: Mapping[str, Allowance] = field(factory=_no_features)
 
@@ -176,6 +199,14 @@ class Plan(_Plan):
     A plan with neither `price_id` nor `lookup_key` is free and never sent to Stripe. `group` holds one live
     subscription per reference; `rank` tells upgrade from downgrade (default: the position in the list); `limits` is
     echoed by lists and enforced by nobody.
+
+    With `seats` an organization pays for its members, by `seat_price_id` beside the base price, else by the quantity of
+    the base price: at least `min_seats`, and no more members than `max_seats` are taken. With `purchased_seats` a
+    number of seats is bought ahead instead, which is how many members there may be; so it is for users always.
+
+    `line_items` are further Stripe prices that are sold with the plan:
+    `{"price_setup": 1}`, or `["price_metered"]` for prices without a quantity. `proration_behavior` is what Stripe does
+    with the unused time when the plan is changed to at once; None leaves it to the option `plan_change`.
     """
 
     name: str
@@ -206,11 +237,14 @@ class _TopUp:
     expires_after: timedelta | None = None
     min_quantity: int = 1
     max_quantity: int | None = None
+    adjustable: bool = False
 
 
 @frozen
 class TopUp(_TopUp):
     """A one-time Stripe price and what each unit of it grants, which lapses `expires_after` it was paid (None: never).
+
+    With `adjustable` the buyer may change the quantity on the page, within the same bounds.
 
     TopUp("pack", price_id="price_1", grants={"credits": 1_000})
     """

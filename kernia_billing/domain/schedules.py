@@ -11,13 +11,14 @@ from .instants import Instant
 class SchedulePhase:
     """What is sold from `start` to `end` (None: without end): prices, and beside each its quantity.
 
-    A quantity is None for a metered price, which has none.
+    A quantity is None for a metered price, which has none. `plan` is the plan that its metadata names.
     """
 
     start: Instant
     end: Instant | None
     price_ids: tuple[str, ...]
     quantities: tuple[int | None, ...]
+    plan: str | None = None
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from attrs import frozen
 
@@ -20,6 +21,23 @@ from .shapes import (
     quantity_of,
 )
 
+WhilePaused = Literal["deny", "allow"]
+"""Whether a subscription whose collection is paused gives its plan."""
+PauseBehavior = Literal["void", "keep_as_draft", "mark_uncollectible"]
+"""What becomes of invoices while collection is paused (Stripe, "Pause payment collection")."""
+CancelWhen = Literal["period_end", "now"]
+"""When a subscription that is cancelled ends."""
+CancelFeedback = Literal[
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+]
+"""What a customer may say of why it leaves (Stripe, "Update a subscription", cancellation_details)."""
 TERMINAL = frozenset({"canceled", "incomplete_expired"})
 """Statuses that a subscription never leaves (Stripe, "How subscriptions work")."""
 _BEST_FIRST = ("active", "trialing", "past_due", "paused", "unpaid", "incomplete")
@@ -71,11 +89,16 @@ class StripeSubscription:
     unpaid_since: Instant | None
     metadata: Mapping[str, str]
     livemode: bool
+    cancel_reason: str | None = None
+    cancel_feedback: str | None = None
 
 
 @frozen
 class SubscriptionRow:
-    """A mirrored subscription. Unique by `stripe_subscription_id`; `plan` is None where no plan is mapped."""
+    """A mirrored subscription. Unique by `stripe_subscription_id`; `plan` is None where no plan is mapped.
+
+    One without a `stripe_subscription_id` ("") is a trial without Stripe, see `LocalTrial`; no such one is stored.
+    """
 
     id: str
     customer_id: str
@@ -103,6 +126,8 @@ class SubscriptionRow:
     duplicate: bool
     created_at: Instant
     updated_at: Instant
+    cancel_reason: str | None = None
+    cancel_feedback: str | None = None
 
 
 def _item(item: Json, subscription: Json) -> SubscriptionItem:
@@ -134,6 +159,7 @@ def read_subscription(subscription: Json) -> StripeSubscription:
         InvalidInput: it or one of its items has no id, or a time is beyond all time.
     """
     start, end = period_of_subscription(subscription)
+    cancellation = members(subscription.get("cancellation_details"))
     return StripeSubscription(
         id=own_id(subscription),
         customer_id=owner_of(subscription) or "",
@@ -155,35 +181,27 @@ def read_subscription(subscription: Json) -> StripeSubscription:
         unpaid_since=_unpaid_since(subscription.get("latest_invoice")),
         metadata=texts(subscription.get("metadata")),
         livemode=flag(subscription.get("livemode")),
+        cancel_reason=text(cancellation.get("reason")),
+        cancel_feedback=text(cancellation.get("feedback")),
     )
 
 
-def entitled_until(status: str, past_due_since: Instant | None, grace: int) -> Instant:
+def entitled_until(row: SubscriptionRow, grace: int, while_paused: WhilePaused) -> Instant:
     """Until when a subscription in this state gives its plan; an instant that is over means not at all.
 
     Active and trialing give it without end: time ends it only through Stripe. Past due gives it for `grace`
-    microseconds from the first failed payment. Everything else, and every status not known yet, gives nothing.
+    microseconds from the first failed payment. Everything else, and every status not known yet, gives nothing. One
+    whose collection is paused gives what its status gives where that is allowed, and nothing where it is not; the
+    status "paused" never gives anything, because nobody has agreed to pay.
     """
+    status, past_due_since = row.status, row.past_due_since
+    if row.pause_behavior is not None and while_paused == "deny":
+        return 0
     if status in ("active", "trialing"):
         return FOREVER
     if status == "past_due" and past_due_since is not None:
         return past_due_since + grace
     return 0
-
-
-def display_state(row: SubscriptionRow, now: Instant) -> str:
-    """One word for people, derived from the stored row and the clock, never stored.
-
-    The first that fits of: canceled, incomplete_expired, unpaid, incomplete, paused, cancel_pending, past_due,
-    trialing, active; a status that Stripe adds later is shown as it is.
-    """
-    if row.status in ("canceled", "incomplete_expired", "unpaid", "incomplete"):
-        return row.status
-    if row.status == "paused" or row.pause_behavior is not None:
-        return "paused"
-    if row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at > now):
-        return "cancel_pending"
-    return row.status
 
 
 def first_live(rows: Sequence[SubscriptionRow], group: str | None = None) -> SubscriptionRow | None:

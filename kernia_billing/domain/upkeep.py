@@ -43,7 +43,11 @@ class SyncState:
 
 @frozen
 class AuditRow:
-    """One change: who did what to what, and how that was before and after. `customer_id` is "" where it is nobody's."""
+    """One change: who did what to what, and how that was before and after. `customer_id` is "" where it is nobody's.
+
+    `cause` is what made us do it, such as the type of a webhook or the name of an operation, "" where nobody said;
+    `event_id` is the id of Stripe's event, "" without one.
+    """
 
     id: str
     at: Instant
@@ -53,6 +57,8 @@ class AuditRow:
     subject: str
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
+    cause: str = ""
+    event_id: str = ""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Who acts: what the audit log writes beside a change."""
+"""Who acts, and why: what the audit log writes beside a change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 DEFAULT_ACTOR = "application"
 _ACTOR = re.compile(r"[!-~]{1,255}")
 _actor: ContextVar[str] = ContextVar("kernia_billing_actor", default=DEFAULT_ACTOR)
+_cause: ContextVar[tuple[str, str]] = ContextVar("kernia_billing_cause", default=("", ""))
 
 
 def current_actor() -> str:
@@ -47,3 +48,18 @@ def acting_as(actor: str) -> Generator[None]:
         yield
     finally:
         _actor.reset(token)
+
+
+def current_cause() -> tuple[str, str]:
+    """What made us act on this thread or task, and the id of Stripe's event: each "" where nobody said."""
+    return _cause.get()
+
+
+@contextmanager
+def because_of(cause: str, event_id: str = "") -> Generator[None]:
+    """Name what makes us act in the enclosed code: an operation, or the type of an event and its id."""
+    token = _cause.set((cause[:100], event_id))
+    try:
+        yield
+    finally:
+        _cause.reset(token)

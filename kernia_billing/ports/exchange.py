@@ -167,8 +167,56 @@ class Outbox(Protocol):
         """How many events written up to `now` are not sent yet, and when the oldest of them was written."""
         ...
 
-    def prune(self, before: Instant, limit: int) -> int:
-        """Delete the events that were sent first, those sent before an instant, so many at most; how many."""
+    def prune(self, before: Instant, limit: int, *, bus: bool = False) -> int:
+        """Delete the events that were sent first, those sent before an instant, so many at most; how many.
+
+        With a `bus` those only that it took before that, too.
+        """
+        ...
+
+
+class BusEvents(Protocol):
+    """The same billing_outbox, as the bus sees it: with attempts of its own, so that no hook holds it up."""
+
+    def claim(self, now: Instant, lease_until: Instant, limit: int) -> Sequence[OutboxRow]:
+        """Take events that are not on the bus yet, oldest first, in the order of their customers.
+
+        `attempts` are those of the bus. What was written before anybody ever claimed for a bus stays where it is.
+        """
+        ...
+
+    def published(self, outbox_id: str, now: Instant, *, attempts: int) -> bool:
+        """Note that the bus has an event that was claimed with so many attempts.
+
+        False, and nothing changes, where another worker took it over.
+        """
+        ...
+
+    def failed(self, outbox_id: str, retry_at: Instant, *, attempts: int) -> bool:
+        """Note that it has to be published again; the same."""
+        ...
+
+    def lag(self, now: Instant) -> tuple[int, Instant | None]:
+        """How many events written up to `now` are not on the bus yet, and when the oldest of them was written."""
+        ...
+
+    def number(self, events: Sequence[tuple[OutboxRow, int]], now: Instant) -> None:
+        """Give events their places at the end of their lanes, once, and wake up whoever listens.
+
+        One that is not stored yet is, as one that no hook has to hear of.
+        """
+        ...
+
+    def after(self, lane: int, seq: int) -> tuple[int, OutboxRow] | None:
+        """The first event of a lane beyond a place, with its own."""
+        ...
+
+    def bury(self, event: OutboxRow, topic: str, now: Instant) -> None:
+        """Keep a copy of an event under another topic, for nobody to be sent."""
+        ...
+
+    def buried(self, topic: str, limit: int) -> Sequence[OutboxRow]:
+        """The copies that are kept under a topic, oldest first."""
         ...
 
 

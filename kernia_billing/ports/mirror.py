@@ -31,6 +31,24 @@ class Invoices(Protocol):
         """The invoices of a customer, newest first, from just after the position (created_at, id)."""
         ...
 
+    def listed(
+        self,
+        customer_id: str,
+        *,
+        status: str | None,
+        charged: bool | None,
+        start: Instant | None,
+        end: Instant | None,
+        limit: int,
+        after: Position | None,
+    ) -> Sequence[InvoiceRow]:
+        """The invoices that a customer may see, created at start ≤ time < end, newest first, from just after `after`.
+
+        Those that were deleted are left out, and drafts, unless `status` asks for them. With `charged` those whose
+        total is not 0, or is.
+        """
+        ...
+
     def by_payment_intent(self, payment_intent_id: str) -> InvoiceRow | None:
         """The newest invoice that a payment intent pays."""
         ...

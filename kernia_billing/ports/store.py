@@ -23,7 +23,7 @@ from ..domain.plans import Feature, FeatureKind
 from ..domain.references import Reference
 from ..domain.subscriptions import SubscriptionRow
 from .alerts import Alerts
-from .exchange import Inbox, Intents, Objects, Outbox
+from .exchange import BusEvents, Inbox, Intents, Objects, Outbox
 from .history import History
 from .holds import Holds
 from .horizons import Horizons
@@ -31,6 +31,9 @@ from .inspection import Inspection
 from .limits import Limits
 from .measures import Measures
 from .mirror import Change, Invoices, PaymentMethods, Schedules, StripeCustomers
+from .notices import Notices
+from .seats import HostColumns, Seats
+from .selling import Purchases, Trials
 from .upkeep import Audit, Leases, MeterEvents, Syncs
 
 T = TypeVar("T")
@@ -131,6 +134,10 @@ class Customers(Protocol):
 
     def describe(self, customer_id: str, *, email: str | None, name: str | None) -> None:
         """Set e-mail and name; None leaves what is there."""
+        ...
+
+    def anonymise(self, customer_id: str, reference_id: str) -> None:
+        """Take away who it is: another reference id, no name, no address, no Stripe customer. What it had stays."""
         ...
 
     def set_plan(self, customer_id: str, plan: str | None, until: Instant) -> None:
@@ -472,6 +479,16 @@ class Transaction(Protocol):
         ...
 
     @property
+    def purchases(self) -> Purchases:
+        """What is sold beside plans."""
+        ...
+
+    @property
+    def trials(self) -> Trials:
+        """Who has tried what."""
+        ...
+
+    @property
     def entitlements(self) -> Entitlements:
         """Grants and buckets."""
         ...
@@ -507,6 +524,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def notices(self) -> Notices:
+        """What hooks were told of once."""
+        ...
+
+    @property
     def measures(self) -> Measures:
         """Maxima, latest values, different values."""
         ...
@@ -524,6 +546,11 @@ class Transaction(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Events to hand over."""
+        ...
+
+    @property
+    def bus(self) -> BusEvents:
+        """Events to put on the bus."""
         ...
 
     @property
@@ -554,6 +581,16 @@ class Transaction(Protocol):
     @property
     def stripe_customers(self) -> StripeCustomers:
         """How our customers look at Stripe."""
+        ...
+
+    @property
+    def host_columns(self) -> HostColumns:
+        """Columns of the host's own tables."""
+        ...
+
+    @property
+    def seats(self) -> Seats:
+        """Members of organizations."""
         ...
 
     @property

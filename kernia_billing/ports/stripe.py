@@ -54,9 +54,17 @@ class StripePort(Protocol):
         ...
 
 
+SignatureFault = Literal["header", "time", "digest"]
+"""What is wrong with a signature: its form, its age, or else what was signed, or by which secret."""
+
+
 class SignatureVerifier(Protocol):
     """Checks that Stripe signed a webhook request."""
 
     def verify(self, body: bytes, header: str, now: Instant) -> None:
         """Return if one of the configured secrets signed these bytes recently; else raise `InvalidSignature`."""
+        ...
+
+    def fault(self, header: str, now: Instant) -> SignatureFault:
+        """What is wrong with a header by which `verify` raised."""
         ...

@@ -57,8 +57,10 @@ class Audit(Protocol):
         """Insert."""
         ...
 
-    def page(self, *, customer_id: str | None, limit: int, before: Position | None) -> Sequence[AuditRow]:
-        """Changes, newest first, from just after the position (at, id)."""
+    def page(
+        self, *, customer_id: str | None, limit: int, before: Position | None, actions: Sequence[str] | None = None
+    ) -> Sequence[AuditRow]:
+        """Changes, newest first, from just after the position (at, id); of these actions only, where any are given."""
         ...
 
     def prune(self, before: Instant, limit: int) -> int:

@@ -20,6 +20,7 @@ _ADD = plain_insert(t)
 _PAGES = pages.Pages(
     _SHAPE.select().where(pages.before(t.c.happened_at, t.c.id)).order_by(t.c.happened_at.desc(), t.c.id.desc()),
     customer=t.c.customer_id == text_param("customer"),
+    actions=t.c.action.in_(texts_param("actions")),
 )
 _OLD = (
     select(t.c.id)
@@ -39,11 +40,20 @@ class Audit(Noun):
         """Insert."""
         self._db.run(_ADD, _SHAPE.values(row))
 
-    def page(self, *, customer_id: str | None, limit: int, before: Position | None) -> Sequence[AuditRow]:
-        """Changes, newest first, from just after the position (at, id)."""
+    def page(
+        self, *, customer_id: str | None, limit: int, before: Position | None, actions: Sequence[str] | None = None
+    ) -> Sequence[AuditRow]:
+        """Changes, newest first, from just after the position (at, id); of these actions only, where any are given."""
         at, id_ = before or (FOREVER, "")
-        values = {"customer": customer_id, "limit": limit, "before": at, "before_id": id_}
-        return _SHAPE.read_all(self._db.all(_PAGES.given(customer=customer_id), values))
+        values = {
+            "customer": customer_id,
+            "limit": limit,
+            "before": at,
+            "before_id": id_,
+            "actions": list(actions or ()),
+        }
+        given = _PAGES.given(customer=customer_id, actions=actions)
+        return _SHAPE.read_all(self._db.all(given, values))
 
     def prune(self, before: Instant, limit: int) -> int:
         """Delete the oldest rows, those of before an instant, so many at most; how many."""

@@ -81,6 +81,11 @@ _LINK = (
 _UNLINK = update(t).values(stripe_customer_id=None).where(_HAS_ID, t.c.stripe_customer_id == _STRIPE)
 _SET_EMAIL = update(t).values(email=text_param("email_")).where(_HAS_ID)
 _SET_NAME = update(t).values(name=text_param("name_")).where(_HAS_ID)
+_ANONYMISE = (
+    update(t)
+    .values(reference_id=text_param("reference"), email=None, name=None, stripe_customer_id=None)
+    .where(_HAS_ID)
+)
 _SET_PLAN = (
     update(t)
     .values(plan=text_param("plan_"), plan_until=number_param("until"), config_epoch=t.c.config_epoch + 1)
@@ -218,6 +223,10 @@ class Customers(Noun):
             self._db.run(_SET_EMAIL, {"customer": customer_id, "email_": email})
         if name is not None:
             self._db.run(_SET_NAME, {"customer": customer_id, "name_": name})
+
+    def anonymise(self, customer_id: str, reference_id: str) -> None:
+        """Take away who it is: another reference id, no name, no address, no Stripe customer. What it had stays."""
+        self._db.run(_ANONYMISE, {"customer": customer_id, "reference": reference_id})
 
     def set_plan(self, customer_id: str, plan: str | None, until: Instant) -> None:
         """Set the plan that is live, and raise `config_epoch`."""

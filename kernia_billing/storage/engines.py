@@ -24,6 +24,12 @@ PLACES = 10
 """How many connections of each kind a process has at the most, where a server is at the other end."""
 _BUSY_SECONDS = 10.0
 _WAL_SECONDS = 10.0
+_MAPPED = 2**31 - 2**16
+"""So many bytes of the file are read where they lie in memory: all that SQLite allows by default.
+
+Source: SQLite, "Memory-Mapped I/O". Page by page a large file costs a call to the system and a copy for each level of
+each index.
+"""
 _BLOCKING = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _ASYNC = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "aiomysql", "mariadb": "aiomysql"}
 _EXTRAS = {"sqlite": "async", "postgresql": "postgresql", "mysql": "mysql"}
@@ -161,6 +167,7 @@ def _file_settings(connection: Any, record: object) -> None:
     _memory_settings(connection, record)
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
 
 
 def _write_ahead(connection: Any) -> None:

@@ -29,6 +29,7 @@ from .tables import (
     invoice,
     ledger,
     limit_window,
+    local_trial,
     measure,
     metadata,
     meter_event,
@@ -65,6 +66,7 @@ _OWNED = (
     meter_event,
     hold,
     limit_window,
+    local_trial,
     measure,
     unique_value,
     alert_fired,
@@ -246,7 +248,8 @@ def _plan_of_nothing() -> AnySelect:
         subscription.c.plan == customer.c.plan,
         subscription.c.duplicate == 0,
     )
-    return select(customer.c.id).where(customer.c.plan.is_not(None), ~gives.exists())
+    tried = select(literal(1)).where(local_trial.c.customer_id == customer.c.id, local_trial.c.plan == customer.c.plan)
+    return select(customer.c.id).where(customer.c.plan.is_not(None), ~gives.exists(), ~tried.exists())
 
 
 def _two_owners() -> AnySelect:

@@ -57,6 +57,7 @@ _OLD = (
     .order_by(t.c.sent_at, t.c.position)
     .limit(number_param("limit"))
 )
+_OLD_ON_THE_BUS = _OLD.where(t.c.bus_at.between(1, number_param("old") - 1))
 _PRUNE = delete(t).where(t.c.id.in_(texts_param("ids")))
 
 
@@ -109,6 +110,9 @@ class Outbox(Noun):
         row = self._db.only(_LAG, {"now": now})
         return int(row[0]), row[1]
 
-    def prune(self, before: Instant, limit: int) -> int:
-        """Delete the events that were sent first, those sent before an instant, so many at most; how many."""
-        return self._prune(_OLD, _PRUNE, before, limit)
+    def prune(self, before: Instant, limit: int, *, bus: bool = False) -> int:
+        """Delete the events that were sent first, those sent before an instant, so many at most; how many.
+
+        With a `bus` those only that it took before that, too.
+        """
+        return self._prune(_OLD_ON_THE_BUS if bus else _OLD, _PRUNE, before, limit)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Table, and_, or_, select
 
 from ..domain.instants import DAY, FOREVER
 from ..domain.subscriptions import TERMINAL
 from .dialects import AnySelect
-from .tables import checkout, stripe_object, subscription
+from .tables import checkout, purchase, stripe_object, subscription
 from .types import number_param
 
 _NOW, _BEFORE, _LIMIT = number_param("now"), number_param("old"), number_param("limit")
@@ -44,9 +44,18 @@ def overdue_subscriptions() -> AnySelect:
 
 def overdue_checkouts() -> AnySelect:
     """The Stripe sessions of unfinished checkouts; the same parameters."""
-    t = checkout.c
+    return _overdue_sessions(checkout)
+
+
+def overdue_purchases() -> AnySelect:
+    """The Stripe sessions of unfinished purchases; the same parameters."""
+    return _overdue_sessions(purchase)
+
+
+def _overdue_sessions(table: Table) -> AnySelect:
+    t = table.c
     unfinished = and_(t.status.in_(["open", "processing"]), t.stripe_session_id.is_not(None), _is_due(t.expires_at))
-    return _of("checkout.session", checkout, t.stripe_session_id, unfinished, t.expires_at)
+    return _of("checkout.session", table, t.stripe_session_id, unfinished, t.expires_at)
 
 
 def _of(kind: str, table: Any, stripe_id: Any, condition: ColumnElement[bool], oldest: Any) -> AnySelect:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, text
 
 VERSION_TABLE = "billing_alembic_version"
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision."""
 
 version_table = Table(

@@ -26,7 +26,8 @@ class _WithPhases(Shape[ScheduleRow]):
 
 
 def _phase(stored: Mapping[str, Any]) -> SchedulePhase:
-    return SchedulePhase(stored["start"], stored["end"], tuple(stored["price_ids"]), tuple(stored["quantities"]))
+    prices, quantities = tuple(stored["price_ids"]), tuple(stored["quantities"])
+    return SchedulePhase(stored["start"], stored["end"], prices, quantities, stored.get("plan"))
 
 
 _SHAPE = _WithPhases(ScheduleRow, t, flags=("deleted",))

@@ -10,6 +10,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from .alerts import Alerts
 from .audit import Audit
 from .bulk import Part, run_all
+from .bus import BusEvents
 from .catalog import Catalog
 from .checkouts import Checkouts
 from .customers import Customers
@@ -19,6 +20,7 @@ from .entitlements import Entitlements
 from .history import History
 from .holds import Holds
 from .horizons import Horizons
+from .host_columns import HostColumns
 from .inbox import Inbox
 from .inspection import Inspection
 from .intents import Intents
@@ -27,15 +29,19 @@ from .leases import Leases
 from .limits import Limits
 from .measures import Measures
 from .meter_events import MeterEvents
+from .notices import Notices
 from .objects import Objects
 from .outbox import Outbox
 from .payment_methods import PaymentMethods
 from .plans import Plans
+from .purchases import Purchases
 from .schedules import Schedules
+from .seats import Seats
 from .settings import Settings
 from .stripe_customers import StripeCustomers
 from .subscriptions import Subscriptions
 from .syncs import Syncs
+from .trials import Trials
 from .usage import UsageEvents
 
 
@@ -77,6 +83,16 @@ class SqlTransaction:
         return Checkouts(self._db)
 
     @property
+    def purchases(self) -> Purchases:
+        """billing_purchase."""
+        return Purchases(self._db)
+
+    @property
+    def trials(self) -> Trials:
+        """billing_trial."""
+        return Trials(self._db)
+
+    @property
     def entitlements(self) -> Entitlements:
         """billing_entitlement and billing_bucket."""
         return Entitlements(self._db)
@@ -112,6 +128,11 @@ class SqlTransaction:
         return Alerts(self._db)
 
     @property
+    def notices(self) -> Notices:
+        """billing_notice."""
+        return Notices(self._db)
+
+    @property
     def measures(self) -> Measures:
         """billing_measure and billing_unique_value."""
         return Measures(self._db)
@@ -130,6 +151,11 @@ class SqlTransaction:
     def outbox(self) -> Outbox:
         """billing_outbox."""
         return Outbox(self._db)
+
+    @property
+    def bus(self) -> BusEvents:
+        """billing_outbox, for the bus."""
+        return BusEvents(self._db)
 
     @property
     def intents(self) -> Intents:
@@ -160,6 +186,16 @@ class SqlTransaction:
     def stripe_customers(self) -> StripeCustomers:
         """billing_stripe_customer."""
         return StripeCustomers(self._db)
+
+    @property
+    def host_columns(self) -> HostColumns:
+        """The host's own tables."""
+        return HostColumns(self._db)
+
+    @property
+    def seats(self) -> Seats:
+        """billing_seat_count."""
+        return Seats(self._db)
 
     @property
     def leases(self) -> Leases:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from ..domain.instants import Instant
 from ..domain.secret import Secret
 from ..errors import ConfigError, InvalidSignature
+from ..ports.stripe import SignatureFault
 
 DEFAULT_TOLERANCE = 300
 MAX_SECRETS = 5
@@ -67,6 +68,16 @@ class WebhookVerifier:
                 genuine |= hmac.compare_digest(expected, candidate)
         if not genuine:
             raise InvalidSignature
+
+    def fault(self, header: str, now: Instant) -> SignatureFault:
+        """What is wrong with a header by which `verify` raised; only for whoever must word it as others do."""
+        try:
+            stamp, _ = _parse(header)
+        except InvalidSignature:
+            return "header"
+        if "v1=" not in header:
+            return "header"
+        return "time" if abs(now - int(stamp) * _SECOND) > self._tolerance * _SECOND else "digest"
 
 
 def _signed(stamp: str, body: object) -> bytes:

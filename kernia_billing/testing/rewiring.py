@@ -42,4 +42,4 @@ async def simulated_async(
 
 def _options(simulator: object, database: Any) -> dict[str, Any]:
     stripe = {"stripe_client": simulator, "stripe_key": None, "stripe_api_base": None, "stripe_webhook_secrets": ()}
-    return {**stripe, "database": database}
+    return {**stripe, "database": database, "event_bus": None}

@@ -15,7 +15,9 @@ from .keeping import horizon
 from .limits import alert_fired, limit_window, measure, unique_value
 from .mirror import checkout, invoice, payment_method, schedule, stripe_customer, subscription
 from .offer import feature, plan, plan_feature, plan_price, price, product
-from .upkeep import audit, lease, meter_event, setting, sync_state
+from .seats import seat_count
+from .selling import local_trial, purchase, trial
+from .upkeep import audit, lease, meter_event, notice, setting, sync_state
 
 __all__ = [
     "alert_fired",
@@ -36,9 +38,11 @@ __all__ = [
     "lease",
     "ledger",
     "limit_window",
+    "local_trial",
     "measure",
     "metadata",
     "meter_event",
+    "notice",
     "outbox",
     "payment_method",
     "plan",
@@ -46,12 +50,15 @@ __all__ = [
     "plan_price",
     "price",
     "product",
+    "purchase",
     "schedule",
+    "seat_count",
     "setting",
     "stripe_customer",
     "stripe_object",
     "subscription",
     "sync_state",
+    "trial",
     "unique_value",
     "usage_event",
     "webhook_event",

@@ -57,12 +57,21 @@ outbox = table(
     amount("attempts"),
     instant("lease_until"),
     instant("sent_at"),
+    instant("bus_at", default=0),
+    amount("bus_attempts", default=0),
+    instant("bus_lease", default=0),
+    amount("bus_lane", default=0),
+    amount("bus_seq", default=0),
     UniqueConstraint("id", name="uq_billing_outbox_id"),
     index("ix_billing_outbox_waiting", "sent_at", "position"),
     index("ix_billing_outbox_customer", "customer_id", "sent_at", "position"),
+    index("ix_billing_outbox_bus", "bus_at", "position"),
+    index("ix_billing_outbox_bus_customer", "customer_id", "bus_at", "position"),
+    index("ix_billing_outbox_lane", "bus_lane", "bus_seq"),
 )
 """`position` is given out by the database: events of one customer, written under its lock, get rising ones whichever
-process writes them. `sent_at` is `FOREVER` until everybody has received it."""
+process writes them. `sent_at` is `FOREVER` until every hook has received it, `bus_at` 0 until the bus has; where there
+is no bus it stays 0. `bus_seq` is its place in its lane where this table is what the bus reads, else 0."""
 
 intent = table(
     "billing_intent",

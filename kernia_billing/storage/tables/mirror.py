@@ -34,6 +34,8 @@ subscription = table(
     amount("duplicate"),
     instant("created_at"),
     instant("updated_at"),
+    id_("cancel_reason", 50, nullable=True),
+    id_("cancel_feedback", 50, nullable=True),
     UniqueConstraint("stripe_subscription_id", name="uq_billing_subscription_stripe"),
     index("ix_billing_subscription_customer", "customer_id", "created_at"),
     flags=("cancel_at_period_end", "duplicate"),

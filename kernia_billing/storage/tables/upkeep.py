@@ -35,9 +35,22 @@ audit = table(
     id_("subject"),
     json("state_before", nullable=True),
     json("state_after", nullable=True),
+    id_("cause", 100, default=""),
+    id_("event_id", default=""),
     index("ix_billing_audit_time", "happened_at", "id"),
     index("ix_billing_audit_customer", "customer_id", "happened_at", "id"),
 )
+
+notice = table(
+    "billing_notice",
+    id_("kind", 50, primary_key=True),
+    id_("subject", primary_key=True),
+    id_("mark", 100, primary_key=True),
+    instant("told_at"),
+    instant("kept_until"),
+    index("ix_billing_notice_end", "kept_until", "kind"),
+)
+"""What hooks were told of once, which no state of the subject says."""
 
 meter_event = table(
     "billing_meter_event",

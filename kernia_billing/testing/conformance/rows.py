@@ -16,6 +16,7 @@ from ...domain.invoices import InvoiceRow
 from ...domain.outbound import IntentRow, OutboxRow
 from ...domain.payment_methods import PaymentMethodRow
 from ...domain.period import Interval
+from ...domain.purchases import PurchaseRow
 from ...domain.references import Reference
 from ...domain.schedules import SchedulePhase, ScheduleRow
 from ...domain.stripe_customers import StripeCustomerRow
@@ -203,6 +204,28 @@ def checkout(name: str = "checkout", customer_id: str = "cus:org_a", **changes: 
         status="open",
         stripe_session_id=None,
         url=None,
+        expires_at=NOW + MONTH,
+        created_at=NOW,
+    )
+    return evolve(row, **changes)
+
+
+def purchase(id: str = "purchase", customer_id: str = "cus:org_a", **changes: Any) -> PurchaseRow:
+    """An open purchase that Stripe has not answered yet; `changes` may name the top-up otherwise."""
+    row = PurchaseRow(
+        id=id,
+        customer_id=customer_id,
+        mode="payment",
+        name="pack",
+        quantity=2,
+        sold={"grants": {"credits": 1_000}, "length": None},
+        fingerprint="fingerprint",
+        status="open",
+        stripe_session_id=None,
+        url=None,
+        line_id=None,
+        payment_intent_id=None,
+        paid=0,
         expires_at=NOW + MONTH,
         created_at=NOW,
     )

@@ -25,6 +25,8 @@ from .limits import AlertsConformance, LimitsConformance
 from .measures import MeasuresConformance
 from .meters import MeterEventsConformance
 from .mirror import MirrorConformance
+from .seats import SeatsConformance
+from .selling import SellingConformance
 from .subscriptions import SubscriptionsConformance
 from .tickets import ObjectsConformance
 from .units import UnitsConformance
@@ -36,6 +38,7 @@ class StoreConformance(
     CatalogConformance,
     PlansConformance,
     SubscriptionsConformance,
+    SellingConformance,
     EntitlementsConformance,
     UsageConformance,
     HistoryConformance,
@@ -48,6 +51,7 @@ class StoreConformance(
     ObjectsConformance,
     OutboxConformance,
     MirrorConformance,
+    SeatsConformance,
     LeasesConformance,
     UpkeepConformance,
     MeterEventsConformance,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...domain.instants import DAY
-from ...domain.upkeep import Lease, SyncState
+from ...domain.upkeep import AuditRow, Lease, SyncState
 from . import rows
 from .harness import DrivenStore
 from .rows import NOW
@@ -119,6 +119,38 @@ class UpkeepConformance:
         assert "1" == page("cus:org_a", 9, (NOW - 1, "aud_3"))
         assert "4" == page("")
         assert "" == page("cus:c")
+
+    def test_audit_of_some_actions(self, store: DrivenStore) -> None:
+        """Changes of some actions come back, with what caused them; other ones do not."""
+        made = rows.audit("aud_1", at=NOW, cause="customer.subscription.updated", event_id="evt_1")
+        other = rows.audit("aud_2", at=NOW, action="grant.given")
+        store.each([made, other], lambda tx, row: tx.audit.add(row))
+
+        def page(*actions: str) -> list[AuditRow]:
+            return list(
+                store.read(lambda tx: tx.audit.page(customer_id="cus:org_a", limit=9, before=None, actions=actions))
+            )
+
+        assert [made] == page("subscription.create")
+        assert [other, made] == page("subscription.create", "grant.given")
+
+    def test_what_is_told_once(self, store: DrivenStore) -> None:
+        """The first who tells is the only one, for each kind, subject and mark, until it is forgotten."""
+
+        def tell(kind: str, subject: str, mark: str, until: int = NOW) -> bool:
+            return store.transaction(lambda tx: tx.notices.add(kind, subject, mark, now=NOW, until=until))
+
+        def is_told(kind: str, subject: str) -> bool:
+            return store.read(lambda tx: tx.notices.told(kind, subject))
+
+        assert [True, False, False] == [tell("dunning", "in_1", "1") for _ in range(3)]
+        assert tell("dunning", "in_1", "2", NOW + 1)
+        assert tell("dunning", "in_2", "1", NOW + 2)
+        assert tell("trial", "in_1", "1", NOW + 3)
+        assert [True, False] == [is_told("dunning", "in_1"), is_told("dunning", "in_3")]
+
+        assert [2, 1, 0] == [store.transaction(lambda tx: tx.notices.prune(NOW + 3, 2)) for _ in range(3)]
+        assert [False, True] == [is_told("dunning", "in_1"), is_told("trial", "in_1")]
 
     def test_audit_pruning(self, store: DrivenStore) -> None:
         """The oldest go first, so many at a time, and none of the instant itself or later."""

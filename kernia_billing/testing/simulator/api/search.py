@@ -23,7 +23,7 @@ LAG_SECONDS = 60
 
 _TERM = re.compile(
     r"""\s*(?P<not>-)?(?P<field>\w+)(?:\[(?P<kq>['"])(?P<key>[^'"]*)(?P=kq)\])?"""
-    r"""(?P<op>:|~|>=|<=|>|<)(?:(?P<vq>['"])(?P<text>[^'"]*)(?P=vq)|(?P<number>\d+)|(?P<null>null))\s*"""
+    r"""(?P<op>:|~|>=|<=|>|<)(?:(?P<vq>['"])(?P<text>(?:\\.|(?!(?P=vq))[^\\])*)(?P=vq)|(?P<number>\d+)|(?P<null>null))\s*"""
 )
 _FIELDS = {"customer": ("created", "email", "metadata", "name", "phone")}
 
@@ -103,9 +103,14 @@ def _parse(query: str, searchable: tuple[str, ...]) -> tuple[list[_Term], bool]:
             raise invalid(f"We were unable to parse your search query: {query}", "query")
         if found["field"] not in searchable or (found["key"] is None) == (found["field"] == "metadata"):
             raise invalid(f"Field `{found['field']}` is an unsupported search field.", "query")
-        value = int(found["number"]) if found["number"] else found["text"]
+        value = int(found["number"]) if found["number"] else _unescaped(found["text"])
         terms.append(_Term(bool(found["not"]), found["field"], found["key"], found["op"], value))
     return terms, joiners == {"OR"}
+
+
+def _unescaped(text: str | None) -> str | None:
+    """A value without the backslashes before quotes and backslashes (Stripe, "Search query language")."""
+    return None if text is None else re.sub(r"\\(.)", r"\1", text)
 
 
 def _start(page: str | None) -> int:
