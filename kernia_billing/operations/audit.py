@@ -3,8 +3,13 @@
 The actions, and what their values say:
 
     customer.linked, customer.unlinked     the Stripe customer of a reference
+    customer.updated                       which members of a customer changed, not to what
+    customer.deleted                       a reference was forgotten; its records stay
     price.mapped                           plan and interval that a price sells
     subscription.changed                   status, plan, seats and period of a subscription
+    trial.will_end                         a trial is about to end, and hooks were told so
+    change.made, change.scheduled          a plan was changed by us: what it was and is, or will be, and the cause
+    change.undone, change.failed           what was pending was taken back; a change could not be paid
     subscription.duplicate                 a second live subscription of a plan group appeared
     webhook.replayed, webhook.retried      an event was worked on again because somebody said so
     intent.parked                          a call to Stripe whose outcome nobody knows
@@ -28,7 +33,7 @@ from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow
 from ..domain.upkeep import AuditRow
 from ..errors import InvalidInput
-from ..ports.actor import current_actor
+from ..ports.actor import current_actor, current_cause
 from ..ports.store import Transaction
 from .core import Core
 
@@ -52,7 +57,17 @@ def record(
     """
     if before != after:
         tx.audit.add(
-            AuditRow(core.ids.new("audit"), core.now(), current_actor(), action, customer_id, subject, before, after)
+            AuditRow(
+                core.ids.new("audit"),
+                core.now(),
+                current_actor(),
+                action,
+                customer_id,
+                subject,
+                before,
+                after,
+                *current_cause(),
+            )
         )
 
 
@@ -75,7 +90,7 @@ def _facts(row: SubscriptionRow | None) -> Facts | None:
     if row is None:
         return None
     return {
-        "stripe_subscription_id": row.stripe_subscription_id,
+        "stripe_subscription_id": row.stripe_subscription_id or None,
         "status": row.status,
         "plan": row.plan,
         "interval": row.interval,
@@ -83,6 +98,9 @@ def _facts(row: SubscriptionRow | None) -> Facts | None:
         "period_start": row.period_start,
         "period_end": row.period_end,
         "cancel_at": row.cancel_at,
+        "cancel_feedback": row.cancel_feedback,
+        "pause_behavior": row.pause_behavior,
+        "ended_at": row.ended_at,
     }
 
 
@@ -96,7 +114,7 @@ async def page(
     """
     who = None if reference is None else core.reference(reference)
     quantity(limit, "limit", maximum=MAX_PAGE)
-    before = None if cursor is None else _position(cursor)
+    before = None if cursor is None else position(cursor)
 
     def read(tx: Transaction) -> Page[AuditEntry]:
         customer = None if who is None else tx.customers.get(who)
@@ -117,10 +135,26 @@ def _references(tx: Transaction, customer_ids: set[str]) -> Mapping[str, Referen
 
 
 def _entry(row: AuditRow, reference: Reference | None) -> AuditEntry:
-    return AuditEntry(row.id, to_datetime(row.at), row.actor, row.action, reference, row.subject, row.before, row.after)
+    return AuditEntry(
+        row.id,
+        to_datetime(row.at),
+        row.actor,
+        row.action,
+        reference,
+        row.subject,
+        row.before,
+        row.after,
+        row.cause or None,
+        row.event_id or None,
+    )
 
 
-def _position(cursor: str) -> tuple[Instant, str]:
+def position(cursor: str) -> tuple[Instant, str]:
+    """Where a page of the log ended.
+
+    Raises:
+        InvalidInput: it is no cursor of ours.
+    """
     when, _, entry_id = cursor.partition(".")
     if not (when.isascii() and when.isdigit() and len(when) <= 16 and 0 < len(entry_id) <= 64 and entry_id.isascii()):
         raise InvalidInput("must be a next_cursor that was given out", field="cursor")

@@ -118,15 +118,16 @@ def decide(
     allocation: Allocation,
     *,
     subscriptions: Sequence[SubscriptionRow] = (),
+    plan: str | None = None,
 ) -> Decision:
     """The decision on a quantity, from a situation and the allocation that the planner made of it.
 
-    `subscriptions` are needed only where there are no holdings, to say why.
+    `subscriptions`, and the `plan` that counts, are needed only where there are no holdings, to say why.
     """
     feature, holdings = situation.feature, situation.holdings
     found = balance(situation)
     allowed = allocation.allowed and bool(holdings)
-    reason = _reason(feature, holdings, allocation, found, subscriptions)
+    reason = _reason(feature, holdings, allocation, found, subscriptions, plan)
     if reason in ("insufficient_balance", "overage_limit") and _is_limited(situation, required):
         reason = "usage_limit"
     return Decision(
@@ -150,6 +151,7 @@ def _reason(
     allocation: Allocation,
     found: Balance,
     subscriptions: Sequence[SubscriptionRow],
+    plan: str | None,
 ) -> Reason:
     if not holdings:
         row = first_live(subscriptions)
@@ -157,7 +159,9 @@ def _reason(
             return "not_entitled"
         if row.status == "past_due":
             return "subscription_past_due"
-        return "not_entitled" if row.status in ("active", "trialing") else "subscription_inactive"
+        # Its plan counts for a paused one only where the host lets it give while it is paused.
+        gives = row.pause_behavior is None or plan == row.plan
+        return "not_entitled" if gives and row.status in ("active", "trialing") else "subscription_inactive"
     if allocation.allowed:
         if allocation.overage_units:
             return "overage"

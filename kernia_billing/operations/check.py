@@ -63,4 +63,4 @@ async def _judged(core: Core, who: Reference, look: Look, required: int) -> Deci
         return decide(who, state, required, allocation)
     customer_id = customer.id
     subscriptions = await core.store.read(lambda tx: tx.subscriptions.of_customer(customer_id))
-    return decide(who, state, required, allocation, subscriptions=subscriptions)
+    return decide(who, state, required, allocation, subscriptions=subscriptions, plan=customer.plan)

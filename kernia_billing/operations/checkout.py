@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from attrs import evolve
 
@@ -12,19 +11,19 @@ from ..domain.answers import Checkout
 from ..domain.checkouts import CheckoutRow, CheckoutStatus
 from ..domain.customers import CustomerRow
 from ..domain.instants import DAY, Instant, from_seconds
-from ..domain.metadata import merge
-from ..domain.plans import Plan
-from ..domain.references import Identity, Ref, Reference
+from ..domain.references import Identity, Ref
 from ..domain.subscriptions import SubscriptionRow, is_live
 from ..errors import AlreadySubscribed, Conflict, NotFound, StripeRefused
 from ..ports.store import DuplicateKey, Transaction
 from .core import Core
-from .customers import row_of, with_stripe
-from .intents import INTENT, create, intent_key
+from .customers import buyer
+from .intents import create, intent_key
 from .orders import Order, order_of
 from .pages import page_url
 from .projections import adopt_subscriptions
+from .session_params import asked_of_host, context_of, session_params
 from .sessions import sync_session
+from .trials import claim
 
 _LIFE = DAY
 
@@ -41,6 +40,8 @@ async def upgrade(
     locale: str | None = None,
     metadata: Mapping[str, str] | None = None,
     identity: Identity | None = None,
+    trial_days: int | None = None,
+    skip_trial: bool = False,
 ) -> Checkout:
     """Open a checkout page for a first paid plan. The URLs are absolute already.
 
@@ -65,9 +66,11 @@ async def upgrade(
         identity=identity,
         success_url=success_url,
         cancel_url=cancel_url,
+        trial_days=trial_days,
+        skip_trial=skip_trial,
+        reference=who,
     )
-    email = identity.email if identity is not None and identity.user_id == who.id else None
-    customer = await with_stripe(core, await row_of(core, who), email=email)
+    customer = await buyer(core, who, identity)
     await adopt_subscriptions(core, customer)
     await _refuse_second(core, customer, order)
     row = await _claim(core, customer, order)
@@ -79,7 +82,9 @@ async def upgrade(
     except Conflict:
         await _note(core, row, status="expired")
         raise
-    params = _params(customer, row, order, await _trial_days(core, customer, order.plan))
+    theirs = await asked_of_host(core, context_of(customer, row, order, identity))
+    days = await _trial_days(core, customer, row, order, identity)
+    params = session_params(core, customer, row, order, _key(row), trial_days=days, theirs=theirs)
     try:
         session = await create(core, "checkout", _key(row), customer.id, "/v1/checkout/sessions", params)
     except (StripeRefused, NotFound):
@@ -109,6 +114,8 @@ async def _note(
         stored = tx.checkouts.by_id(row.id)
         if stored is None or stored.status != "open":
             return False
+        if status == "expired":
+            tx.trials.release(row.id)
         tx.checkouts.put(
             evolve(
                 stored,
@@ -136,10 +143,13 @@ async def _refuse_second(core: Core, customer: CustomerRow, order: Order) -> Non
         raise Conflict("The reference has a subscription already: change it", code="SUBSCRIPTION_EXISTS")
 
 
-async def _trial_days(core: Core, customer: CustomerRow, plan: Plan) -> int:
-    """The plan's trial, for a reference that never had one. One open page at a time makes that hold under races too."""
-    had_one = any(row.trial_start is not None for row in await _rows(core, customer))
-    return 0 if had_one else plan.trial_days
+async def _trial_days(
+    core: Core, customer: CustomerRow, row: CheckoutRow, order: Order, identity: Identity | None
+) -> int:
+    """How long may be tried: nothing where the trial was had, or is another page's."""
+    if not order.trial_days:
+        return 0
+    return order.trial_days if await claim(core, customer, row.id, order.plan, identity) else 0
 
 
 async def _claim(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
@@ -222,36 +232,3 @@ async def _expire(core: Core, session_id: str) -> None:
     path = f"/v1/checkout/sessions/{session_id}/expire"
     with suppress(StripeRefused, NotFound):  # It is not open any more, or there is none.
         await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))
-
-
-def _params(customer: CustomerRow, row: CheckoutRow, order: Order, trial_days: int) -> dict[str, Any]:
-    reference = customer.reference
-    buyer = order.user_id or (reference.id if reference.type == "user" else None)
-    internal = {
-        **({} if buyer is None else {"userId": buyer}),
-        "referenceId": reference.id,
-        "customerType": reference.type,
-        "subscriptionId": row.subscription_id,
-        "plan": order.plan.key,
-        INTENT: _key(row),
-    }
-    metadata = merge(order.metadata, internal)
-    lines = [{"price": price} if count is None else {"price": price, "quantity": count} for price, count in order.lines]
-    selling: dict[str, Any] = {"metadata": metadata, "trial_period_days": trial_days or None}
-    return {
-        "mode": "subscription",
-        "customer": customer.stripe_customer_id,
-        "customer_update": {"address": "auto", "name": "auto" if reference.type == "user" else None},
-        "client_reference_id": reference.id if _fits(reference) else None,
-        "line_items": lines,
-        "locale": order.locale,
-        "metadata": metadata,
-        "subscription_data": selling,
-        "success_url": order.success_url,
-        "cancel_url": order.cancel_url,
-    }
-
-
-def _fits(reference: Reference) -> bool:
-    """Stripe takes up to 200 characters as client_reference_id (Stripe, "Create a Checkout Session")."""
-    return len(reference.id) <= 200

@@ -208,4 +208,4 @@ def _customers_never_fetched(tx: Transaction, after: str | None) -> tuple[Sequen
 
 
 def _unfinished(tx: Transaction, after: str | None) -> Sequence[str]:
-    return tx.checkouts.unfinished(_BATCH, after)
+    return sorted([*tx.checkouts.unfinished(_BATCH, after), *tx.purchases.unfinished(_BATCH, after)])[:_BATCH]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from ..domain.host_columns import HostColumn, HostTable
 from ..domain.ids import feature_key
 from ..domain.instants import DAY, Instant
 from ..domain.offer import FeatureSpec, Offer
+from ..domain.plan_change import PlanChange
 from ..domain.references import CustomerType, Ref, Reference, as_reference
+from ..domain.seats import SeatChangeBehavior
+from ..domain.selling import Selling
+from ..domain.subscriptions import WhilePaused
 from ..domain.webhooks import WebhookMode
 from ..errors import ProviderNotConfigured
+from ..ports.bus import Bus
 from ..ports.clock import Clock
 from ..ports.ids import Ids
 from ..ports.pace import Pace
@@ -20,6 +27,9 @@ from ..ports.store import Store
 from ..ports.stripe import SignatureVerifier, StripePort
 from ..ports.telemetry import SILENT, Telemetry
 from .hooks import Hooks
+from .host import NOBODY, Host
+
+_NO_COLUMNS: Mapping[str, HostColumn] = MappingProxyType({})
 
 
 def _never() -> bool:
@@ -33,6 +43,10 @@ class Core:
     `grace` and `refresh_interval` are in microseconds, and so are the retentions: how long what is done with is kept,
     None for ever. `livemode` is the mode of the Stripe key, None when the library is offline. Long work asks `stopping`
     between two items: where it says yes, the rest is left to the next run. Without `snapshots` every `check` reads.
+    `while_paused` is what a subscription gives whose collection is paused; from the payment attempt
+    `dunning_final_attempt` on a failure is told of as final. `signing_key` signs what is given out and comes back, such
+    as previews; it follows from the Stripe key. Without a `bus` nothing leaves the process but for hooks.
+    `pages_a_minute` is how many pages one person has opened over HTTP at most, None for any number.
     """
 
     store: Store
@@ -54,6 +68,21 @@ class Core:
     usage_retention: int = 400 * DAY
     stopping: Callable[[], bool] = _never
     snapshots: Snapshots | None = None
+    selling: Selling = field(factory=Selling)
+    currency: str = "usd"
+    host: Host = NOBODY
+    seat_change_behavior: SeatChangeBehavior = "exact"
+    reuse_customers_by_email: bool = True
+    create_on_sign_up: bool = True
+    while_paused: WhilePaused = "deny"
+    dunning_final_attempt: int = 3
+    portal_configuration: str | None = None
+    plan_change: PlanChange = field(factory=PlanChange)
+    signing_key: bytes = field(default=b"", repr=False)
+    mirror_columns: Mapping[str, HostColumn] = _NO_COLUMNS
+    kavach_columns: HostTable | None = None
+    bus: Bus | None = None
+    pages_a_minute: int | None = None
 
     def now(self) -> Instant:
         """The current instant."""

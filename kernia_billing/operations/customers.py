@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-from attrs import evolve
-
 from ..domain.answers import Customer, Page
 from ..domain.customers import CustomerRow
 from ..domain.ids import quantity, stripe_id
 from ..domain.instants import Instant
-from ..domain.reading import own_id, text
-from ..domain.references import Ref, Reference
+from ..domain.reading import text
+from ..domain.references import Identity, Ref, Reference
 from ..domain.shapes import is_deleted
 from ..errors import Conflict, InvalidInput, NotFound, Unavailable
-from ..ports.store import DuplicateKey, Transaction
-from ..ports.stripe import StripeObject
-from .audit import record
+from ..ports.store import Transaction
+from ..ports.telemetry import kind_of
 from .core import Core
-from .intents import INTENT, create, fresh_key
+from .customer_making import with_stripe
+from .linking import link_row
 from .projections import adopt_subscriptions
-from .projections.customer import stripe_customer_row
-from .subscriptions import answer, entitling
+from .subscriptions import all_of, answer, entitling
 
-_MAX_NAME = 256
-_MAX_EMAIL = 512
-_MAX_GENERATIONS = 5
-_BATCH = 100
+MAX_NAME = 256
+MAX_EMAIL = 512
 
 
 def new_customer(core: Core, reference: Reference, now: Instant) -> CustomerRow:
@@ -97,116 +89,81 @@ async def _read(core: Core, row: CustomerRow) -> Customer:
 
 
 def _answer(core: Core, tx: Transaction, row: CustomerRow, now: Instant) -> Customer:
-    current = entitling(tx.subscriptions.of_customer(row.id))
+    current = entitling(all_of(tx, row.id, now))
     default = core.offer.default_plan
     plan = row.plan if row.has_plan(now) else (None if default is None else default.key)
-    subscription = None if current is None else answer(core, row, current, now)
+    subscription = None if current is None else answer(core, row, current, now, tx)
     return Customer(row.reference, row.stripe_customer_id, row.email, plan, subscription)
 
 
-async def ensure(core: Core, reference: Ref, *, email: str | None = None, name: str | None = None) -> Customer:
+async def ensure(
+    core: Core,
+    reference: Ref,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    email_verified: bool = False,
+    context: object = None,
+) -> Customer:
     """The customer of a reference, with a Stripe customer: both are made where they are missing.
 
-    One row and one Stripe customer, whatever the number of concurrent first calls and lost replies. An existing
-    customer is never looked for by e-mail: who controls an address is the host's knowledge, see `link`.
+    One row and one Stripe customer, whatever the number of concurrent first calls and lost replies. A user's address
+    that the host has verified finds a Stripe customer that nobody owns, see `customer_finding`. `context` is handed to
+    the host's functions.
 
     Raises:
         InvalidInput: a value is not a text, or too long.
-        Unavailable: Stripe does not answer; the next call goes on.
+        NotFound: there is no such organization (ORGANIZATION_NOT_FOUND).
+        Unavailable: Stripe does not answer (UNABLE_TO_CREATE_CUSTOMER); the next call goes on.
+        StripeRefused: Stripe will not make it, or the host's function raised (UNABLE_TO_CREATE_CUSTOMER).
         ProviderNotConfigured: the library is offline.
     """
     who = core.reference(reference)
-    _text(email, "email", _MAX_EMAIL)
-    _text(name, "name", _MAX_NAME)
+    check_text(email, "email", MAX_EMAIL)
+    check_text(name, "name", MAX_NAME)
     row = await row_of(core, who)
-    linked = await with_stripe(core, row, email=email, name=name)
+    linked = await with_stripe(core, row, email=email, name=name, verified=email_verified, context=context)
     return await _read(core, linked)
 
 
-def _text(value: object, field: str, limit: int) -> None:
+async def signed_up(
+    core: Core, identity: Identity, *, name: str | None = None, context: object = None
+) -> Customer | None:
+    """What follows from a sign-up: a customer of the user, unless `create_customer_on_sign_up` is off.
+
+    It never fails a sign-up. What went wrong is told to the operator, and the first purchase makes the customer.
+    """
+    if not core.create_on_sign_up or core.stripe is None:
+        return None
+    who = Reference(identity.user_id, "user")
+    try:
+        return await ensure(
+            core, who, email=identity.email, name=name, email_verified=identity.email_verified, context=context
+        )
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the person has signed up
+        note = getattr(failure, "code", None) or kind_of(failure)
+        core.telemetry.log("error", "customer.sign_up_failed", {"reference": who.id, "reason": note})
+        return None
+
+
+async def buyer(core: Core, reference: Reference, identity: Identity | None) -> CustomerRow:
+    """Who pays for what somebody buys for a reference, with a Stripe customer. Raises what `ensure` raises."""
+    themselves = identity is not None and reference == Reference(identity.user_id, "user")
+    email = identity.email if identity is not None and themselves else None
+    verified = identity is not None and themselves and identity.email_verified is True
+    return await with_stripe(core, await row_of(core, reference), email=email, verified=verified, context=identity)
+
+
+def check_text(value: object, field: str, limit: int) -> None:
+    """Refuse what is neither None nor a text of 1 to `limit` printable characters.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
     if value is None:
         return
     if not isinstance(value, str) or not 0 < len(value) <= limit or not value.isprintable():
         raise InvalidInput(f"must be a text of 1 to {limit} printable characters", field=field)
-
-
-async def with_stripe(
-    core: Core, row: CustomerRow, *, email: str | None = None, name: str | None = None
-) -> CustomerRow:
-    """The row with its Stripe customer, made where there is none, and once more after each that Stripe deleted."""
-    if row.stripe_customer_id is not None:
-        return row
-    for _ in range(_MAX_GENERATIONS):
-        key = await _key(core, row)
-        made = await create(core, "customer", key, row.id, "/v1/customers", _params(row, key, email, name))
-        stripe_customer_id = own_id(made)
-        if not is_deleted(made):
-            return await _link(core, row, stripe_customer_id, email=email, name=name)
-        # It was made, and deleted at Stripe before it was linked here.
-        await core.store.transaction(partial(_note_deleted, row=row, made=made, now=core.now()))
-    raise Conflict("Stripe deletes every customer of this reference", code="CUSTOMER_DELETED")
-
-
-async def _key(core: Core, row: CustomerRow) -> str:
-    """The key of the intent to make a Stripe customer. How many of the reference were deleted before makes it new."""
-    parts = ("customer", row.reference.type, row.reference.id, row.id)
-    former = await core.store.read(lambda tx: tx.stripe_customers.of_customer(row.id))
-    generation = sum(each.deleted for each in former)
-    return await fresh_key(core, *parts, f"generation {generation}") if generation else await fresh_key(core, *parts)
-
-
-def _note_deleted(tx: Transaction, row: CustomerRow, made: StripeObject, now: Instant) -> None:
-    tx.stripe_customers.put(evolve(stripe_customer_row({"id": own_id(made)}, row.id, now), deleted=True))
-
-
-def _params(row: CustomerRow, key: str, email: str | None, name: str | None) -> dict[str, Any]:
-    return {
-        "email": email,
-        "name": name,
-        "metadata": {
-            f"{row.reference.type}Id": row.reference.id,
-            "customerType": row.reference.type,
-            "referenceId": row.reference.id,
-            INTENT: key,
-        },
-    }
-
-
-async def _link(
-    core: Core, row: CustomerRow, stripe_customer_id: str, *, email: str | None = None, name: str | None = None
-) -> CustomerRow:
-    now = core.now()
-
-    def unit(tx: Transaction) -> CustomerRow:
-        known = _still(tx.customers.lock(row.id))
-        if not tx.customers.link(row.id, stripe_customer_id):
-            raise Conflict("The reference has another Stripe customer already", code="CUSTOMER_ALREADY_LINKED")
-        if known.stripe_customer_id is None:
-            record(tx, core, "customer.linked", row.id, row.id, None, {"stripe_customer_id": stripe_customer_id})
-        tx.customers.describe(row.id, email=email, name=name)
-        requeue_unmatched(tx, stripe_customer_id, now)
-        tx.meter_events.link(row.id, stripe_customer_id, now)
-        return evolve(row, stripe_customer_id=stripe_customer_id)
-
-    try:
-        linked = await core.store.transaction(unit)
-    except DuplicateKey as taken:
-        raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED") from taken
-    # Whoever ended an event before the commit saw nobody, and the unit did not see his event.
-    if await core.store.read(lambda tx: tx.inbox.unmatched_of(stripe_customer_id, 1)):
-        await core.store.transaction(lambda tx: requeue_unmatched(tx, stripe_customer_id, now))
-    return linked
-
-
-def requeue_unmatched(tx: Transaction, stripe_customer_id: str, now: Instant) -> int:
-    """Let the events of a Stripe customer that was nobody's be worked on again, now that it is linked; how many."""
-    requeued = 0
-    while waiting := tx.inbox.unmatched_of(stripe_customer_id, _BATCH):
-        moved = sum(tx.inbox.requeue(each.account, each.event_id, now) for each in waiting)
-        requeued += moved
-        if not moved:
-            break
-    return requeued
 
 
 async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:
@@ -231,9 +188,9 @@ async def link(core: Core, reference: Ref, stripe_customer_id: str) -> Customer:
         raise Conflict("The Stripe customer belongs to another reference", code="CUSTOMER_ALREADY_LINKED")
     row = await row_of(core, who)
     email, name = text(theirs.get("email")), text(theirs.get("name"))
-    linked = await _link(core, row, stripe_customer_id, email=email, name=name)
-    await adopt_subscriptions(core, linked, ended=True)
-    return await _read(core, linked)
+    linked = await link_row(core, row, stripe_customer_id, email=email, name=name)
+    await adopt_subscriptions(core, linked.row, ended=True)
+    return await _read(core, linked.row)
 
 
 async def page(core: Core, *, plan: str | None = None, limit: int = 100, cursor: str | None = None) -> Page[Customer]:

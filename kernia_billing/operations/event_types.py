@@ -11,9 +11,9 @@ from ..domain.webhooks import InboxRow
 from ..ports.store import Transaction
 from . import notices
 from .core import Core
-from .projections import Kind
+from .projections import Ticketed
 
-Place = Literal["object", "customer", "subscription", "invoice"]
+Place = Literal["object", "customer", "subscription", "invoice", "payment_intent"]
 """Where in an event the id of an object stands: it is about the object itself, or names it."""
 
 
@@ -21,7 +21,7 @@ Place = Literal["object", "customer", "subscription", "invoice"]
 class Target:
     """An object to bring up to date."""
 
-    kind: Kind
+    kind: Ticketed
     place: Place = "object"
 
 
@@ -46,6 +46,8 @@ SUBSCRIPTION = Treatment((Target("subscription"),))
 SCHEDULE = Treatment((Target("schedule"), _ITS_SUBSCRIPTION))
 INVOICE = Treatment((Target("invoice"), _ITS_SUBSCRIPTION))
 OF_INVOICE = Treatment((_ITS_INVOICE,))
+OF_PAYMENT = Treatment((_ITS_INVOICE, Target("payment_intent", "payment_intent")))
+"""A payment is an invoice's, or that of what was bought once."""
 PAYMENT_METHOD = Treatment((Target("payment_method"),))
 PRODUCT = Treatment((Target("product"),))
 PRICE = Treatment((Target("price"),))
@@ -63,11 +65,11 @@ _TABLE: tuple[tuple[str, str, Treatment], ...] = (
     ("invoice", "overpaid marked_uncollectible voided", INVOICE),
     ("invoice", "upcoming", RECORD),
     ("invoice_payment", "paid", OF_INVOICE),
-    ("payment_intent", "processing requires_action succeeded payment_failed canceled", OF_INVOICE),
-    ("charge", "refunded", OF_INVOICE),
-    ("charge.refund", "updated", OF_INVOICE),
-    ("charge.dispute", "created updated closed funds_withdrawn funds_reinstated", OF_INVOICE),
-    ("refund", "created updated failed", OF_INVOICE),
+    ("payment_intent", "processing requires_action succeeded payment_failed canceled", OF_PAYMENT),
+    ("charge", "refunded", OF_PAYMENT),
+    ("charge.refund", "updated", OF_PAYMENT),
+    ("charge.dispute", "created updated closed funds_withdrawn funds_reinstated", OF_PAYMENT),
+    ("refund", "created updated failed", OF_PAYMENT),
     ("credit_note", "created updated voided", OF_INVOICE),
     ("payment_method", "attached detached updated automatically_updated", PAYMENT_METHOD),
     ("product", "created updated deleted", PRODUCT),
@@ -111,6 +113,8 @@ def find(tx: Transaction, row: InboxRow, target: Target) -> str | None:
         return row.object_id or None
     if target.place == "customer":
         return row.customer or None
+    if target.place == "payment_intent":
+        return _bought_by(tx, row)
     named = row.payload.get(target.place)
     if isinstance(named, str):
         return named
@@ -124,6 +128,13 @@ def invoice_paid_by(tx: Transaction, row: InboxRow) -> str | None:
     intent = row.payload.get("payment_intent")
     known = tx.invoices.by_payment_intent(intent) if isinstance(intent, str) else None
     return None if known is None else known.id
+
+
+def _bought_by(tx: Transaction, row: InboxRow) -> str | None:
+    """The payment intent of an event where it paid for something that we sold once."""
+    intent = row.payload.get("payment_intent")
+    known = tx.purchases.by_payment_intent(intent) if isinstance(intent, str) else None
+    return None if known is None else known.payment_intent_id
 
 
 def _subscription_of(tx: Transaction, row: InboxRow) -> str | None:

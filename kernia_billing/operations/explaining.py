@@ -95,7 +95,8 @@ def _found(
     customer, state = look.customer, look.situation
     allocation = state.allocate(1, "require")
     rows = () if state.holdings or customer is None else then.subscriptions.of_customer(customer.id)
-    decision = decide(reference, state, 1, allocation, subscriptions=rows)
+    plan = None if customer is None else customer.plan
+    decision = decide(reference, state, 1, allocation, subscriptions=rows, plan=plan)
     drawing = drawing_on(core, feature.key)
     return _Found(
         decision=decision,

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
+from ..domain.customers import CustomerRow
 from ..domain.grants import Grant, Holding, holding
 from ..domain.history import PlanState
 from ..domain.instants import FOREVER, Instant
 from ..domain.plan_change import policy_for
 from ..domain.plan_items import PlanItem, PlanVersion
+from ..domain.plans import SEATS
+from ..domain.seats import follows_members
 from ..domain.subscriptions import SubscriptionRow, entitled_until
 from ..domain.terms import moves_on
 from ..ports.store import Held, Transaction
@@ -18,6 +21,7 @@ from .core import Core
 from .due import catch_up, open_until_the_end
 from .holdings import given_holdings, grants_of, same_thing
 from .ledger import Books
+from .local_trials import running_trials
 from .opening import is_rolled, may_be_due
 from .replacing import room
 from .succession import Successor, resized, same_subscription, take_over
@@ -42,17 +46,19 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
 
     The result depends on the subscriptions and the configuration, not on the order in which news of them came: a grant
     is named by subscription, item, plan version and billing anchor, so that giving it again, also after a visit to
-    another plan, finds the old one. What was used moves along to the grant that takes another's place.
+    another plan, finds the old one. What was used moves along to the grant that takes another's place. A trial without
+    Stripe gives its plan until its end, or until a subscription of its group gives one.
     """
     now = books.customer.time(core.now())
     wanted: list[_Wanted] = []
     plan: str | None = None
     until: Instant = 0
-    for row in subscriptions:
-        ends = 0 if row.duplicate else entitled_until(row.status, row.past_due_since, core.grace)
+    sold = [(row, 0 if row.duplicate else entitled_until(row, core.grace, core.while_paused)) for row in subscriptions]
+    taken = {row.group for row, ends in sold if ends > now and row.plan is not None}
+    for row, ends in [*running_trials(core, tx, books.customer, taken, now), *sold]:
         version = tx.plans.by_id(row.plan_version_id) if row.plan_version_id is not None and ends > now else None
         if version is not None:
-            wanted.extend(_given(row, version, ends))
+            wanted.extend(_given(row, version, ends, _seat_room(core, books.customer, row)))
             if ends > until:
                 plan, until = row.plan, ends
     _reconcile(core, tx, books, wanted, now)
@@ -77,16 +83,26 @@ def _begin_default(core: Core, tx: Transaction, books: Books, now: Instant) -> N
             books.open(evolve(each, bucket=evolve(each.bucket, amount=each.grant.amount, used=0, held=0)))
 
 
-def _given(row: SubscriptionRow, version: PlanVersion, expires_at: Instant) -> list[_Wanted]:
+def _seat_room(core: Core, customer: CustomerRow, row: SubscriptionRow) -> PlanItem | None:
+    """The allowance of seats where they follow the members, so that what is paid for is no limit; None elsewhere."""
+    plan = None if row.plan is None else core.offer.plans.get(row.plan)
+    if plan is None or not follows_members(plan, customer.reference):
+        return None
+    return PlanItem(SEATS, "seat", plan.max_seats)
+
+
+def _given(
+    row: SubscriptionRow, version: PlanVersion, expires_at: Instant, seat_room: PlanItem | None
+) -> list[_Wanted]:
     anchor = row.billing_cycle_anchor or row.period_start or row.created_at
     return [
         _Wanted(grant, item, _trial_of(row, item, grant))
-        for item in version.items
+        for item in (seat_room if seat_room is not None and each.feature == SEATS else each for each in version.items)
         for grant in grants_of(
             item,
             customer_id=row.customer_id,
             source_type="plan",
-            source_id=f"{row.stripe_subscription_id}:{row.item_id}:{version.id}:{anchor}",
+            source_id=f"{row.stripe_subscription_id or row.id}:{row.item_id}:{version.id}:{anchor}",
             category=1,
             seats=row.seats or 1,
             given_at=row.trial_start or min(row.period_start or row.created_at, row.created_at),

@@ -14,7 +14,9 @@ from ..domain.upkeep import MeterEventRow
 from ..domain.webhooks import InboxRow, InboxStatus
 from ..ports.store import Rollback, Transaction
 from .core import Core
+from .dunning import NEWS, tell_attempt
 from .event_types import TREATMENTS, Target, Treatment, find, is_about_nothing
+from .fulfilling import sync_payment
 from .haste import OutOfTime
 from .meter_sender import tell_log
 from .meters import note_errors
@@ -22,7 +24,7 @@ from .notices import Facts
 from .outbox import Handover, event
 from .projections import PROJECTIONS, Also, Fetched, Outcome, sync_object
 from .projections.owners import customer_of
-from .sessions import sync_session
+from .sessions import is_ours, sync_session
 
 Ending = Literal["applied", "skipped", "unmatched", "ignored", "queued"]
 
@@ -68,7 +70,7 @@ def _step(tx: Transaction, row: InboxRow, target: Target) -> Step:
     stripe_id = find(tx, row, target)
     if stripe_id is None:
         return Step(target, None, None)
-    if target.kind == "checkout.session" and tx.checkouts.by_session(stripe_id) is None:
+    if target.kind == "checkout.session" and not is_ours(tx, stripe_id):
         # Nothing is noted of pages that we did not open.
         return Step(target, stripe_id, None)
     return Step(target, stripe_id, tx.objects.take_ticket(target.kind, stripe_id))
@@ -142,6 +144,9 @@ class _Run:
         if kind == "checkout.session":
             also: Also = self._finish if is_last else self._see
             outcome = await sync_session(self.core, stripe_id, ticket=step.ticket, also=also)
+        elif kind == "payment_intent":
+            also = self._finish if is_last else self._see
+            outcome = await sync_payment(self.core, stripe_id, ticket=step.ticket, also=also)
         else:
             also = self._finish if is_last and PROJECTIONS[kind].after is None else self._see
             outcome = await sync_object(self.core, kind, stripe_id, ticket=step.ticket, also=also)
@@ -184,10 +189,12 @@ class _Run:
         self._note(tx, self.outcomes)
         return rejected
 
-    def _see(self, _tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
-        """Remember whose the object is, for an event that names no customer."""
+    def _see(self, tx: Transaction, fetched: Fetched, outcome: Outcome) -> None:
+        """Remember whose the object is, for an event that names no customer; tell of a payment that failed."""
         if fetched.body is None:
             return
+        if fetched.kind == "invoice" and self.row.type in NEWS:
+            tell_attempt(self.core, tx, NEWS[self.row.type], fetched.body)
         self.owner = word(owner_of(fetched.body))
         if outcome == "unmatched":
             self.strangers.add(fetched.id if fetched.kind == "customer" else self.owner)

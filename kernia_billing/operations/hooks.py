@@ -36,13 +36,17 @@ class Hooks:
         Raises:
             ConfigError: it is not callable, or is asynchronous under `Billing`.
         """
+        self.check(hook)
+        for kind in types or ("*",):
+            self._handlers.setdefault(kind, []).append(hook)
+
+    def check(self, hook: Hook) -> None:
+        """Raise what `add` raises for a function that cannot be called here."""
         if not callable(hook):
             raise ConfigError([f"hook {hook!r}: not callable"])
         if self.is_async(hook) and not self.asynchronous:
             name = getattr(hook, "__qualname__", repr(hook))
             raise ConfigError([f"hook {name}: Billing cannot await an `async def`; write `def`, or use AsyncBilling"])
-        for kind in types or ("*",):
-            self._handlers.setdefault(kind, []).append(hook)
 
     def wanting(self, kind: str) -> Sequence[Hook]:
         """The functions that want events of this type, in the order of their registration."""

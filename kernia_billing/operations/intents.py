@@ -24,6 +24,7 @@ from attrs import evolve
 
 from ..domain.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from ..domain.outbound import IntentRow
+from ..domain.reading import id_of
 from ..errors import BillingError, Conflict, NotFound, PaymentFailed, StripeRefused, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
@@ -36,7 +37,7 @@ KEY_LIFE = 23 * HOUR
 """How long a key is trusted to be known by Stripe: an hour less than Stripe promises."""
 UNDER_WAY = MINUTE
 """So long an intent is left to whoever made it: more than twice as long as the client tries."""
-_WHOLE_LISTS = frozenset({"/v1/webhook_endpoints"})
+_WHOLE_LISTS = frozenset({"/v1/webhook_endpoints", "/v1/billing_portal/configurations"})
 """Lists that Stripe does not narrow down by time; they are short (Stripe, "List all webhook endpoints")."""
 _PAGES = 10
 _FURTHEST_BACK = 30 * DAY
@@ -60,8 +61,9 @@ async def create(
 ) -> StripeObject:
     """Create a Stripe object once for `key`, and give it.
 
-    `params` must carry the key under `metadata.kernia_intent`. Where the intent exists already, the stored parameters
-    are sent, not these; but for one that Stripe refused or that was parked for long, whose parameters are forgotten.
+    `params` must carry the key under `metadata.kernia_intent`, but for those of a schedule `from_subscription`. Where
+    the intent exists already, the stored parameters are sent, not these; but for one that Stripe refused or that was
+    parked for long, whose parameters are forgotten.
 
     Raises:
         Unavailable: Stripe does not answer; the next call with this key goes on where this one ended.
@@ -237,12 +239,24 @@ async def find(core: Core, intent: IntentRow, *, pages: int | None = None) -> St
         page = await core.provider().page(intent.path, params, after=after)
         for each in page.data:
             metadata: Mapping[str, Any] = each.get("metadata") or {}
-            if metadata.get(INTENT) == intent.key:
+            if metadata.get(INTENT) == intent.key or made_from(intent, each):
                 return each
         if not page.has_more:
             return None
         after = str(page.data[-1]["id"])
         number += 1
+
+
+def made_from(intent: IntentRow, each: StripeObject) -> bool:
+    """Whether an object is the schedule that an intent was to make from a subscription.
+
+    Stripe takes no metadata with `from_subscription`; but a subscription follows one schedule at a time.
+    """
+    subscription_id, created = intent.params.get("from_subscription"), each.get("created")
+    if subscription_id is None or type(created) is not int:
+        return False
+    # So much may the clocks of two machines differ.
+    return created * SECOND >= intent.created_at - MINUTE and id_of(each.get("subscription")) == subscription_id
 
 
 def _narrowed(intent: IntentRow, now: Instant) -> dict[str, Any]:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from attrs import evolve, frozen
 
 from ..domain.instants import HOUR, MINUTE, Instant
 from ..domain.jobs import JobsReport
 from ..domain.upkeep import SyncState
-from ..errors import ConfigError, GuardError
+from ..errors import ConfigError, GuardError, Unavailable
 from ..ports.telemetry import kind_of
-from . import inbox, intents, meter_sender, outbox, reconcile, reserving, retention, traces
+from . import (
+    inbox,
+    incoming,
+    intents,
+    meter_sender,
+    outbox,
+    reconcile,
+    relaying,
+    reserving,
+    retention,
+    seats,
+    traces,
+    trying,
+)
 from .core import Core
 from .fencing import alone
 
@@ -70,8 +84,20 @@ async def forever(core: Core, stopping: Callable[[], bool], told: Callable[[Jobs
 async def _rest(core: Core, seconds: float) -> None:
     """Wait, and wake up soon after it is time to stop."""
     while seconds > 0 and not core.stopping():
-        await core.pace.sleep(min(seconds, _NAP))
+        if await _nap(core, min(seconds, _NAP)):
+            return
         seconds -= _NAP
+
+
+async def _nap(core: Core, seconds: float) -> bool:
+    """Wait, no longer than until the bus has something; says whether it has."""
+    if core.bus is not None:
+        with suppress(Unavailable):
+            woken = await core.bus.wait(seconds)
+            if woken is not None:
+                return woken
+    await core.pace.sleep(seconds)
+    return False
 
 
 async def _webhooks(core: Core) -> int:
@@ -83,11 +109,41 @@ async def _webhooks(core: Core) -> int:
     return number
 
 
+async def _seats(core: Core) -> int:
+    with traces.job(core, "seats"):
+        return await seats.sync_due(core)
+
+
+async def _members(core: Core) -> int:
+    async def work(core: Core) -> Share:
+        return Share(await seats.recount(core), is_all=not core.stopping())
+
+    if core.stripe is None or core.host.member_count is None:
+        return 0
+    return await _now_and_then(core, "members", HOUR, work)
+
+
+async def _trials(core: Core) -> int:
+    with traces.job(core, "trials"):
+        return await trying.tell_due(core)
+
+
 async def _events(core: Core) -> int:
     with traces.job(core, "events"):
         number = await outbox.dispatch(core)
     waiting, _ = await core.store.read(lambda tx: tx.outbox.lag(core.now()))
     traces.queue_depth(core, "outbox", waiting)
+    return number
+
+
+async def _bus(core: Core) -> int:
+    """What goes out first: that others wait for is here already."""
+    if core.bus is None:
+        return 0
+    with traces.job(core, "bus"):
+        number = await relaying.relay(core) + await incoming.receive(core)
+    waiting, _ = await core.store.read(lambda tx: tx.bus.lag(core.now()))
+    traces.queue_depth(core, "bus", waiting)
     return number
 
 
@@ -187,7 +243,11 @@ JOBS: Mapping[str, Job] = {
     "reconciled": _reconciled,
     "intents": _intents,
     "meters": _meters,
+    "members": _members,
+    "seats": _seats,
+    "trials": _trials,
     "events": _events,
+    "bus": _bus,
     "holds": _holds,
     "pruned": _pruned,
 }

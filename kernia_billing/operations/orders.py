@@ -10,13 +10,16 @@ from attrs import frozen
 
 from ..domain.metadata import client_metadata
 from ..domain.plans import BillingInterval, Plan
-from ..domain.references import Identity
+from ..domain.references import Identity, Reference
+from ..domain.selling import is_locale
 from ..errors import InvalidInput, NotFound
 from ..ports.store import Transaction
 from .core import Core
 from .plans import mapped_prices, price_of
+from .seats import members_to_pay_for
 
-_MAX_LOCALE = 20
+LONGEST_TRIAL = 730
+"""Stripe's limit for `trial_period_days`."""
 
 
 @frozen
@@ -32,12 +35,15 @@ class Order:
     locale: str | None
     metadata: Mapping[str, str]
     user_id: str | None
+    trial_days: int
 
     @property
     def fingerprint(self) -> str:
         """Equal for orders that one page can serve."""
         told = [self.plan.key, self.interval, self.seats, self.lines, self.success_url, self.cancel_url, self.locale]
-        text = json.dumps([*told, dict(self.metadata), self.user_id], sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            [*told, dict(self.metadata), self.user_id, self.trial_days], sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -52,32 +58,44 @@ async def order_of(
     identity: Identity | None,
     success_url: str,
     cancel_url: str,
+    trial_days: int | None = None,
+    skip_trial: bool = False,
+    reference: Reference | None = None,
 ) -> Order:
-    """The order that a request stands for.
+    """The order that a request stands for. An organization whose seats follow its members buys one for each.
 
     Raises:
         NotFound: no such plan (PLAN_NOT_FOUND), or no price for it (PRICE_NOT_FOUND).
         InvalidInput: a value is out of range.
+        Conflict: the plan has no room for so many members (SEAT_LIMIT_REACHED).
         Unavailable: Stripe or the database does not answer.
     """
     interval = _interval(annual=annual)
     if not isinstance(plan_name, str):
         raise InvalidInput("must be a text", field="plan")
-    if locale is not None and not (isinstance(locale, str) and 0 < len(locale) <= _MAX_LOCALE and locale.isascii()):
+    if locale is not None and not is_locale(locale):
         raise InvalidInput("must be a language tag such as 'de' or 'pt-BR'", field="locale")
     plan = core.offer.plan(plan_name)
-    count = _seats(plan, seats)
+    members = None if reference is None else await members_to_pay_for(core, reference, plan)
+    count = seats_of(plan, seats) if members is None else members
     return Order(
         plan=plan,
         interval=interval,
         seats=count,
-        lines=await _lines(core, plan, interval, count),
+        lines=await lines_of(core, plan, interval, count),
         success_url=success_url,
         cancel_url=cancel_url,
         locale=locale,
         metadata=client_metadata(metadata, "metadata"),
         user_id=None if identity is None else identity.user_id,
+        trial_days=0 if skip_trial else plan.trial_days if trial_days is None else _trial_days(trial_days),
     )
+
+
+def _trial_days(days: int) -> int:
+    if type(days) is not int or not 0 <= days <= LONGEST_TRIAL:
+        raise InvalidInput(f"must be an integer between 0 and {LONGEST_TRIAL}", field="trial_days")
+    return days
 
 
 def _interval(*, annual: bool) -> BillingInterval:
@@ -86,8 +104,12 @@ def _interval(*, annual: bool) -> BillingInterval:
     return "year" if annual else "month"
 
 
-def _seats(plan: Plan, seats: int | None) -> int:
-    """The number of seats to buy. A plan without seats is bought once, or so many times over as asked."""
+def seats_of(plan: Plan, seats: int | None) -> int:
+    """The number of seats to buy. A plan without seats is bought once, or so many times over as asked.
+
+    Raises:
+        InvalidInput: more than the plan has room for, or no number of seats.
+    """
     limit = plan.max_seats if plan.max_seats is not None else 10_000
     if seats is None:
         return plan.min_seats
@@ -96,15 +118,21 @@ def _seats(plan: Plan, seats: int | None) -> int:
     return max(seats, plan.min_seats)
 
 
-async def _lines(core: Core, plan: Plan, interval: BillingInterval, seats: int) -> tuple[tuple[str, int | None], ...]:
+async def lines_of(core: Core, plan: Plan, interval: BillingInterval, seats: int) -> tuple[tuple[str, int | None], ...]:
+    """The prices that sell a plan, its own first, and how many of each; None for one that has no quantity.
+
+    Raises:
+        InvalidInput: the plan is free.
+        NotFound: it has no price for the interval (PRICE_NOT_FOUND).
+        Unavailable: Stripe does not answer.
+    """
     if plan.is_free:
         raise InvalidInput("names a free plan: there is nothing to pay", field="plan")
     base = await _price_id(core, plan, interval)
-    if plan.metered:
-        return ((base, None),)
+    further = tuple(plan.line_items.items())
     if plan.seat_price_id is None or plan.seat_price_id == base:
-        return ((base, seats),)
-    return ((base, 1), (plan.seat_price_id, seats))
+        return ((base, None if plan.metered else seats), *further)
+    return ((base, None if plan.metered else 1), (plan.seat_price_id, seats), *further)
 
 
 async def _price_id(core: Core, plan: Plan, interval: BillingInterval) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 import attrs
 from attrs import define, field
 
-from ..domain.answers import Event, Subscription, SubscriptionEvent, ThresholdEvent
+from ..domain.answers import DunningEvent, Event, PendingChange, Subscription, SubscriptionEvent, ThresholdEvent
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE, SECOND, Instant, to_datetime, to_instant
+from ..domain.lifecycle import transitions
+from ..domain.money import Money
 from ..domain.outbound import OutboxRow
 from ..domain.reading import id_of
 from ..domain.references import Reference
@@ -21,6 +23,8 @@ from .core import Core
 
 THRESHOLD = "balance.threshold"
 """A use reached a threshold of what is included."""
+DUNNING = frozenset({"dunning.payment_failed", "dunning.action_required", "dunning.recovered"})
+"""What happens to the payments of invoices: see `DunningEvent`."""
 _BATCH = 100
 _LEASE = 5 * MINUTE
 _LONGEST_WAIT = 60 * MINUTE
@@ -39,24 +43,18 @@ def subscription_events(
     if previous == current:
         return []
     return [
-        event(core, customer, kind, now, subscription=current, previous=previous, stripe_object=stripe_object)
-        for kind in _transitions(previous, current)
+        event(
+            core,
+            customer,
+            kind,
+            now,
+            data={"converted": current.status == "active"} if kind == "trial.ended" else None,
+            subscription=current,
+            previous=previous,
+            stripe_object=stripe_object,
+        )
+        for kind in transitions(previous, current)
     ]
-
-
-def _transitions(previous: Subscription | None, current: Subscription) -> list[str]:
-    """The types of a change. They come from the states alone, so news that comes twice tells nothing twice."""
-    kinds = ["subscription.created" if previous is None else "subscription.updated"]
-    was_on = previous is not None and previous.status in ("active", "trialing")
-    if current.status in ("active", "trialing") and not was_on:
-        kinds.append("subscription.activated")
-    if current.display_state == "cancel_pending" and (previous is None or previous.display_state != "cancel_pending"):
-        kinds.append("subscription.cancel_scheduled")
-    if current.status == "canceled" and (previous is None or previous.status != "canceled"):
-        kinds.append("subscription.deleted")
-    if current.duplicate and (previous is None or not previous.duplicate):
-        kinds.append("subscription.duplicate")
-    return kinds
 
 
 def event(
@@ -95,7 +93,10 @@ def _dump(subscription: Subscription) -> dict[str, Any]:
         value = getattr(subscription, each.name)
         stored[each.name] = to_instant(value) if isinstance(value, datetime) else value
     stored["reference"] = [subscription.reference.id, subscription.reference.type]
-    stored["pending_change"] = None
+    coming = subscription.pending_change
+    stored["pending_change"] = (
+        None if coming is None else [coming.plan, to_instant(coming.effective_at), coming.interval, coming.seats]
+    )
     return stored
 
 
@@ -104,6 +105,10 @@ def _load(stored: Mapping[str, Any]) -> Subscription:
         name: to_datetime(value) if name in _DATES and value is not None else value for name, value in stored.items()
     }
     values["reference"] = Reference(*stored["reference"])
+    coming = stored["pending_change"]
+    if coming is not None:
+        plan, at, interval, seats = coming
+        values["pending_change"] = PendingChange(plan, to_datetime(at), interval, seats)
     return Subscription(**values)
 
 
@@ -114,6 +119,8 @@ def read_event(row: OutboxRow) -> Event:
     when = to_datetime(row.created_at)
     if row.topic == THRESHOLD:
         return _threshold_event(row, reference, payload["data"])
+    if row.topic in DUNNING:
+        return _dunning_event(row, reference, payload["data"])
     if "subscription" not in payload:
         return Event(row.id, row.topic, reference, when, payload["data"])
     return SubscriptionEvent(
@@ -132,6 +139,16 @@ def _threshold_event(row: OutboxRow, reference: Reference | None, data: Mapping[
     ends = data["period_end"]
     told: dict[str, Any] = {**data, "period_end": None if ends is None else to_datetime(ends)}
     return ThresholdEvent(row.id, row.topic, reference, to_datetime(row.created_at), told, **told)
+
+
+def _dunning_event(row: OutboxRow, reference: Reference | None, data: Mapping[str, Any]) -> DunningEvent:
+    again = data["next_attempt_at"]
+    told: dict[str, Any] = {
+        **data,
+        "next_attempt_at": None if again is None else to_datetime(again),
+        "amount_due": Money(*data["amount_due"]),
+    }
+    return DunningEvent(row.id, row.topic, reference, to_datetime(row.created_at), told, **told)
 
 
 @define

@@ -38,20 +38,21 @@ def sold_by(core: Core, tx: Transaction, subscription: StripeSubscription) -> So
     """
     chosen = subscription.metadata.get("plan")
     for item in subscription.items:
-        candidates = _candidates(core, tx, item)
+        candidates = sales_of(core, tx, item.price_id, item.lookup_key)
         if candidates:
             plan, interval = next((each for each in candidates if each[0].key == chosen), candidates[0])
             return Sold(plan, item, interval, _seats(plan, item, subscription.items))
     return None
 
 
-def _candidates(core: Core, tx: Transaction, item: SubscriptionItem) -> list[tuple[Plan, BillingInterval]]:
-    sales = core.offer.plan_by_price(item.price_id)
-    if item.lookup_key is not None and not any(sale.role == "base" for sale in sales):
-        sales = core.offer.plan_by_lookup_key(item.lookup_key)
+def sales_of(core: Core, tx: Transaction, price_id: str, lookup_key: str | None) -> list[tuple[Plan, BillingInterval]]:
+    """The plans that a price is the own price of, each with the interval: by its id, its lookup key, or as mapped."""
+    sales = core.offer.plan_by_price(price_id)
+    if lookup_key is not None and not any(sale.role == "base" for sale in sales):
+        sales = core.offer.plan_by_lookup_key(lookup_key)
     found: list[tuple[Plan, BillingInterval]] = [(sale.plan, sale.interval) for sale in sales if sale.role == "base"]
     if not found:
-        mapping = tx.catalog.mapping(item.price_id)
+        mapping = tx.catalog.mapping(price_id)
         plan = None if mapping is None else core.offer.plans.get(mapping.plan)
         if mapping is not None and plan is not None and mapping.role == "base":
             found = [(plan, mapping.interval)]

@@ -16,8 +16,12 @@ from .ledger import Books
 from .plans import publish
 
 
-async def preview(core: Core, reference: Ref, plan: str) -> PlanPreview:
-    """The balances after the live subscription has changed to a plan now, with the seats that it has.
+async def preview(
+    core: Core, reference: Ref, plan: str, *, seats: int | None = None, subscription_id: str | None = None
+) -> PlanPreview:
+    """The balances after the live subscription has changed to a plan now, with `seats` (default: those that it has).
+
+    `subscription_id` is our own id of the subscription, default the live one of the plan's group.
 
     Raises:
         NotFound: no such plan (PLAN_NOT_FOUND), or nothing that could be changed (SUBSCRIPTION_NOT_FOUND).
@@ -29,11 +33,13 @@ async def preview(core: Core, reference: Ref, plan: str) -> PlanPreview:
     def unit(tx: Transaction) -> PlanPreview:
         customer = tx.customers.lock_reference(who, core.now())
         rows = () if customer is None else tx.subscriptions.of_customer(customer.id)
-        current = first_live(rows, target.group)
+        named = next((row for row in rows if row.id == subscription_id), None)
+        current = first_live(rows, target.group) if subscription_id is None else named
         if customer is None or current is None:
             raise NotFound("Subscription not found", code="SUBSCRIPTION_NOT_FOUND")
         before = balances_in(core, tx, who, "")
-        changed = evolve(current, plan=target.key, plan_version_id=publish(core, tx, target).id)
+        version = publish(core, tx, target).id
+        changed = evolve(current, plan=target.key, plan_version_id=version, seats=seats or current.seats)
         books = Books(tx, core.ids, customer, customer.written_at)
         apply_plans(core, tx, books, [changed if row.id == current.id else row for row in rows])
         books.close()

@@ -143,7 +143,7 @@ class _Run:
 
     async def _overdue_checkouts(self) -> int:
         now = self.core.now()
-        ids = await self.core.store.read(lambda tx: tx.checkouts.overdue(now - _LATE, now, _AT_ONCE))
+        ids = await self.core.store.read(lambda tx: _overdue_pages(tx, now))
         return await self._look_at("checkout.session", ids)
 
     async def _look_at(self, kind: Kind, ids: Sequence[str]) -> int:
@@ -188,3 +188,9 @@ def _is_time(tx: Transaction, now: Instant, interval: int) -> bool:
         return True
     whole = all_.started_at if all_ is not None and all_.finished_at is not None else swept.started_at
     return not 0 <= now - max(swept.started_at, whole) < interval
+
+
+def _overdue_pages(tx: Transaction, now: Instant) -> Sequence[str]:
+    """The Stripe sessions of ours that should be over by now, whatever they sell."""
+    plans = tx.checkouts.overdue(now - _LATE, now, _AT_ONCE)
+    return [*plans, *tx.purchases.overdue(now - _LATE, now, _AT_ONCE)][:_AT_ONCE]

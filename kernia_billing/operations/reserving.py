@@ -264,7 +264,7 @@ def refused(
 ) -> Decision:
     """Why `amount` units are not set aside."""
     rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
-    return decide(asked.reference, before, amount, allocation, subscriptions=rows)
+    return decide(asked.reference, before, amount, allocation, subscriptions=rows, plan=customer.plan)
 
 
 def put_end(core: Core, tx: Transaction, books: Books, before: Situation, held: Hold, end: Settlement) -> Ended:

@@ -212,7 +212,7 @@ async def _everything_of(walk: Walk, row: CustomerRow, kind: ProjectionKind) -> 
 
 def _open_pages(core: Core, tx: Transaction, row: CustomerRow) -> Sequence[str]:
     groups = sorted({plan.group for plan in core.offer.plans.values()})
-    pages = (tx.checkouts.open(row.id, group) for group in groups)
+    pages = [*(tx.checkouts.open(row.id, group) for group in groups), *tx.purchases.open_ones(row.id)]
     return [page.stripe_session_id for page in pages if page is not None and page.stripe_session_id is not None]
 
 

@@ -31,12 +31,16 @@ _Prune = Callable[[Transaction, Instant, int], int]
 
 async def prune(core: Core) -> int:
     """Delete what is old, oldest first, ten thousand rows of a kind at most; says how many."""
-    now = core.now()
+    now, has_bus = core.now(), core.bus is not None
     kinds: list[tuple[_Prune, Instant]] = [
         (lambda tx, before, limit: tx.inbox.prune(before, limit), now - core.event_retention),
-        (lambda tx, before, limit: tx.outbox.prune(before, limit), now - core.event_retention),
+        (
+            lambda tx, before, limit: tx.outbox.prune(before, limit, bus=has_bus),
+            now - core.event_retention,
+        ),
         (lambda tx, before, limit: tx.limits.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.alerts.prune(before, limit), now - core.event_retention),
+        (lambda tx, before, limit: tx.notices.prune(before, limit), now - core.event_retention),
         (lambda tx, before, limit: tx.measures.prune(before, limit), now - core.event_retention),
         (_forget_parked, now - core.event_retention),
         (lambda tx, before, limit: tx.holds.prune(before, limit), now - core.event_retention),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from ..domain.instants import SECOND
 from ..domain.webhooks import InboxRow
 from ..errors import InvalidSignature
-from ..ports.actor import DEFAULT_ACTOR, acting_as, current_actor
+from ..ports.actor import DEFAULT_ACTOR, acting_as, because_of, current_actor
 from ..ports.telemetry import JOB_DURATION, QUEUE_DEPTH, WEBHOOK_LAG, WEBHOOKS, Span, kind_of
 from .core import Core
 
@@ -30,7 +30,11 @@ def job(core: Core, name: str) -> Generator[Span]:
 async def webhook(core: Core, row: InboxRow, work: Awaitable[Answer]) -> Answer:
     """Do the work on a webhook: a span, the lag behind Stripe, and "stripe" as the actor. Gives what became of it."""
     kind = {"kernia_billing.event.type": row.type}
-    with acting_as("stripe"), core.telemetry.span("process webhook", kind, kind="consumer") as span:
+    with (
+        acting_as("stripe"),
+        because_of(row.type, row.event_id),
+        core.telemetry.span("process webhook", kind, kind="consumer") as span,
+    ):
         span.identify("kernia_billing.event.id", row.event_id)
         span.identify("kernia_billing.attempt", row.attempts)
         try:

@@ -17,7 +17,7 @@ def use(tx: Transaction, books: Books, before: Situation, mode: Mode, told: Told
     if mode == "require" and not (allocation.allowed and before.holdings):
         customer = books.customer
         rows = () if before.holdings else tx.subscriptions.of_customer(customer.id)
-        return decide(customer.reference, before, told.quantity, allocation, subscriptions=rows)
+        return decide(customer.reference, before, told.quantity, allocation, subscriptions=rows, plan=customer.plan)
     after = moved(books, before, allocation.draws, "use", used=1, units=allocation.funded)
     left = after.holdings, after.minimums
     tx.entitlements.leave(books.customer.id, after.feature.key, after.entity, after.now, left)

@@ -6,7 +6,7 @@ from ...domain.reports import Outcome
 from .catalog import sync_catalog_object
 from .registry import PROJECTIONS, sync_object
 from .subscription import adopt_subscriptions, sync_subscription
-from .tickets import Also, Fetched, Kind, Projection, ProjectionKind, fetch, store_fetched
+from .tickets import Also, Fetched, Kind, Projection, ProjectionKind, Ticketed, fetch, store_fetched
 
 __all__ = [
     "PROJECTIONS",
@@ -16,6 +16,7 @@ __all__ = [
     "Outcome",
     "Projection",
     "ProjectionKind",
+    "Ticketed",
     "adopt_subscriptions",
     "fetch",
     "store_fetched",

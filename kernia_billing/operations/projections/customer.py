@@ -14,6 +14,7 @@ from ...ports.stripe import StripeObject
 from ..audit import record
 from ..core import Core
 from . import missing
+from .columns import mirror
 from .owners import customer_of
 from .subscription import sync_subscription
 from .tickets import Fetched, Projection
@@ -55,11 +56,15 @@ def note_deleted(core: Core, tx: Transaction, stripe_customer_id: str) -> None:
     if not stored.deleted:
         tx.stripe_customers.put(evolve(stored, deleted=True, updated_at=now))
     if tx.customers.unlink(ours.id, stripe_customer_id):
+        mirror(core, tx, ours.reference, None)
         record(tx, core, "customer.unlinked", ours.id, ours.id, {"stripe_customer_id": stripe_customer_id}, None)
         for group in sorted({plan.group for plan in core.offer.plans.values()}):
             page = tx.checkouts.open(ours.id, group)
             if page is not None:
                 tx.checkouts.put(evolve(page, status="expired"))
+                tx.trials.release(page.id)
+        for each in tx.purchases.open_ones(ours.id):
+            tx.purchases.put(evolve(each, status="expired"))
 
 
 def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:

@@ -13,6 +13,7 @@ from ...errors import InvalidInput
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
+from ..dunning import tell_recovery
 from .owners import owner
 from .tickets import Fetched, Projection
 
@@ -76,7 +77,9 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     customer = owner(tx, fetched.body)
     if customer is None:
         return "unmatched"
-    tx.invoices.put(_known_payment(invoice_row(fetched.body, customer.id, now), stored))
+    row = _known_payment(invoice_row(fetched.body, customer.id, now), stored)
+    tx.invoices.put(row)
+    tell_recovery(core, tx, customer, stored, row)
     return "applied"
 
 

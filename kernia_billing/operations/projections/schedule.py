@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from ...domain.instants import Instant
-from ...domain.reading import instant, listed, members, own_id, text
+from ...domain.reading import instant, listed, members, own_id, text, texts
 from ...domain.reports import Outcome
 from ...domain.schedules import SchedulePhase, ScheduleRow
 from ...domain.shapes import items_of_phase, price_of, quantity_of, subscription_of_schedule
@@ -45,6 +45,7 @@ def _phase(phase: StripeObject) -> SchedulePhase:
         end=instant(phase.get("end_date")),
         price_ids=tuple(price_of(item) or "" for item in items),
         quantities=tuple(quantity_of(item) for item in items),
+        plan=texts(phase.get("metadata")).get("plan"),
     )
 
 

@@ -28,7 +28,10 @@ from ..ledger import Books
 from ..outbox import subscription_events
 from ..plans import Sold, publish, sold_by, stored_version
 from ..subscriptions import answer
+from ..trial_news import tell_end_of_trial
+from ..trials import note_trial
 from . import missing
+from .columns import mirror_subscriptions
 from .owners import owner
 from .tickets import Fetched, Projection, bring_in
 
@@ -87,6 +90,8 @@ def _write_subscription(core: Core, tx: Transaction, fetched: Fetched) -> Outcom
     version = None if sold is None else publish(core, tx, sold.plan)
     row = _row(core, tx, customer, stored, theirs, sold, version, now)
     _replace_all(core, tx, customer, stored, row, fetched.body, now)
+    if stored is None or stored.trial_start is None:
+        note_trial(core, tx, customer, row)
     return "applied"
 
 
@@ -120,16 +125,19 @@ def _replace_all(
     for each in flagged:
         if others.get(each.id) != each:
             tx.subscriptions.put(each)
+    mirror_subscriptions(core, tx, customer.reference, flagged)
     books = Books(tx, core.ids, customer, now)
     apply_plans(core, tx, books, flagged)
     books.close()
     for each in flagged:
         known = before if each.id == row.id else others[each.id]
-        previous = None if known is None else answer(core, customer, known, now)
-        current = answer(core, customer, each, now)
+        previous = None if known is None else answer(core, customer, known, now, tx)
+        current = answer(core, customer, each, now, tx)
         theirs: StripeObject = stripe_object if each.id == row.id else {}
         tx.outbox.add(subscription_events(core, customer, previous, current, theirs, now))
         record_subscription(tx, core, known, each)
+    told = next(each for each in flagged if each.id == row.id)
+    tell_end_of_trial(core, tx, customer, told, stripe_object, now)
 
 
 def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
@@ -187,6 +195,8 @@ def _row(
         duplicate=False,
         created_at=theirs.start_date,
         updated_at=now,
+        cancel_reason=theirs.cancel_reason,
+        cancel_feedback=theirs.cancel_feedback,
     )
     return row if stored is None else _keep_history(stored, row)
 

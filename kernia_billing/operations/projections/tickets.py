@@ -22,9 +22,11 @@ from ..core import Core
 ProjectionKind = Literal["subscription", "customer", "price", "product", "invoice", "schedule", "payment_method"]
 """What is mirrored here."""
 Kind = Literal[ProjectionKind, "checkout.session"]
+"""What can be compared with Stripe."""
+Ticketed = Literal[Kind, "payment_intent"]
 """What a ticket can be taken for."""
 
-PATHS: Mapping[Kind, str] = {
+PATHS: Mapping[Ticketed, str] = {
     "subscription": "/v1/subscriptions/",
     "customer": "/v1/customers/",
     "price": "/v1/prices/",
@@ -33,10 +35,12 @@ PATHS: Mapping[Kind, str] = {
     "schedule": "/v1/subscription_schedules/",
     "payment_method": "/v1/payment_methods/",
     "checkout.session": "/v1/checkout/sessions/",
+    "payment_intent": "/v1/payment_intents/",
 }
-EXPAND: Mapping[Kind, Mapping[str, Any]] = {
+EXPAND: Mapping[Ticketed, Mapping[str, Any]] = {
     "subscription": {"expand": ["latest_invoice"]},
     "invoice": {"expand": ["payments"]},
+    "payment_intent": {"expand": ["latest_charge"]},
 }
 """What is not shown unless it is asked for."""
 
@@ -48,7 +52,7 @@ class Fetched:
     `missing` says that Stripe does not know it, rather than that it was deleted.
     """
 
-    kind: Kind
+    kind: Ticketed
     id: str
     ticket: int
     body: StripeObject | None
@@ -91,7 +95,7 @@ class Projection:
         return EXPAND.get(self.kind, {})
 
 
-async def fetch(core: Core, kind: Kind, stripe_id: str, ticket: int | None = None) -> Fetched:
+async def fetch(core: Core, kind: Ticketed, stripe_id: str, ticket: int | None = None) -> Fetched:
     """Take a ticket, commit it, then read the object from Stripe. A `ticket` that is given was committed before."""
     if ticket is None:
         ticket = await core.store.transaction(lambda tx: tx.objects.take_ticket(kind, stripe_id))

@@ -1,0 +1,107 @@
+"""Undoing what is pending: a cancellation, or a change of plan that has not taken place yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..domain.answers import Subscription
+from ..domain.customers import CustomerRow
+from ..domain.reading import text
+from ..domain.references import Ref
+from ..domain.subscriptions import SubscriptionRow
+from ..errors import Conflict
+from ..ports.store import Transaction
+from ..ports.stripe import StripeObject
+from .audit import record
+from .changing import finished
+from .core import Core
+from .intents import intent_key
+from .projections import sync_subscription
+from .scheduling import SCHEDULES, drop, is_coming
+from .subscriptions import answer
+from .switches import CHANGEABLE, find_row, fresh, not_active
+
+
+async def restore(core: Core, reference: Ref, *, subscription_id: str | None = None) -> Subscription:
+    """Undo the pending cancellation of a subscription, else the pending change of it.
+
+    Raises:
+        NotFound: there is no subscription (SUBSCRIPTION_NOT_FOUND).
+        Conflict: it has ended (SUBSCRIPTION_NOT_ACTIVE): sell the plan anew by `upgrade`; nothing is pending
+            (SUBSCRIPTION_NOT_PENDING_CHANGE); what is pending was not made here (SCHEDULE_NOT_OURS).
+        Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+    """
+    _, found = await restored(core, reference, subscription_id=subscription_id)
+    return found
+
+
+async def restored(
+    core: Core, reference: Ref, *, subscription_id: str | None = None
+) -> tuple[StripeObject, Subscription]:
+    """The same, with the subscription as Stripe shows it afterwards."""
+    customer, row = await find_row(core, reference, subscription_id=subscription_id)
+    if row.ended_at is not None:
+        raise not_active(row.status)
+
+    async def work(core: Core) -> tuple[StripeObject, Subscription]:
+        return await _undone(core, customer, row)
+
+    return await finished(core, row, work)
+
+
+async def _undone(core: Core, customer: CustomerRow, row: SubscriptionRow) -> tuple[StripeObject, Subscription]:
+    before = await fresh(core, row)
+    path = f"/v1/subscriptions/{row.stripe_subscription_id}"
+    undone = await _drop_change(core, row, before)
+    if undone is None:
+        undone = "cancel"
+        after = await _keep(core, before, _key(before))
+        if after.get("cancel_at") is not None and after.get("status") in CHANGEABLE:
+            # What Stripe said before under this key: the same cancellation was made once more since.
+            after = await _keep(core, before, core.ids.new("restore"))
+    else:
+        after = await core.provider().request("GET", path)
+    await sync_subscription(core, row.stripe_subscription_id)
+
+    def unit(tx: Transaction) -> Subscription:
+        told = {"undone": undone}
+        record(tx, core, "change.undone", customer.id, row.id, None, told)
+        stored = tx.subscriptions.by_stripe_id(row.stripe_subscription_id) or row
+        return answer(core, customer, stored, core.now(), tx)
+
+    return after, await core.store.transaction(unit)
+
+
+async def _keep(core: Core, before: StripeObject, key: str) -> StripeObject:
+    """Take the cancellation back; the subscription as it is then, not as Stripe once answered under the same key."""
+    path = f"/v1/subscriptions/{before['id']}"
+    await core.provider().request("POST", path, _undo(before), idempotency_key=key)
+    return await core.provider().request("GET", path)
+
+
+async def _drop_change(core: Core, row: SubscriptionRow, before: StripeObject) -> str | None:
+    """Release the schedule of a change that is to come; None where no change is."""
+    schedule_id = text(before.get("schedule"))
+    if schedule_id is None:
+        return None
+    theirs = await core.provider().request("GET", f"{SCHEDULES}/{schedule_id}")
+    if not await drop(core, row.stripe_subscription_id, schedule_id, theirs):
+        raise Conflict("The subscription follows a schedule that was made elsewhere", code="SCHEDULE_NOT_OURS")
+    return "change" if is_coming(theirs, core.now()) else None
+
+
+def _undo(before: StripeObject) -> dict[str, Any]:
+    """Only the one that is set: Stripe shows a `cancel_at` beside `cancel_at_period_end`, too, and takes no two."""
+    if before.get("cancel_at_period_end") is True:
+        return {"cancel_at_period_end": False}
+    if before.get("cancel_at") is not None:
+        return {"cancel_at": ""}
+    raise Conflict(
+        "Subscription has no pending cancellation or scheduled plan change",
+        code="SUBSCRIPTION_NOT_PENDING_CHANGE",
+        status=400,
+    )
+
+
+def _key(before: StripeObject) -> str:
+    return intent_key("restore", str(before["id"]), str(before.get("cancel_at")), str(before.get("canceled_at")))
