@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .errors import NotBound as NotBound
     from .errors import NotFound as NotFound
     from .errors import PaymentFailed as PaymentFailed
+    from .errors import PortalNotConfigured as PortalNotConfigured
+    from .errors import PreviewStale as PreviewStale
     from .errors import ProviderNotConfigured as ProviderNotConfigured
     from .errors import StripeRefused as StripeRefused
     from .errors import SubscriptionRequired as SubscriptionRequired
@@ -81,6 +83,8 @@ _HOME = {
     "NotBound": "errors",
     "NotFound": "errors",
     "PaymentFailed": "errors",
+    "PortalNotConfigured": "errors",
+    "PreviewStale": "errors",
     "ProviderNotConfigured": "errors",
     "StripeRefused": "errors",
     "SubscriptionRequired": "errors",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from .compose import Wiring
 from .domain.answers import (
@@ -13,6 +13,8 @@ from .domain.answers import (
     Checkout,
     Customer,
     Decision,
+    Invoice,
+    InvoiceStatus,
     Mode,
     Page,
     PlanView,
@@ -22,32 +24,42 @@ from .domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    UsagePoint,
     WebhookHealth,
 )
+from .domain.bins import Bin
 from .domain.catalog import PriceRow, ProductRow
 from .domain.ids import Property
+from .domain.kavach import CheckoutSession, SubscriptionInfo
 from .domain.references import Action, Identity, Ref, Reference
 from .domain.upkeep import SyncState
-from .errors import ConfigError, NotFound
+from .errors import ConfigError
 from .http.gate import Binding, bind
+from .http.pacing import Pace
 from .http.service import HttpSettings, PortalFlow
 from .operations import (
     balances,
     catalog,
     check,
-    checkout,
     customers,
     inbox,
+    invoices,
+    kavach,
+    leaving,
     plans,
     portal,
     replays,
     reservations,
+    restoring,
+    series,
     sessions,
     subscriptions,
     track,
+    upgrading,
     usage,
 )
 from .operations.core import Core
+from .ports.stripe import SignatureFault
 
 
 class BillingService:
@@ -82,7 +94,10 @@ class BillingService:
             organizations_enabled=config.subscription_for == "organization" or config.authorize_reference is not None,
             has_webhook=core.verifier is not None,
             webhook_path=config.webhook_path,
+            cors=config.cors,
+            kavach_routes=config.kavach_routes,
             telemetry=core.telemetry,
+            pace=None if core.pages_a_minute is None else Pace(core.clock, core.pages_a_minute),
         )
 
     @property
@@ -169,34 +184,60 @@ class BillingService:
         return_url: str,
         identity: Identity,
     ) -> Checkout:
-        """Open a page on which a first plan is bought. A `subscription_id` must be one of the reference's own."""
-        core = self._wiring.core
-        if subscription_id is not None:
-            known = await subscriptions.every(core, reference)
-            if subscription_id not in {each.id for each in known} | {each.stripe_id for each in known}:
-                raise NotFound("Subscription not found", code="SUBSCRIPTION_NOT_FOUND")
-        return await checkout.upgrade(
-            core,
+        """Open a page on which the plan is bought, or changed to."""
+        return await upgrading.upgrade(
+            self._wiring.core,
             reference,
             plan,
             success_url=success_url,
             cancel_url=cancel_url,
+            return_url=return_url,
             annual=annual,
             seats=seats,
+            subscription_id=subscription_id,
+            schedule_at_period_end=schedule_at_period_end,
             locale=locale,
             metadata=metadata,
             identity=identity,
         )
 
+    async def restore(self, reference: Reference, *, subscription_id: str | None) -> Mapping[str, Any]:
+        """Undo a pending cancellation or change."""
+        after, _ = await restoring.restored(self._wiring.core, reference, subscription_id=subscription_id)
+        return after
+
     async def subscriptions(self, reference: Reference) -> Sequence[Subscription]:
         """Every subscription of a reference."""
         return await subscriptions.every(self._wiring.core, reference)
 
+    async def leave(self, reference: Reference, *, return_url: str, subscription_id: str | None) -> leaving.Leaving:
+        """Cancel a subscription, or open the page for it."""
+        return await leaving.leave(
+            self._wiring.core,
+            reference,
+            return_url=return_url,
+            subscription_id=subscription_id,
+            direct=self._wiring.config.direct_cancel,
+        )
+
     async def portal(
-        self, reference: Reference, *, return_url: str, flow: PortalFlow | None, locale: str | None
+        self,
+        reference: Reference,
+        *,
+        return_url: str,
+        flow: PortalFlow | None,
+        locale: str | None,
+        subscription_id: str | None,
     ) -> Portal:
         """Open Stripe's billing portal."""
-        return await portal.portal(self._wiring.core, reference, return_url=return_url, flow=flow, locale=locale)
+        return await portal.portal(
+            self._wiring.core,
+            reference,
+            return_url=return_url,
+            flow=flow,
+            locale=locale,
+            subscription_id=subscription_id,
+        )
 
     async def sync_checkout(self, reference: Reference, session_id: str) -> Checkout:
         """Bring in what became of a checkout of this reference."""
@@ -248,6 +289,79 @@ class BillingService:
     ) -> Page[UsageEvent]:
         """Recorded uses."""
         return await usage.page(self._wiring.core, reference, feature, start=start, end=end, limit=limit, cursor=cursor)
+
+    async def usage_series(
+        self,
+        reference: Reference,
+        feature: str,
+        *,
+        bin: Bin,
+        start: datetime | None,
+        end: datetime | None,
+        tz: str,
+        group_by: str | None,
+    ) -> Sequence[UsagePoint]:
+        """What was used over time."""
+        return await series.usage_series(
+            self._wiring.core, reference, feature, bin=bin, start=start, end=end, tz=tz, group_by=group_by
+        )
+
+    async def invoices(
+        self,
+        reference: Reference,
+        *,
+        status: InvoiceStatus | None,
+        charged: bool | None,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Invoice]:
+        """The invoices of a reference."""
+        return await invoices.page(
+            self._wiring.core,
+            reference,
+            status=status,
+            charged=charged,
+            start=start,
+            end=end,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
+        """Where an invoice lies as a PDF."""
+        return await invoices.pdf_url(self._wiring.core, reference, invoice_id)
+
+    async def kavach_checkout(
+        self,
+        reference: Reference,
+        price_id: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        metadata: Mapping[str, str],
+        identity: Identity,
+    ) -> CheckoutSession:
+        """Open a page on which the plan of a price is bought."""
+        return await kavach.create_checkout_session(
+            self._wiring.core,
+            reference,
+            price_id,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            metadata=metadata,
+            identity=identity,
+            auto_create=self._wiring.config.auto_create_customer,
+        )
+
+    async def kavach_subscription(self, reference: Reference) -> SubscriptionInfo | None:
+        """What a reference is subscribed to."""
+        return await kavach.get_subscription(self._wiring.core, reference)
+
+    def signature_fault(self, signature: str) -> SignatureFault:
+        """What is wrong with a signature that did not verify just now."""
+        return kavach.signature_fault(self._wiring.core, signature)
 
     async def plans(self) -> Sequence[PlanView]:
         """What is sold."""

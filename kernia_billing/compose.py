@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import inspect
 import logging
 from collections.abc import Callable, Generator, Mapping
@@ -9,11 +10,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from attrs import define, evolve
+from attrs import define, evolve, fields
 
 from ._simulated import Simulated, is_simulated, receiver
+from .bus.opening import Database
 from .config import BillingConfig
 from .configuration.settings import BASE_URL
+from .domain.answers import Event
+from .domain.host_columns import host_column, host_table
 from .domain.plan_items import items_of
 from .domain.secret import Secret
 from .domain.urls import TrustedOrigins
@@ -21,8 +25,12 @@ from .errors import ConfigError
 from .operations.core import Core
 from .operations.endpoint import Wanted
 from .operations.hooks import Hook, Hooks
+from .operations.host import Host
+from .operations.incoming import TOPICS, handle
+from .operations.kavach import CHANGES, OnChange
 from .operations.one_mode import OneMode
 from .operations.watching import Watched
+from .ports.bus import Bus
 from .ports.clock import Clock
 from .ports.pace import Pace
 from .ports.snapshots import Snapshots
@@ -47,7 +55,12 @@ _HOOK_TYPES = {
     "on_subscription_cancel": ("subscription.cancel_scheduled",),
     "on_subscription_deleted": ("subscription.deleted",),
 }
-_CALLBACKS = ("authorize_reference", "authorize_admin", "member_count")
+_CALLBACKS = (
+    *("authorize_reference", "authorize_admin", "member_count", "organization_name"),
+    *("get_customer_create_params", "on_customer_create", "get_checkout_session_params"),
+    *("organization_create_params", "on_organization_customer_create", "on_subscription_change"),
+)
+_PAGES_A_MINUTE = 10
 
 
 @define(eq=False)
@@ -73,6 +86,8 @@ class Wiring:
         """Close the connections that the library opened."""
         if self.core.stripe is not None:
             await self.core.stripe.close()
+        if self.core.bus is not None:
+            await self.core.bus.close()
         await self.core.store.close()
 
 
@@ -105,9 +120,19 @@ def wire(config: BillingConfig | None, options: Mapping[str, Any], *, asynchrono
     simulator = settled.stripe_client if is_simulated(settled.stripe_client) else None
     core = _core(settled, hooks, simulator, asynchronous=asynchronous)
     wiring = Wiring(settled, core, TrustedOrigins(settled.base_url, settled.trusted_origins), asynchronous)
+    hooks.add(_at_once(wiring), tuple(TOPICS))
     if simulator is not None:
         _join(simulator, settled, billing, asynchronous=asynchronous)
     return wiring
+
+
+def _at_once(wiring: Wiring) -> Hook:
+    """Take what the host publishes: where there is no bus to bring it, it is an event like any other."""
+
+    def take(event: Event) -> object:
+        return None if wiring.core.bus is not None else handle(wiring.core, event.type, event.data)
+
+    return take
 
 
 def _check_paths(config: BillingConfig) -> None:
@@ -121,6 +146,8 @@ def _check_paths(config: BillingConfig) -> None:
 
 def _join(simulator: Simulated, config: BillingConfig, billing: object, *, asynchronous: bool) -> None:
     """Make the configured prices exist in a simulator, and let it deliver its events to us."""
+    for top_up in config.top_ups:
+        simulator.ensure_price(top_up.price_id, interval=None, metered=False)
     for plan in config.plans:
         if plan.price_id is not None:
             simulator.ensure_price(plan.price_id, interval="month", metered=plan.metered)
@@ -128,6 +155,8 @@ def _join(simulator: Simulated, config: BillingConfig, billing: object, *, async
             simulator.ensure_price(plan.annual_price_id, interval="year", metered=plan.metered)
         if plan.seat_price_id is not None and plan.seat_price_id not in (plan.price_id, plan.annual_price_id):
             simulator.ensure_price(plan.seat_price_id, interval="month" if plan.price_id else "year", metered=False)
+        for price, count in plan.line_items.items():
+            simulator.ensure_price(price, interval="month" if plan.price_id else "year", metered=count is None)
         for meter in {item.meter for item in items_of(plan) if item.meter is not None}:
             simulator.ensure_meter(meter)
     simulator.attach(receiver(billing, asynchronous=asynchronous))
@@ -160,8 +189,32 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         event_retention=config.event_retention // timedelta(microseconds=1),
         audit_retention=_micros(config.audit_retention),
         snapshots=snapshots,
+        host=Host(**{each.name: getattr(config, each.name) for each in fields(Host)}),
+        seat_change_behavior=config.seat_change_behavior,
+        reuse_customers_by_email=config.reuse_customers_by_email,
+        mirror_columns={kind: host_column(each) for kind, each in config.mirror_columns.items()},
+        kavach_columns=None if config.kavach_columns is None else host_table(config.kavach_columns),
+        create_on_sign_up=config.create_customer_on_sign_up,
+        while_paused=config.while_paused,
+        dunning_final_attempt=config.dunning_final_attempt,
+        portal_configuration=config.portal_configuration,
         usage_retention=config.usage_retention // timedelta(microseconds=1),
+        selling=config.selling,
+        currency=config.default_currency,
+        plan_change=config.plan_change,
+        signing_key=b"" if key is None else hmac.digest(key.reveal().encode(), b"kernia_billing signing", "sha256"),
+        bus=_bus(config, store, clock, asynchronous=asynchronous),
+        pages_a_minute=config.checkout_rate_limit or (None if simulator is not None else _PAGES_A_MINUTE),
     )
+
+
+def _bus(config: BillingConfig, store: Store, clock: Clock, *, asynchronous: bool) -> Bus | None:
+    if config.event_bus is None:
+        return None
+    from .bus.opening import open_bus
+
+    database = Database(config.database, store, clock, TimeOrderedIds())
+    return open_bus(config.event_bus, database, asynchronous=asynchronous)
 
 
 def _micros(length: timedelta | None) -> int | None:
@@ -254,6 +307,8 @@ def _hooks(config: BillingConfig, *, asynchronous: bool) -> Hooks:
         hook: Hook | None = getattr(config, name)
         if hook is not None:
             hooks.add(hook, types)
+    if config.on_subscription_change is not None:
+        hooks.add(OnChange(config.on_subscription_change), CHANGES)
     return hooks
 
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib.resources.abc import Traversable
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from attrs import fields
 
@@ -24,11 +24,19 @@ from .configuration.problems import Problems
 from .configuration.reading import load_layers, settings_of
 from .configuration.settings import Settings
 from .configuration.spellings import Given
-from .domain.answers import Event, SubscriptionEvent
+from .domain.answers import Customer, Event, SubscriptionEvent
+from .domain.clawback import Clawback
+from .domain.customers import NewCustomer
+from .domain.kavach import SubscriptionInfo
 from .domain.offer import Offer
+from .domain.plan_change import PlanChange
 from .domain.plans import Feature, Plan, TopUp
 from .domain.references import Action, CustomerType, Identity
+from .domain.seats import SeatChangeBehavior
 from .domain.secret import Secret
+from .domain.selling import AddressCollection, CheckoutContext, PaymentMethodCollection
+from .domain.subscriptions import WhilePaused
+from .domain.trials import AfterTrial, MissingPaymentMethod, RepeatedCard, TrialScope
 from .domain.webhooks import WebhookMode
 from .ports.telemetry import Telemetry
 
@@ -49,8 +57,11 @@ class _OtherSpellings(TypedDict, total=False):
     subscription: (
         Mapping[str, object] | None
     )  # plans, require_email_verification, authorize_reference, on_subscription_…
-    organization: Mapping[str, object] | None  # {"enabled": True}, which it always is
+    organization: Mapping[str, object] | None  # organization_create_params, on_organization_customer_create, …
+    product: Mapping[str, object] | None  # seat_change_behavior
     customer: Mapping[str, object] | None  # default_plan
+    checkout: Mapping[str, object] | None  # allow_promotion_codes, payment_method_collection, …, locale
+    stripe_auto_tax: bool | None  # automatic_tax
 
 
 class BillingOptions(_OtherSpellings, total=False):
@@ -62,6 +73,7 @@ class BillingOptions(_OtherSpellings, total=False):
     stripe_api_base: str | None
     stripe_webhook_secrets: Sequence[str | Secret] | None
     webhook_tolerance: int | None
+    event_bus: Any  # "memory://", "redis://…", "nats://…", "postgresql", or an object
     webhook_mode: WebhookMode | None
     stripe_rate_limit: int | None
     telemetry: Telemetry | str | None  # "auto", "logging", "opentelemetry", "off"
@@ -69,24 +81,55 @@ class BillingOptions(_OtherSpellings, total=False):
     base_path: str | None
     webhook_path: str | None
     trusted_origins: Sequence[str] | None
+    cors: bool | None
+    kavach_routes: bool | None
     subscription_for: CustomerType | None
     plans: PlansOption | None
     features: Sequence[Feature | Mapping[str, object]] | None
     top_ups: Sequence[TopUp | Mapping[str, object]] | None
     default_plan: str | None
+    plan_change: PlanChange | Mapping[str, object] | None
     default_currency: str | None
     grace_period: timedelta | int | str | None
+    while_paused: WhilePaused | None
+    dunning_final_attempt: int | None
+    direct_cancel: Literal["period_end", "now"] | None
+    portal_configuration: str | None
     refresh_interval: timedelta | int | str | None
     event_retention: timedelta | int | str | None
     audit_retention: timedelta | int | str | None
     snapshot_max_age: timedelta | int | str | None
     usage_retention: timedelta | int | str | None
+    allow_promotion_codes: bool | None
+    payment_method_collection: PaymentMethodCollection | None
+    billing_address_collection: AddressCollection | None
+    tax_id_collection: bool | None
+    automatic_tax: bool | None
+    checkout_locale: str | None
+    checkout_rate_limit: int | None
+    get_checkout_session_params: Callable[[CheckoutContext], Any] | None
+    trial_once_per: TrialScope | Sequence[TrialScope] | None
+    trial_missing_payment_method: MissingPaymentMethod | None
+    behavior_after_trial: AfterTrial | None
+    trial_repeated_card: RepeatedCard | None
+    clawback: Clawback | None
     create_customer_on_sign_up: bool | None
+    reuse_customers_by_email: bool | None
+    get_customer_create_params: Callable[[NewCustomer, Any], Any] | None
+    on_customer_create: Callable[[Customer, Any], Any] | None
+    organization_name: Callable[[str], Any] | None
+    organization_create_params: Callable[[NewCustomer, Any], Any] | None
+    on_organization_customer_create: Callable[[Customer, Any], Any] | None
+    auto_create_customer: bool | None
+    mirror_columns: Mapping[CustomerType, str] | None
+    kavach_columns: str | None
     require_email_verification: bool | None
     authorize_reference: Callable[[Identity, str, Action], Any] | None
     authorize_admin: Callable[[Identity], Any] | None
     member_count: Callable[[str], Any] | None
+    seat_change_behavior: SeatChangeBehavior | None
     on_event: Callable[[Event], Any] | None
+    on_subscription_change: Callable[[str, SubscriptionInfo], Any] | None
     on_subscription_complete: Hook | None
     on_subscription_created: Hook | None
     on_subscription_update: Hook | None

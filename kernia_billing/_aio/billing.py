@@ -23,6 +23,7 @@ from ..domain.answers import (
     Mode,
     Page,
     Portal,
+    PortalConfiguration,
     Usage,
     UsageEvent,
     UsagePoint,
@@ -33,7 +34,7 @@ from ..domain.bins import Bin
 from ..domain.explanations import Explanation
 from ..domain.grants import Entry, Source
 from ..domain.ids import Property
-from ..domain.references import Ref
+from ..domain.references import Identity, Ref
 from ..domain.reports import Diagnosis, Reconciliation
 from ..operations import (
     audit,
@@ -47,6 +48,9 @@ from ..operations import (
     minimums,
     movements,
     portal,
+    portal_setup,
+    publishing,
+    purchases,
     reconcile,
     refunding,
     reserving,
@@ -58,10 +62,13 @@ from ..operations import (
     usage,
 )
 from ..ports.actor import acting_as
+from .bus import Bus
 from .catalog import Catalog
 from .customers import Customers
 from .holding import Hold
+from .invoices import Invoices
 from .jobs import Jobs
+from .kavach import Kavach
 from .leasing import Lease
 from .meters import Meters
 from .overrides import Overrides
@@ -84,6 +91,7 @@ class AsyncBilling:
 
     subscriptions: Subscriptions
     customers: Customers
+    invoices: Invoices
     plans: Plans
     catalog: Catalog
     webhooks: Webhooks
@@ -91,6 +99,8 @@ class AsyncBilling:
     overrides: Overrides
     jobs: Jobs
     sync: Sync
+    kavach: Kavach
+    bus: Bus
 
     def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
         self._open(wire(config, options, asynchronous=True, billing=self))
@@ -99,6 +109,7 @@ class AsyncBilling:
         self._wiring = wiring
         self.subscriptions = Subscriptions(wiring)
         self.customers = Customers(wiring)
+        self.invoices = Invoices(wiring)
         self.plans = Plans(wiring)
         self.catalog = Catalog(wiring)
         self.webhooks = Webhooks(wiring)
@@ -106,6 +117,8 @@ class AsyncBilling:
         self.overrides = Overrides(wiring)
         self.jobs = Jobs(wiring)
         self.sync = Sync(wiring)
+        self.kavach = Kavach(wiring)
+        self.bus = Bus(wiring)
 
     @classmethod
     def over(cls, wiring: Wiring) -> Self:
@@ -638,6 +651,65 @@ class AsyncBilling:
         """
         return await explaining.explain(self._wiring.core, reference, feature, entity=entity, at=at)
 
+    async def top_up(
+        self,
+        reference: Ref,
+        name: str,
+        quantity: int = 1,
+        *,
+        success_url: str,
+        cancel_url: str,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page on which a top-up is bought `quantity` times: send the browser to `.url`.
+
+        What was paid is granted once, as soon as Stripe's webhook, `sync_checkout` or the jobs hear of it; a payment
+        method that takes days grants when the money came. At most one page of a top-up is open for a reference: the
+        same order gives the same page again.
+
+        Raises:
+            NotFound: no such top-up (TOP_UP_NOT_FOUND).
+            InvalidInput: the quantity is not within `min_quantity` and `max_quantity`.
+            UntrustedUrl: an address leads to an origin that is not trusted.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return await purchases.top_up(
+            self._wiring.core,
+            reference,
+            name,
+            quantity,
+            success_url=self._wiring.trusted.absolute(success_url, "success_url"),
+            cancel_url=self._wiring.trusted.absolute(cancel_url, "cancel_url"),
+            identity=identity,
+        )
+
+    async def setup_payment_method(
+        self,
+        reference: Ref,
+        *,
+        success_url: str,
+        cancel_url: str,
+        default: bool = True,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page on which a payment method is saved, and nothing paid.
+
+        With `default` invoices are paid by it from then on.
+
+        Raises:
+            InvalidInput: a value is out of range.
+            UntrustedUrl: an address leads to an origin that is not trusted.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return await purchases.setup_payment_method(
+            self._wiring.core,
+            reference,
+            success_url=self._wiring.trusted.absolute(success_url, "success_url"),
+            cancel_url=self._wiring.trusted.absolute(cancel_url, "cancel_url"),
+            default=default,
+            identity=identity,
+        )
+
     async def sync_checkout(self, session_id: str) -> Checkout:
         """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.
 
@@ -648,16 +720,52 @@ class AsyncBilling:
         return await sessions.sync_checkout(self._wiring.core, session_id)
 
     async def portal(
-        self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None
+        self,
+        reference: Ref,
+        *,
+        return_url: str,
+        flow: Literal["payment_method", "cancel", "update"] | None = None,
+        subscription_id: str | None = None,
     ) -> Portal:
         """Open Stripe's billing portal for the reference's own customer: send the browser to `.url`.
 
+        `flow` goes straight to one task; `cancel` and `update` are about the live subscription, or the one of
+        `subscription_id`, ours or Stripe's.
+
         Raises:
             NotFound: the reference has no Stripe customer (CUSTOMER_NOT_FOUND), or nothing that the flow could change.
+            PortalNotConfigured: the portal was never set up, or forbids the flow: `configure_portal` sets it up.
+            StripeRefused: Stripe does not open it for another reason (UNABLE_TO_CREATE_BILLING_PORTAL).
             Unavailable: Stripe does not answer.
         """
         target = self._wiring.trusted.absolute(return_url, "return_url")
-        return await portal.portal(self._wiring.core, reference, return_url=target, flow=flow)
+        return await portal.portal(
+            self._wiring.core, reference, return_url=target, flow=flow, subscription_id=subscription_id
+        )
+
+    async def configure_portal(
+        self,
+        *,
+        return_url: str | None = None,
+        headline: str | None = None,
+        cancel: Literal["period_end", "now"] | None = "period_end",
+        change: bool = True,
+    ) -> PortalConfiguration:
+        """Say what customers may do in Stripe's billing portal, and open it so from now on. Again it changes that.
+
+        They can change their payment method and addresses and see their invoices; with `cancel` they can cancel, then
+        or at once, and with `change` they can change to every plan that has a price.
+
+        Raises:
+            InvalidInput: a value is wrong; nothing was made.
+            ConfigError: `change`, and no plan has a price, or they are of more than ten products.
+            StripeRefused: Stripe does not take it.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        target = None if return_url is None else self._wiring.trusted.absolute(return_url, "return_url")
+        return await portal_setup.configure_portal(
+            self._wiring.core, return_url=target, headline=headline, cancel=cancel, change=change
+        )
 
     async def audit(
         self, reference: Ref | None = None, *, limit: int = 100, cursor: str | None = None
@@ -712,6 +820,28 @@ class AsyncBilling:
             return function
 
         return register
+
+    async def publish(
+        self,
+        topic: str,
+        data: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> str:
+        """Tell of a change of your own, such as "organization.member.added"; gives the id of the event.
+
+        It is written down at once, with `transaction` if and only if that commits, and goes where every event goes: to
+        hooks and to the bus. What this library does about its topics it does before this returns, where there is no bus
+        and no `transaction`; else, and where Stripe does not answer now, the worker does it. A key that was used before
+        publishes nothing again.
+
+        Raises:
+            InvalidInput: the topic is one of the library's own, or `data` has not the shape that its topic asks for.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer.
+        """
+        return await publishing.publish(self._wiring.core, topic, data, key=idempotency_key, transaction=transaction)
 
     @contextmanager
     def bind(self, reference: Ref) -> Generator[None]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from .billing import Billing
+from .bus import Bus
 from .catalog import Catalog
 from .customers import Customers
 from .holding import Hold
+from .invoices import Invoices
 from .jobs import Jobs
+from .kavach import Kavach
 from .leasing import Lease
 from .meters import Meters
 from .overrides import Overrides
@@ -17,10 +20,13 @@ from .webhooks import Webhooks
 
 __all__ = [
     "Billing",
+    "Bus",
     "Catalog",
     "Customers",
     "Hold",
+    "Invoices",
     "Jobs",
+    "Kavach",
     "Lease",
     "Meters",
     "Overrides",

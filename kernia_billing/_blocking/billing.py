@@ -26,6 +26,7 @@ from ..domain.answers import (
     Mode,
     Page,
     Portal,
+    PortalConfiguration,
     Usage,
     UsageEvent,
     UsagePoint,
@@ -36,12 +37,15 @@ from ..domain.bins import Bin
 from ..domain.explanations import Explanation
 from ..domain.grants import Entry, Source
 from ..domain.ids import Property
-from ..domain.references import Ref
+from ..domain.references import Identity, Ref
 from ..domain.reports import Diagnosis, Reconciliation
+from .bus import Bus
 from .catalog import Catalog
 from .customers import Customers
 from .holding import Hold
+from .invoices import Invoices
 from .jobs import Jobs
+from .kavach import Kavach
 from .leasing import Lease
 from .meters import Meters
 from .overrides import Overrides
@@ -64,6 +68,7 @@ class Billing:
 
     subscriptions: Subscriptions
     customers: Customers
+    invoices: Invoices
     plans: Plans
     catalog: Catalog
     webhooks: Webhooks
@@ -71,6 +76,8 @@ class Billing:
     overrides: Overrides
     jobs: Jobs
     sync: Sync
+    kavach: Kavach
+    bus: Bus
 
     def __init__(self, config: BillingConfig | None = None, /, **options: Unpack[BillingOptions]) -> None:
         wiring = wire(config, options, asynchronous=False, billing=self)
@@ -78,6 +85,7 @@ class Billing:
         self._inner = _aio.AsyncBilling.over(wiring)
         self.subscriptions = Subscriptions(self._inner.subscriptions)
         self.customers = Customers(self._inner.customers)
+        self.invoices = Invoices(self._inner.invoices)
         self.plans = Plans(self._inner.plans)
         self.catalog = Catalog(self._inner.catalog)
         self.webhooks = Webhooks(self._inner.webhooks)
@@ -85,6 +93,8 @@ class Billing:
         self.overrides = Overrides(self._inner.overrides)
         self.jobs = Jobs(self._inner.jobs)
         self.sync = Sync(self._inner.sync)
+        self.kavach = Kavach(self._inner.kavach)
+        self.bus = Bus(self._inner.bus)
 
     @property
     def config(self) -> BillingConfig:
@@ -582,6 +592,58 @@ class Billing:
         """
         return run_blocking(self._inner.explain(reference, feature, entity=entity, at=at))
 
+    def top_up(
+        self,
+        reference: Ref,
+        name: str,
+        quantity: int = 1,
+        *,
+        success_url: str,
+        cancel_url: str,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page on which a top-up is bought `quantity` times: send the browser to `.url`.
+
+        What was paid is granted once, as soon as Stripe's webhook, `sync_checkout` or the jobs hear of it; a payment
+        method that takes days grants when the money came. At most one page of a top-up is open for a reference: the
+        same order gives the same page again.
+
+        Raises:
+            NotFound: no such top-up (TOP_UP_NOT_FOUND).
+            InvalidInput: the quantity is not within `min_quantity` and `max_quantity`.
+            UntrustedUrl: an address leads to an origin that is not trusted.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return run_blocking(
+            self._inner.top_up(
+                reference, name, quantity, success_url=success_url, cancel_url=cancel_url, identity=identity
+            )
+        )
+
+    def setup_payment_method(
+        self,
+        reference: Ref,
+        *,
+        success_url: str,
+        cancel_url: str,
+        default: bool = True,
+        identity: Identity | None = None,
+    ) -> Checkout:
+        """Open a Stripe Checkout page on which a payment method is saved, and nothing paid.
+
+        With `default` invoices are paid by it from then on.
+
+        Raises:
+            InvalidInput: a value is out of range.
+            UntrustedUrl: an address leads to an origin that is not trusted.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return run_blocking(
+            self._inner.setup_payment_method(
+                reference, success_url=success_url, cancel_url=cancel_url, default=default, identity=identity
+            )
+        )
+
     def sync_checkout(self, session_id: str) -> Checkout:
         """What became of a checkout that we opened, asked of Stripe now: for the page that the buyer returns to.
 
@@ -592,15 +654,50 @@ class Billing:
         return run_blocking(self._inner.sync_checkout(session_id))
 
     def portal(
-        self, reference: Ref, *, return_url: str, flow: Literal["payment_method", "cancel", "update"] | None = None
+        self,
+        reference: Ref,
+        *,
+        return_url: str,
+        flow: Literal["payment_method", "cancel", "update"] | None = None,
+        subscription_id: str | None = None,
     ) -> Portal:
         """Open Stripe's billing portal for the reference's own customer: send the browser to `.url`.
 
+        `flow` goes straight to one task; `cancel` and `update` are about the live subscription, or the one of
+        `subscription_id`, ours or Stripe's.
+
         Raises:
             NotFound: the reference has no Stripe customer (CUSTOMER_NOT_FOUND), or nothing that the flow could change.
+            PortalNotConfigured: the portal was never set up, or forbids the flow: `configure_portal` sets it up.
+            StripeRefused: Stripe does not open it for another reason (UNABLE_TO_CREATE_BILLING_PORTAL).
             Unavailable: Stripe does not answer.
         """
-        return run_blocking(self._inner.portal(reference, return_url=return_url, flow=flow))
+        return run_blocking(
+            self._inner.portal(reference, return_url=return_url, flow=flow, subscription_id=subscription_id)
+        )
+
+    def configure_portal(
+        self,
+        *,
+        return_url: str | None = None,
+        headline: str | None = None,
+        cancel: Literal["period_end", "now"] | None = "period_end",
+        change: bool = True,
+    ) -> PortalConfiguration:
+        """Say what customers may do in Stripe's billing portal, and open it so from now on. Again it changes that.
+
+        They can change their payment method and addresses and see their invoices; with `cancel` they can cancel, then
+        or at once, and with `change` they can change to every plan that has a price.
+
+        Raises:
+            InvalidInput: a value is wrong; nothing was made.
+            ConfigError: `change`, and no plan has a price, or they are of more than ten products.
+            StripeRefused: Stripe does not take it.
+            Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
+        """
+        return run_blocking(
+            self._inner.configure_portal(return_url=return_url, headline=headline, cancel=cancel, change=change)
+        )
 
     def audit(self, reference: Ref | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """One page of what was changed and by whom, newest first: for one reference, or for all. `limit` is 1 to 200.
@@ -648,6 +745,23 @@ class Billing:
         handed over again.
         """
         return self._inner.on(*types)
+
+    def publish(
+        self, topic: str, data: Mapping[str, Any], *, idempotency_key: str | None = None, transaction: Any = None
+    ) -> str:
+        """Tell of a change of your own, such as "organization.member.added"; gives the id of the event.
+
+        It is written down at once, with `transaction` if and only if that commits, and goes where every event goes: to
+        hooks and to the bus. What this library does about its topics it does before this returns, where there is no bus
+        and no `transaction`; else, and where Stripe does not answer now, the worker does it. A key that was used before
+        publishes nothing again.
+
+        Raises:
+            InvalidInput: the topic is one of the library's own, or `data` has not the shape that its topic asks for.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.publish(topic, data, idempotency_key=idempotency_key, transaction=transaction))
 
     @contextmanager
     def bind(self, reference: Ref) -> Generator[None]:

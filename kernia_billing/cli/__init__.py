@@ -13,6 +13,7 @@ from .jobs import jobs, worker
 from .ledger import ledger
 from .meters import meters
 from .overrides import overrides
+from .portal import portal
 from .pricing import simulate_pricing
 from .simulator import simulator
 from .sync import sync
@@ -37,6 +38,7 @@ for _each in (
     ledger,
     meters,
     overrides,
+    portal,
     reconcile,
     revoke,
     simulate_pricing,

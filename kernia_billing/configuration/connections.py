@@ -12,8 +12,10 @@ from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ..domain.ids import stripe_id
 from ..domain.secret import Secret
 from ..domain.urls import TrustedOrigins
+from ..errors import InvalidInput
 from .problems import Problems, Wrong
 from .values import as_list, is_list, is_mapping
 
@@ -54,6 +56,31 @@ def _database_url(url: str) -> str:
     if match["dialect"] not in _DIALECTS:
         raise Wrong(f"must be for one of {', '.join(_DIALECTS)}")
     return url
+
+
+OWN_BUS = "postgresql"
+"""The event bus that is our own database."""
+_BUS_URL = re.compile(r"(?:memory|rediss?|unix|nats|tls)://\S*")
+_BUS_METHODS = ("publish", "receive", "wait", "dead_letters", "healthy", "close")
+
+
+def event_bus(value: object) -> object:
+    """The URL of a bus, the name of our own database, or an object with the methods of the port, as it is."""
+    if isinstance(value, str):
+        if value != OWN_BUS and not _BUS_URL.fullmatch(value):
+            raise Wrong("must be memory://, redis://…, rediss://…, unix://…, nats://…, tls://… or postgresql")
+        return value
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in _BUS_METHODS):
+        raise Wrong(f"must be a URL, or an object with the methods {', '.join(_BUS_METHODS)}")
+    return value
+
+
+def is_postgresql(database: object) -> bool:
+    """Whether a database, as an option gives it, is a PostgreSQL."""
+    if isinstance(database, str):
+        return database.startswith("postgresql")
+    dialect: object = getattr(getattr(database, "dialect", None), "name", None)
+    return dialect == "postgresql"
 
 
 def stripe_client(value: object) -> object:
@@ -154,6 +181,14 @@ def webhook_path(value: object) -> str:
     if path == "":
         raise Wrong("must be an absolute path such as /webhooks")
     return path
+
+
+def portal_configuration(value: object) -> str:
+    """The id of a portal configuration."""
+    try:
+        return stripe_id(value, "bpc")
+    except InvalidInput as refusal:
+        raise Wrong(refusal.message) from None
 
 
 def trusted_origins(value: object, where: str, problems: Problems) -> tuple[str, ...]:

@@ -55,8 +55,16 @@ def _json_or_text(text: str) -> object:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
+    "auto_create_customer": _boolean,
+    "cors": _boolean,
     "create_customer_on_sign_up": _boolean,
+    "kavach_routes": _boolean,
     "require_email_verification": _boolean,
+    "allow_promotion_codes": _boolean,
+    "tax_id_collection": _boolean,
+    "automatic_tax": _boolean,
+    "trial_once_per": _list,
+    "checkout_rate_limit": _integer,
     "stripe_rate_limit": _integer,
     "webhook_tolerance": _integer,
     "stripe_webhook_secrets": _list,

@@ -18,7 +18,11 @@ _LENGTHS = (
     *("grace_period", "refresh_interval", "event_retention", "audit_retention", "usage_retention"),
     "snapshot_max_age",
 )
-_HOOKS = tuple(name for name in NAMES if name.startswith("on_subscription_"))
+_PAGE = (
+    *("allow_promotion_codes", "payment_method_collection", "billing_address_collection", "tax_id_collection"),
+    "automatic_tax",
+)
+_HOOKS = tuple(name for name in NAMES if name.startswith("on_subscription_") and name != "on_subscription_change")
 
 
 def _one_secret(value: object) -> object:
@@ -44,6 +48,12 @@ def _length(value: object) -> object:
         return value
 
 
+def _scopes(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    return tuple(value) if is_list(value) else value
+
+
 OPTIONS = Vocabulary(
     "option",
     names=NAMES,
@@ -54,25 +64,19 @@ OPTIONS = Vocabulary(
         "secret_key": "stripe_key",
         "plans_path": "plans",
         "past_due_grace": "grace_period",
+        "stripe_auto_tax": "automatic_tax",
     },
     unavailable={
         "api_version",
-        "auto_create_customer",
-        "cors",
-        "get_customer_create_params",
-        "on_customer_create",
-        "on_subscription_change",
         "payment_method_config",
-        "plan_change",
-        "product",
         "schema",
-        "stripe_auto_tax",
         "unknown_feature",
     },
     normal={
         "stripe_webhook_secrets": _one_secret,
         "stripe_key": _key,
         "plans": _path,
+        "trial_once_per": _scopes,
         **dict.fromkeys(_LENGTHS, _length),
     },
 )
@@ -80,17 +84,28 @@ OPTIONS = Vocabulary(
 _GROUPS: Mapping[str, Vocabulary] = {
     "subscription": Vocabulary(
         "option",
-        names=("enabled", "plans", "require_email_verification", "authorize_reference", *_HOOKS),
-        aliases={},
-        unavailable={"behavior_after_trial", "behaviour_after_trial", "get_checkout_session_params"},
+        names=(
+            *("enabled", "plans", "require_email_verification", "authorize_reference", "behavior_after_trial"),
+            *("get_checkout_session_params", *_HOOKS),
+        ),
+        aliases={"behaviour_after_trial": "behavior_after_trial"},
         normal=OPTIONS.normal,
     ),
     "organization": Vocabulary(
         "option",
-        names=("enabled",),
-        aliases={},
-        unavailable={"get_customer_create_params", "on_customer_create"},
+        names=("enabled", "organization_name", "organization_create_params", "on_organization_customer_create"),
+        aliases={
+            "get_customer_create_params": "organization_create_params",
+            "on_customer_create": "on_organization_customer_create",
+        },
+        unavailable=(),
     ),
+    "checkout": Vocabulary(
+        "option",
+        names=(*_PAGE, "checkout_locale", "checkout_rate_limit", "get_checkout_session_params"),
+        aliases={"locale": "checkout_locale", "rate_limit": "checkout_rate_limit"},
+    ),
+    "product": Vocabulary("option", names=("seat_change_behavior",), aliases={}, unavailable=()),
     "customer": Vocabulary(
         "option",
         names=("default_plan",),

@@ -29,7 +29,7 @@ PLAN = Vocabulary(
         "annual_discount_lookup_key": "annual_lookup_key",
         "free_trial_days": "trial_days",
     },
-    unavailable={"line_items", "products", "interval", "on_start_credits", "state", "description", "metadata"},
+    unavailable={"products", "interval", "on_start_credits", "state", "description", "metadata"},
 )
 _FREE_TRIAL = Vocabulary(
     "member of a free trial",
@@ -94,6 +94,7 @@ def _plan(name: str | None, value: object, where: str, problems: Problems) -> Lo
             value,
             features=read_allowances(value.features, f"{where}.features", problems),
             limits=cast("Any", _copy(value.limits)),
+            line_items=cast("Any", _copy(value.line_items)),
         )
     elif is_mapping(value):
         given = PLAN.read({} if name is None else {"name": name}, f"{where}.", problems)
@@ -119,6 +120,7 @@ def _plan_values(given: dict[str, Given], where: str, problems: Problems) -> dic
     values = {name: each.value for name, each in given.items()}
     values["features"] = read_allowances(values.get("features", {}), f"{where}.features", problems)
     values["limits"] = _copy(values.get("limits", {}))
+    values["line_items"] = _copy(values.get("line_items", {}))
     return values
 
 

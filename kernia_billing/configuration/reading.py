@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ..domain.currency import normalise
+from ..domain.plan_change import PlanChange
 from ..domain.references import CustomerType
+from ..domain.seats import SeatChangeBehavior
 from ..domain.secret import Secret
+from ..domain.subscriptions import WhilePaused
+from ..domain.trials import AfterTrial
 from ..domain.webhooks import WebhookMode
 from . import connections, features, rules, top_ups, values
 from .environment import from_environment
 from .files import Document, is_source, read_documents
 from .options import canonical
+from .plan_change import read_plan_change
 from .plans import Located, PlanSet, read_features, read_plans
 from .problems import Problems
 from .settings import (
@@ -60,6 +65,14 @@ def _file_options(document: Document, problems: Problems) -> dict[str, Given]:
         is_url = plans.value.startswith("file:")
         given["plans"] = plans if is_url else Given(document.folder / plans.value, plans.where)
     return given
+
+
+_COLLECTION: Any = values.one_of("always", "if_required")
+_ADDRESS: Any = values.one_of("auto", "required")
+_MISSING_METHOD: Any = values.one_of("cancel", "pause", "create_invoice")
+_AFTER_TRIAL: Any = values.one_of("release", "cancel")
+_REPEATED_CARD: Any = values.one_of("record", "end", "cancel")
+_CLAWBACK: Any = values.one_of("unused", "all", "none")
 
 
 class _Reader:
@@ -109,6 +122,8 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
     default_plan = read("default_plan", _plan_name, None)
     rules.check_default_plan(default_plan, plan_set.plans, read.where("default_plan"), problems)
     key = read("stripe_key", connections.stripe_key, None)
+    if read.raw("event_bus") == connections.OWN_BUS:
+        _check_own_bus(read)
     _check_stripe(read, key)
     return Settings(
         database=read("database", connections.database, DATABASE),
@@ -117,6 +132,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         stripe_api_base=read("stripe_api_base", connections.stripe_api_base, None),
         stripe_webhook_secrets=read.many("stripe_webhook_secrets", connections.webhook_secrets, ()),
         webhook_tolerance=read("webhook_tolerance", values.integer(1, 3600), 300),
+        event_bus=read("event_bus", connections.event_bus, None),
         webhook_mode=cast("WebhookMode", read("webhook_mode", values.one_of("inline", "worker"), "inline")),
         stripe_rate_limit=read("stripe_rate_limit", values.integer(2, 10_000), None),
         telemetry=read("telemetry", values.telemetry, "auto"),
@@ -124,24 +140,59 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         base_path=read("base_path", connections.base_path, "/api/auth"),
         webhook_path=read("webhook_path", connections.webhook_path, None),
         trusted_origins=read.many("trusted_origins", connections.trusted_origins, ()),
+        cors=read("cors", values.boolean, False),
+        kavach_routes=read("kavach_routes", values.boolean, False),
         subscription_for=cast("CustomerType", read("subscription_for", values.one_of("user", "organization"), "user")),
         plans=_values(plan_set.plans),
         features=_values(declared),
         top_ups=_values(packs),
         default_plan=default_plan,
+        plan_change=read.many("plan_change", read_plan_change, PlanChange()),
         default_currency=read("default_currency", normalise, "usd"),
         grace_period=read("grace_period", values.duration, GRACE_PERIOD),
+        while_paused=cast("WhilePaused", read("while_paused", values.one_of("deny", "allow"), "deny")),
+        dunning_final_attempt=read("dunning_final_attempt", values.integer(1, 100), 3),
+        direct_cancel=cast(
+            'Literal["period_end", "now"] | None', read("direct_cancel", values.one_of("period_end", "now"), None)
+        ),
+        portal_configuration=read("portal_configuration", connections.portal_configuration, None),
         refresh_interval=read("refresh_interval", values.duration, REFRESH_INTERVAL),
         event_retention=read("event_retention", values.retention, EVENT_RETENTION),
         audit_retention=read("audit_retention", values.duration, None),
         snapshot_max_age=read("snapshot_max_age", values.snapshot_age, None),
         usage_retention=read("usage_retention", values.usage_retention, USAGE_RETENTION),
+        allow_promotion_codes=read("allow_promotion_codes", values.boolean, False),
+        payment_method_collection=read("payment_method_collection", _COLLECTION, "always"),
+        billing_address_collection=read("billing_address_collection", _ADDRESS, "auto"),
+        tax_id_collection=read("tax_id_collection", values.boolean, False),
+        automatic_tax=read("automatic_tax", values.boolean, False),
+        checkout_locale=read("checkout_locale", rules.locale, None),
+        checkout_rate_limit=read("checkout_rate_limit", values.integer(1, 10_000), None),
+        get_checkout_session_params=read.function("get_checkout_session_params"),
+        trial_once_per=read("trial_once_per", rules.trial_scopes, ("reference",)),
+        trial_missing_payment_method=read("trial_missing_payment_method", _MISSING_METHOD, None),
+        behavior_after_trial=cast("AfterTrial", read("behavior_after_trial", _AFTER_TRIAL, "release")),
+        trial_repeated_card=read("trial_repeated_card", _REPEATED_CARD, "cancel"),
+        clawback=read("clawback", _CLAWBACK, "unused"),
         create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
+        reuse_customers_by_email=read("reuse_customers_by_email", values.boolean, True),
+        get_customer_create_params=read.function("get_customer_create_params"),
+        on_customer_create=read.function("on_customer_create"),
+        organization_name=read.function("organization_name"),
+        organization_create_params=read.function("organization_create_params"),
+        on_organization_customer_create=read.function("on_organization_customer_create"),
+        auto_create_customer=read("auto_create_customer", values.boolean, True),
+        mirror_columns=cast("dict[CustomerType, str]", read("mirror_columns", values.host_columns, dict[str, str]())),
+        kavach_columns=read("kavach_columns", values.users_table, None),
         require_email_verification=read("require_email_verification", values.boolean, False),
         authorize_reference=read.function("authorize_reference"),
         authorize_admin=read.function("authorize_admin") or is_admin,
         member_count=read.function("member_count"),
+        seat_change_behavior=cast(
+            "SeatChangeBehavior", read("seat_change_behavior", values.one_of("exact", "incremental"), "exact")
+        ),
         on_event=read.function("on_event"),
+        on_subscription_change=read.function("on_subscription_change"),
         on_subscription_complete=read.function("on_subscription_complete"),
         on_subscription_created=read.function("on_subscription_created"),
         on_subscription_update=read.function("on_subscription_update"),
@@ -149,6 +200,11 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         on_subscription_deleted=read.function("on_subscription_deleted"),
         given={**given, "plans": Given(plan_set, read.where("plans"))},
     )
+
+
+def _check_own_bus(read: _Reader) -> None:
+    if not connections.is_postgresql(read("database", connections.database, DATABASE)):
+        read.problem("event_bus", "is postgresql, which the database is not")
 
 
 def _check_stripe(read: _Reader, key: Secret | None) -> None:

@@ -12,10 +12,12 @@ from typing import cast
 from ..domain.ids import MAX_INTEGER, feature_key, plan_key
 from ..domain.plan_items import kinds_of
 from ..domain.plans import SEATS, Allowance, Boolean, Credits, FeatureKind, Metered, Plan, Quantity
+from ..domain.selling import is_locale
+from ..domain.trials import TrialScope
 from .plans import Located
 from .problems import Problems, Wrong
 from .usage_limits import check_alerts, check_limits
-from .values import boolean, integer, is_mapping, one_of, text
+from .values import boolean, integer, is_list, is_mapping, one_of, text
 
 MAX_SEATS = 10_000
 MAX_TRIAL_DAYS = 730
@@ -27,6 +29,9 @@ _MAX_ROLLED = 1_000
 _LONGEST_EVENT_NAME = 100
 """Stripe's limit for the `event_name` of a meter."""
 _MAX_LIMITS_DEPTH = 16
+_SCOPES: tuple[TrialScope, ...] = ("reference", "group", "plan", "user", "email", "card")
+_MOST_LINE_ITEMS = 18
+"""Stripe's limit of 20 items in a subscription, less the price of the plan and of a seat."""
 
 
 def maybe(rule: Rule) -> Rule:
@@ -50,6 +55,17 @@ def _limits(value: object) -> object:
     return value
 
 
+def _line_items(value: object) -> object:
+    if not is_mapping(value):
+        raise Wrong("must be a mapping of price ids to quantities, or a list of price ids")
+    if len(value) > _MOST_LINE_ITEMS:
+        raise Wrong(f"must be at most {_MOST_LINE_ITEMS} prices")
+    for price, count in value.items():
+        price_id(price)
+        maybe(integer(1, 999_999))(count)
+    return value
+
+
 def _is_json(value: object, depth: int) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
@@ -69,6 +85,22 @@ def _meter(value: object) -> str:
     return name
 
 
+def locale(value: object) -> str:
+    """A language tag that Stripe's pages may know."""
+    tag = text(value)
+    if not is_locale(tag):
+        raise Wrong("must be a language tag such as 'de' or 'pt-BR'")
+    return tag
+
+
+def trial_scopes(value: object) -> tuple[TrialScope, ...]:
+    """The scopes of which each has one trial: one name, or a list of them."""
+    names = [value] if isinstance(value, str) else value
+    if not is_list(names) or any(each not in _SCOPES for each in names):
+        raise Wrong(f"must be a list of some of {', '.join(_SCOPES)}")
+    return tuple(cast("Sequence[TrialScope]", names))
+
+
 _PLAN: Mapping[str, Rule] = {
     "name": plan_key,
     "price_id": maybe(price_id),
@@ -77,10 +109,12 @@ _PLAN: Mapping[str, Rule] = {
     "annual_lookup_key": maybe(text),
     "seats": boolean,
     "seat_price_id": maybe(price_id),
+    "purchased_seats": boolean,
     "min_seats": integer(1, MAX_SEATS),
     "max_seats": maybe(integer(1, MAX_SEATS)),
     "metered": boolean,
-    "proration_behavior": one_of("create_prorations", "always_invoice", "none"),
+    "proration_behavior": maybe(one_of("create_prorations", "always_invoice", "none")),
+    "line_items": _line_items,
     "trial_days": integer(0, MAX_TRIAL_DAYS),
     "title": maybe(text),
     "group": plan_key,
@@ -147,6 +181,7 @@ def _check_plan(plan: Plan, where: str, problems: Problems) -> None:
     check_fields(plan, _PLAN, where, problems)
     _check_prices(plan, where, problems)
     _check_seats(plan, where, problems)
+    _check_line_items(plan, where, problems)
     for key, allowance in plan.features.items():
         at = f"{where}.features.{key}"
         problems.read(at, feature_key, key, None)
@@ -170,6 +205,19 @@ def _check_prices(plan: Plan, where: str, problems: Problems) -> None:
         problems.add(f"{where}.seat_price_id", "is the same price as annual_price_id")
 
 
+_SEAT_DEFAULTS = (("seat_price_id", None), ("purchased_seats", False), ("min_seats", 1), ("max_seats", None))
+
+
+def _check_line_items(plan: Plan, where: str, problems: Problems) -> None:
+    if not isinstance(plan.line_items, Mapping):
+        return
+    own = {plan.price_id, plan.annual_price_id, plan.seat_price_id} - {None}
+    if plan.line_items and plan.is_free:
+        problems.add(f"{where}.line_items", "needs a price: a free plan is never sent to Stripe")
+    for price in own & set(plan.line_items):
+        problems.add(f"{where}.line_items", f"{price} is a price of the plan itself")
+
+
 def _check_seats(plan: Plan, where: str, problems: Problems) -> None:
     if plan.seats is True:
         if plan.is_free:
@@ -179,7 +227,7 @@ def _check_seats(plan: Plan, where: str, problems: Problems) -> None:
         if SEATS in plan.features:
             problems.add(f"{where}.features.{SEATS}", "is declared by seats already")
     elif plan.seats is False:
-        for name, default in (("seat_price_id", None), ("min_seats", 1), ("max_seats", None)):
+        for name, default in _SEAT_DEFAULTS:
             if getattr(plan, name) != default:
                 problems.add(f"{where}.{name}", "needs seats to be true")
     if type(plan.min_seats) is int and type(plan.max_seats) is int and plan.min_seats > plan.max_seats:

@@ -14,7 +14,7 @@ from .plans import Located
 from .problems import Problems, Wrong
 from .rules import Rule, check_fields, check_unique, maybe, price_id
 from .spellings import Vocabulary
-from .values import duration, integer, is_list, is_mapping
+from .values import boolean, duration, integer, is_list, is_mapping
 
 TOP_UP = Vocabulary(
     "member of a top-up",
@@ -22,7 +22,8 @@ TOP_UP = Vocabulary(
     aliases={"key": "name", "features": "grants"},
     unavailable={"title", "description", "metadata", "lookup_key"},
 )
-_MAX_UNITS = 1_000_000
+_MAX_UNITS = 999_999
+"""So many units a line of a checkout page has at most (Stripe, "Create a Checkout Session")."""
 _GIVEN = integer(1, MAX_QUANTITY)
 
 
@@ -39,6 +40,7 @@ _RULES: Mapping[str, Rule] = {
     "expires_after": maybe(_length),
     "min_quantity": integer(1, _MAX_UNITS),
     "max_quantity": maybe(integer(1, _MAX_UNITS)),
+    "adjustable": boolean,
 }
 
 

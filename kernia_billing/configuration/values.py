@@ -8,6 +8,8 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any, TypeGuard, cast
 
+from ..domain.host_columns import host_column, host_table
+from ..errors import InvalidInput
 from ..ports.telemetry import Telemetry
 from .problems import Wrong
 
@@ -132,6 +134,40 @@ def _imported(path: str) -> object:
         found: object = getattr(import_module(match["module"]), match["name"])
     except (ImportError, AttributeError):
         raise Wrong("cannot be imported") from None
+    return found
+
+
+def host_columns(value: object) -> dict[str, str]:
+    """Columns of the host's, by the type of customer.
+
+    Raises:
+        Wrong: it is no mapping, names something else, or a text does not name a column.
+    """
+    if not is_mapping(value):
+        raise Wrong("must be a mapping of 'user' and 'organization' to columns")
+    found: dict[str, str] = {}
+    for kind, column in value.items():
+        if kind not in ("user", "organization"):
+            raise Wrong("must be a mapping of 'user' and 'organization' to columns")
+        found[kind] = text(column)
+        try:
+            host_column(found[kind])
+        except InvalidInput as wrong:
+            raise Wrong(str(wrong)) from None
+    return found
+
+
+def users_table(value: object) -> str:
+    """The host's table of users, and its key.
+
+    Raises:
+        Wrong: it is no text, or names no table.
+    """
+    found = text(value)
+    try:
+        host_table(found)
+    except InvalidInput as wrong:
+        raise Wrong(str(wrong)) from None
     return found
 
 

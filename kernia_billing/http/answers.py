@@ -112,6 +112,18 @@ class SubscriptionView(Struct, rename="camel", frozen=True):
     price_id: str | UnsetType = UNSET
 
 
+class StripeSubscriptionView(Struct, frozen=True):
+    """Stripe's own subscription object, as Stripe shows it: in snake_case, with more members than are named here."""
+
+    id: str
+    object: Literal["subscription"]
+    status: str
+    cancel_at_period_end: bool
+    cancel_at: int | None
+    canceled_at: int | None
+    schedule: str | None
+
+
 class CustomerView(Struct, rename="camel", frozen=True):
     """Who is billed. Everything that is not there yet is null."""
 
@@ -141,6 +153,51 @@ class UsageView(Struct, rename="camel", frozen=True):
     next_cursor: str | None
 
 
+class UsagePointView(Struct, rename="camel", frozen=True, omit_defaults=True):
+    """What was used in the piece of time that begins at `start`. `group`: the value of the property asked for."""
+
+    start: Date
+    quantity: int
+    group: str | UnsetType | None = UNSET
+
+
+class UsageSeriesView(Struct, rename="camel", frozen=True):
+    """What was used over time, oldest first, 0 where nothing was."""
+
+    series: list[UsagePointView]
+
+
+class MoneyView(Struct, rename="camel", frozen=True):
+    """An amount in the currency's minor unit."""
+
+    amount: int
+    currency: str
+
+
+class InvoiceView(Struct, rename="camel", frozen=True):
+    """An invoice. Amounts are in the minor unit of `currency`, below 0 for a credit."""
+
+    id: str
+    number: str | None
+    status: str
+    currency: str
+    total: int
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    created_at: Date
+    period_start: Date
+    period_end: Date
+    due_at: Date | None
+
+
+class InvoicesView(Struct, rename="camel", frozen=True):
+    """A page of invoices."""
+
+    invoices: list[InvoiceView]
+    next_cursor: str | None
+
+
 class RedirectView(Struct, rename="camel", frozen=True):
     """Where to send the browser. The official client goes there by itself when `redirect` is true."""
 
@@ -149,13 +206,7 @@ class RedirectView(Struct, rename="camel", frozen=True):
     id: str | UnsetType = UNSET
     object: Literal["checkout.session"] | UnsetType = UNSET
     status: str | UnsetType = UNSET
-
-
-class MoneyView(Struct, rename="camel", frozen=True):
-    """An amount in the currency's minor unit."""
-
-    amount: int
-    currency: str
+    subscription: SubscriptionView | UnsetType = UNSET
 
 
 class PlanPricesView(Struct, rename="camel", frozen=True):
@@ -269,6 +320,41 @@ class WebhookHealthView(Struct, rename="camel", frozen=True):
     counts: dict[str, int]
     hooks_waiting: int
     hooks_lag_seconds: int
+
+
+class KavachCheckoutView(Struct, rename="camel", frozen=True):
+    """kavachOS: a checkout; send the browser to `url`."""
+
+    url: str
+    session_id: str
+
+
+class KavachPortalView(Struct, rename="camel", frozen=True):
+    """kavachOS: the billing portal; send the browser to `url`."""
+
+    url: str
+
+
+class KavachInfoView(Struct, rename="camel", frozen=True):
+    """kavachOS: a subscription that has not ended."""
+
+    id: str
+    status: str
+    price_id: str
+    current_period_end: Date
+    cancel_at_period_end: bool
+
+
+class KavachSubscriptionView(Struct, rename="camel", frozen=True):
+    """kavachOS: what the caller is subscribed to, if anything."""
+
+    subscription: KavachInfoView | None
+
+
+class KavachProblemView(Struct, rename="camel", frozen=True):
+    """kavachOS: a refusal."""
+
+    error: str
 
 
 class ProblemView(Struct, rename="camel", frozen=True):

@@ -29,7 +29,7 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 
 @frozen
 class Failure:
-    """One member that does not fit, and where it stood: "body", "query" or "header"."""
+    """One member that does not fit, and where it stood: "body", "query", "header" or "path"."""
 
     place: str
     name: str
@@ -56,8 +56,11 @@ async def read_members(request: Request, limit: int) -> Mapping[str, Any]:
         RequestError: 415, another content type or an encoding; 400, malformed JSON or not an object.
     """
     body = await request.read_body(limit)
-    if not body:
-        return {}
+    return members_of(request, body) if body else {}
+
+
+def members_of(request: Request, body: bytes) -> Mapping[str, Any]:
+    """The members of a JSON body that was read and is not empty. Raises what `read_members` raises."""
     # A form, a text and a body without a type reach a server from any page without a preflight; JSON does not.
     if not _JSON.fullmatch(request.headers.get("content-type", "").strip()):
         raise RequestError(
@@ -145,14 +148,14 @@ async def read_body_input(
     return convert(wire, members, lambda name: places.get(name, "body"), failures)
 
 
-def read_query_input(request: Request, wire: type[S]) -> S:
-    """The input of a route that takes a query string only.
+def read_query_input(request: Request, wire: type[S], named: Mapping[str, str]) -> S:
+    """The input of a route that takes a query string only; `named` are the members that stand in its path.
 
     Raises:
         RequestError: 400 with every failure.
     """
     members, failures = read_query(request.query, wire)
-    return convert(wire, members, lambda _: "query", failures)
+    return convert(wire, {**members, **named}, lambda name: "path" if name in named else "query", failures)
 
 
 @cache

@@ -14,14 +14,17 @@ from attrs import evolve
 from ..domain.references import Identity, Reference
 from ..errors import Forbidden, GuardError, IdempotencyMismatch, NotFound, Unauthorized
 from ..ports.actor import acting_as, actor_of, current_actor
+from . import kavach
 from .authorize import resolve
 from .call import Call
+from .cors import preflight, share
 from .decoding import read_body_input, read_query_input
 from .messages import PayloadTooLarge, Request, Response, json_response
 from .origin import check_origin
+from .pacing import PACED
 from .problems import is_unexpected, problem
 from .refusals import RequestError
-from .routes import Route, allow, table
+from .routes import Route, allow, find
 from .service import Service
 from .wire import Nothing, Scope
 
@@ -33,10 +36,12 @@ async def dispatch(service: Service, request: Request) -> Response:
     """Answer one request. Raises no `Exception`: what nobody expected is reported and becomes a 500 with its id."""
     try:
         _check_limits(request)
-        route = _route(service, request)
-        response = await _answer(service, route, request)
+        response = await _answer(service, request)
     except Exception as error:  # noqa: BLE001 - the last place where a client can still get an answer
         response = refusal(service, error, place="query" if request.method in ("GET", "HEAD") else "body")
+        if kavach.is_kavach(service.settings, request.path):
+            response = kavach.problem(error, response)
+    response = share(service.settings, request, response)
     return evolve(response, body=b"") if request.method == "HEAD" else response
 
 
@@ -57,11 +62,24 @@ def _check_limits(request: Request) -> None:
         raise RequestError("The headers are too large", code="HEADERS_TOO_LARGE", status=431)
 
 
-def _route(service: Service, request: Request) -> Route:
+async def _answer(service: Service, request: Request) -> Response:
     settings = service.settings
-    methods = table(has_webhook=settings.has_webhook, webhook_path=settings.webhook_path).get(request.path)
-    if methods is None:
+    found = find(
+        request.path,
+        has_webhook=settings.has_webhook,
+        webhook_path=settings.webhook_path,
+        kavach=settings.kavach_routes,
+    )
+    if found is None:
         raise NotFound("There is nothing at this path")
+    methods, named = found
+    asked = preflight(settings, request, allow(methods))
+    if asked is not None:
+        return asked
+    return await _judged(service, _route(request, methods), request, named)
+
+
+def _route(request: Request, methods: Mapping[str, Route]) -> Route:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > max(each.limit for each in methods.values())):
         raise PayloadTooLarge
@@ -88,27 +106,39 @@ def _wrong_method(request: Request, methods: Mapping[str, Route]) -> str:
     return f"{path} takes {allow(methods)} only"
 
 
-async def _answer(service: Service, route: Route, request: Request) -> Response:
+async def _judged(service: Service, route: Route, request: Request, named: Mapping[str, str]) -> Response:
     if route.origin_checked:
         check_origin(request.headers, service.settings.trusted)
     identity = await _identity(request) if route.needs_session else None
     actor = current_actor() if identity is None else actor_of("user", identity.user_id)
     try:
         with acting_as(actor):
-            return await _operate(service, route, request, identity)
+            return await _operate(service, route, request, identity, named)
     except (Unauthorized, Forbidden, IdempotencyMismatch) as refused:
         _tell(service, "http.refused", route, actor, refused.code)
         raise
 
 
-async def _operate(service: Service, route: Route, request: Request, identity: Identity | None) -> Response:
+async def _operate(
+    service: Service, route: Route, request: Request, identity: Identity | None, named: Mapping[str, str]
+) -> Response:
     if identity is not None and route.action == "admin":
         await _require_admin(service, identity)
         _tell(service, "http.admin", route, current_actor(), None)
-    found = await _input(route, request)
+    if identity is not None and route.action in PACED:
+        _check_pace(service, identity)
+    found = await _input(route, request, named)
     reference = await _reference(service, route, identity, found)
     answer = await route.handler(Call(service, request, found, identity, reference))
     return answer if isinstance(answer, Response) else json_response(200, answer)
+
+
+def _check_pace(service: Service, identity: Identity) -> None:
+    pace = service.settings.pace
+    wait = 0 if pace is None else pace.wait(identity.user_id)
+    if wait:
+        text = "Too many requests. Please try again later."
+        raise RequestError(text, code="TOO_MANY_REQUESTS", status=429, headers={"retry-after": str(wait)})
 
 
 def _tell(service: Service, event: str, route: Route, actor: str, code: str | None) -> None:
@@ -135,11 +165,11 @@ async def _require_admin(service: Service, identity: Identity) -> None:
         raise Forbidden
 
 
-async def _input(route: Route, request: Request) -> msgspec.Struct:
-    if route.action in ("public", "signed"):
+async def _input(route: Route, request: Request, named: Mapping[str, str]) -> msgspec.Struct:
+    if route.handler_reads:
         return Nothing()
     if route.method == "GET":
-        return read_query_input(request, route.wire)
+        return read_query_input(request, route.wire, named)
     return await read_body_input(request, route.wire, route.limit, route.headers, scoped=route.scoped is not None)
 
 

@@ -15,6 +15,7 @@ TEXTS: Mapping[str, str] = {
     "INTERNAL": "Something went wrong",
     "ORGANIZATION_NOT_FOUND": "Organization not found",
     "ORGANIZATION_SUBSCRIPTION_NOT_ENABLED": "Organization subscription is not enabled",
+    "PORTAL_NOT_CONFIGURED": "The billing portal is not configured",
     "PLAN_NOT_FOUND": "Subscription plan not found",
     "REFERENCE_ID_NOT_ALLOWED": "Reference id is not allowed",
     "REFERENCE_REQUIRED": "Reference ID is required. Provide referenceId or set activeOrganizationId in session",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any, Literal, cast, get_args
@@ -12,7 +13,7 @@ from attrs import evolve, field, frozen
 from ..domain.references import Action
 from . import answers, wire
 from .call import Call
-from .handlers import billing, documents, stripe, subscription, success
+from .handlers import billing, documents, kavach, stripe, subscription, success
 from .messages import BODY_LIMIT, WEBHOOK_LIMIT
 
 Access = Literal["public", "session", "admin", "signed"]
@@ -23,6 +24,7 @@ Handler = Callable[[Call[Any]], Awaitable[object]]
 WEBHOOK_ALIASES = ("/auth/stripe/webhook", "/billing/webhooks/callback/stripe")
 """Where other libraries take webhooks, for who moves from one and leaves the endpoint at Stripe as it is."""
 
+_MEMBER = re.compile(r"\{(\w+)\}")
 _ACTIONS = frozenset(get_args(Action))
 
 
@@ -34,11 +36,12 @@ def _no_headers() -> Mapping[str, str]:
 class Route:
     """One method on one path.
 
+    `path` may name members of `wire`, as in `/billing/invoices/{invoiceId}/pdf`.
     `action` is what the host's `authorize_reference` is asked for the reference of the request, or who may call it at
     all. `wire` is the type of the body, on GET of the query. `headers` maps headers to the members that they may stand
     for. `safe` says that it changes nothing anywhere: HEAD is answered too, and no origin check is needed.
     `refusals` are the statuses of its own, beyond those that any route may have. `tells_quotas`: it answers with the
-    headers of `rate_limits`.
+    headers of `rate_limits`. `reads_itself`: the body is judged by the handler, by rules of its own.
     """
 
     method: Literal["GET", "POST"]
@@ -53,6 +56,12 @@ class Route:
     headers: Mapping[str, str] = field(factory=_no_headers)
     refusals: tuple[int, ...] = ()
     tells_quotas: bool = False
+    reads_itself: bool = False
+
+    @property
+    def handler_reads(self) -> bool:
+        """Whether the handler reads the body and the query."""
+        return self.reads_itself or self.action in ("signed", "public")
 
     @property
     def scoped(self) -> Action | None:
@@ -79,17 +88,37 @@ ROUTES: tuple[Route, ...] = (
         wire.Upgrade,
         answers.RedirectView,
         "Buy a plan, or change to it",
-        refusals=(402, 409, 503),
+        refusals=(402, 409, 429, 503),
     ),
     Route(
         "GET",
         "/subscription/list",
         subscription.list_rows,
         "list-subscription",
-        wire.Scope,
+        wire.ListSubscriptions,
         list[answers.SubscriptionView],
-        "List active and trialing subscriptions",
+        "List active and trialing subscriptions, or more of them",
         safe=True,
+    ),
+    Route(
+        "POST",
+        "/subscription/cancel",
+        subscription.cancel,
+        "cancel-subscription",
+        wire.Cancel,
+        answers.RedirectView,
+        "Cancel a subscription, or open the page for it",
+        refusals=(404, 409, 503),
+    ),
+    Route(
+        "POST",
+        "/subscription/restore",
+        subscription.restore,
+        "restore-subscription",
+        wire.Restore,
+        answers.StripeSubscriptionView,
+        "Undo a pending cancellation or change: Stripe's subscription",
+        refusals=(409, 503),
     ),
     Route(
         "POST",
@@ -99,7 +128,7 @@ ROUTES: tuple[Route, ...] = (
         wire.OpenPortal,
         answers.RedirectView,
         "Open Stripe's billing portal",
-        refusals=(404, 503),
+        refusals=(404, 429, 503),
     ),
     Route(
         "GET",
@@ -234,7 +263,7 @@ ROUTES: tuple[Route, ...] = (
         wire.OpenPortal,
         answers.RedirectView,
         "Open Stripe's billing portal",
-        refusals=(404, 503),
+        refusals=(404, 429, 503),
     ),
     Route(
         "GET",
@@ -244,7 +273,7 @@ ROUTES: tuple[Route, ...] = (
         wire.OpenPortal,
         answers.RedirectView,
         "The same as POST, and judged like it; it answers JSON too",
-        refusals=(404, 503),
+        refusals=(404, 429, 503),
     ),
     Route(
         "GET",
@@ -255,6 +284,40 @@ ROUTES: tuple[Route, ...] = (
         answers.UsageView,
         "List recorded uses",
         safe=True,
+        refusals=(404,),
+    ),
+    Route(
+        "GET",
+        "/billing/usage/series",
+        billing.usage_series,
+        "read-usage",
+        wire.UsageSeries,
+        answers.UsageSeriesView,
+        "Add recorded uses up by hour, day or month",
+        safe=True,
+        refusals=(404,),
+    ),
+    # Who may open the portal sees the invoices there; reading the customer alone shows no amounts.
+    Route(
+        "GET",
+        "/billing/invoices",
+        billing.invoices,
+        "billing-portal",
+        wire.ListInvoices,
+        answers.InvoicesView,
+        "List invoices, newest first",
+        safe=True,
+    ),
+    Route(
+        "GET",
+        "/billing/invoices/{invoiceId}/pdf",
+        billing.invoice_pdf,
+        "billing-portal",
+        wire.OneInvoice,
+        None,
+        "Redirect to an invoice as a PDF",
+        safe=True,
+        refusals=(302, 404, 503),
     ),
     Route(
         "GET",
@@ -280,8 +343,58 @@ ROUTES: tuple[Route, ...] = (
 """Every route there is."""
 
 
+KAVACH_ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/auth/stripe/checkout",
+        kavach.checkout,
+        "session",
+        wire.KavachCheckout,
+        answers.KavachCheckoutView,
+        "kavachOS: buy the plan that a price belongs to",
+        refusals=(402, 404, 409, 503),
+        reads_itself=True,
+    ),
+    Route(
+        "POST",
+        "/auth/stripe/portal",
+        kavach.portal,
+        "session",
+        wire.KavachPortal,
+        answers.KavachPortalView,
+        "kavachOS: open the billing portal",
+        refusals=(404, 503),
+        reads_itself=True,
+    ),
+    Route(
+        "GET",
+        "/auth/stripe/subscription",
+        kavach.subscription,
+        "session",
+        wire.Nothing,
+        answers.KavachSubscriptionView,
+        "kavachOS: what the caller is subscribed to",
+        safe=True,
+    ),
+    Route(
+        "POST",
+        "/auth/stripe/webhook",
+        kavach.webhook,
+        "signed",
+        wire.Nothing,
+        answers.ReceivedView,
+        "kavachOS: Stripe's events",
+        limit=WEBHOOK_LIMIT,
+        refusals=(503,),
+    ),
+)
+"""Those of kavachOS, where the configuration asks for them."""
+
+
 @cache
-def table(*, has_webhook: bool, webhook_path: str | None = None) -> Mapping[str, Mapping[str, Route]]:
+def table(
+    *, has_webhook: bool, webhook_path: str | None = None, kavach: bool = False
+) -> Mapping[str, Mapping[str, Route]]:
     """The routes by path and method. Webhooks are taken at several paths, and at none without webhook secrets."""
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
@@ -290,12 +403,41 @@ def table(*, has_webhook: bool, webhook_path: str | None = None) -> Mapping[str,
         elif has_webhook:
             for path in (route.path, *WEBHOOK_ALIASES, webhook_path or route.path):
                 paths.setdefault(path, {})[route.method] = evolve(route, path=path)
+    for route in KAVACH_ROUTES:
+        if kavach and (has_webhook or route.action != "signed"):
+            paths[route.path] = {route.method: route}
     return paths
+
+
+def find(
+    path: str, *, has_webhook: bool, webhook_path: str | None = None, kavach: bool = False
+) -> tuple[Mapping[str, Route], Mapping[str, str]] | None:
+    """The routes of a path by method, and the members that stand in it; None where there are none."""
+    paths = table(has_webhook=has_webhook, webhook_path=webhook_path, kavach=kavach)
+    if path in paths and "{" not in path:
+        return paths[path], {}
+    for pattern, template in _templates():
+        match = pattern.fullmatch(path)
+        if match is not None and template in paths:
+            return paths[template], match.groupdict()
+    return None
+
+
+@cache
+def _templates() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The paths that name members. A member is plain, so that nothing in it means anything else to anybody."""
+    found = {route.path for route in ROUTES if "{" in route.path}
+    return tuple((re.compile(_MEMBER.sub(r"(?P<\1>[A-Za-z0-9_.:-]{1,255})", path)), path) for path in sorted(found))
+
+
+def path_members(path: str) -> tuple[str, ...]:
+    """The names of the members that stand in a path, in their order."""
+    return tuple(_MEMBER.findall(path))
 
 
 def is_taken(path: str) -> bool:
     """Whether a path is that of another route than the webhook's."""
-    return any(route.path == path and route.action != "signed" for route in ROUTES)
+    return any(route.path == path and route.action != "signed" for route in (*ROUTES, *KAVACH_ROUTES))
 
 
 def allow(methods: Mapping[str, Route]) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -15,6 +15,8 @@ from ..domain.answers import (
     Checkout,
     Customer,
     Decision,
+    Invoice,
+    InvoiceStatus,
     Mode,
     Page,
     PlanView,
@@ -24,16 +26,21 @@ from ..domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    UsagePoint,
     WebhookHealth,
 )
+from ..domain.bins import Bin
 from ..domain.catalog import PriceRow, ProductRow
 from ..domain.ids import Property
+from ..domain.kavach import CheckoutSession, SubscriptionInfo
 from ..domain.references import Action, CustomerType, Identity, Reference
 from ..domain.upkeep import SyncState
 from ..domain.urls import TrustedOrigins
 from ..ports.clock import Clock
 from ..ports.ids import Ids
+from ..ports.stripe import SignatureFault
 from ..ports.telemetry import SILENT, Telemetry
+from .pacing import Pace
 
 PortalFlow = Literal["payment_method", "cancel", "update"]
 
@@ -51,6 +58,7 @@ class HttpSettings:
 
     `base_path` is where the application is mounted on the origin `trusted.base_url`: "" or a path that starts with a
     slash and does not end with one. `webhook_path` is a further path below it for webhooks.
+    `pace` bounds how often one person has pages opened at Stripe, None: not at all.
     `on_unexpected(error, request_id)` gets what a client only gets a request id for.
     """
 
@@ -63,8 +71,11 @@ class HttpSettings:
     organizations_enabled: bool = False
     has_webhook: bool = False
     webhook_path: str | None = None
+    cors: bool = False
+    kavach_routes: bool = False
     on_unexpected: Callable[[BaseException, str], None] = field(default=log_unexpected)
     telemetry: Telemetry = SILENT
+    pace: Pace | None = None
 
     @property
     def mount(self) -> str:
@@ -75,6 +86,20 @@ class HttpSettings:
         """Hand an error to the operator; a failing `on_unexpected` changes no answer."""
         with suppress(Exception):
             self.on_unexpected(error, request_id)
+
+
+class Left(Protocol):
+    """What became of a wish to cancel: the page to go to, None for none, and the subscription as it is."""
+
+    @property
+    def url(self) -> str | None:
+        """Stripe's page."""
+        ...
+
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription."""
+        ...
 
 
 class Service(Protocol):
@@ -156,15 +181,29 @@ class Service(Protocol):
         return_url: str,
         identity: Identity,
     ) -> Checkout:
-        """Open a page on which the plan is bought. The URLs are absolute and trusted."""
+        """Open a page on which the plan is bought, or changed to. The URLs are absolute and trusted."""
+        ...
+
+    async def restore(self, reference: Reference, *, subscription_id: str | None) -> Mapping[str, Any]:
+        """Undo a pending cancellation or change: Stripe's subscription afterwards, as Stripe shows it."""
         ...
 
     async def subscriptions(self, reference: Reference) -> Sequence[Subscription]:
         """Every subscription of a reference, whatever its status."""
         ...
 
+    async def leave(self, reference: Reference, *, return_url: str, subscription_id: str | None) -> Left:
+        """Cancel a subscription, or open the page for it. Raises `NotFound` where nothing such could end."""
+        ...
+
     async def portal(
-        self, reference: Reference, *, return_url: str, flow: PortalFlow | None, locale: str | None
+        self,
+        reference: Reference,
+        *,
+        return_url: str,
+        flow: PortalFlow | None,
+        locale: str | None,
+        subscription_id: str | None,
     ) -> Portal:
         """Open Stripe's billing portal. Raises `NotFound` (CUSTOMER_NOT_FOUND) where nobody was billed yet."""
         ...
@@ -218,6 +257,59 @@ class Service(Protocol):
         cursor: str | None,
     ) -> Page[UsageEvent]:
         """Recorded uses."""
+        ...
+
+    async def usage_series(
+        self,
+        reference: Reference,
+        feature: str,
+        *,
+        bin: Bin,
+        start: datetime | None,
+        end: datetime | None,
+        tz: str,
+        group_by: str | None,
+    ) -> Sequence[UsagePoint]:
+        """What was used over time."""
+        ...
+
+    async def invoices(
+        self,
+        reference: Reference,
+        *,
+        status: InvoiceStatus | None,
+        charged: bool | None,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Invoice]:
+        """The invoices of a reference."""
+        ...
+
+    async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
+        """Where an invoice lies as a PDF. Raises `NotFound` when it is not this reference's."""
+        ...
+
+    async def kavach_checkout(
+        self,
+        reference: Reference,
+        price_id: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        metadata: Mapping[str, str],
+        identity: Identity,
+    ) -> CheckoutSession:
+        """Open a page on which the plan of a price is bought. Raises `NotFound` where the price sells none here."""
+        ...
+
+    async def kavach_subscription(self, reference: Reference) -> SubscriptionInfo | None:
+        """What a reference is subscribed to, None where that has ended."""
+        ...
+
+    def signature_fault(self, signature: str) -> SignatureFault:
+        """What is wrong with a signature that did not verify just now."""
         ...
 
     async def plans(self) -> Sequence[PlanView]:

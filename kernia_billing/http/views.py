@@ -16,12 +16,14 @@ from ..domain.answers import (
     Balance,
     Customer,
     Decision,
+    Invoice,
     Page,
     PlanView,
     Reservation,
     Subscription,
     Usage,
     UsageEvent,
+    UsagePoint,
     WebhookHealth,
 )
 from ..domain.catalog import PriceRow, ProductRow
@@ -36,6 +38,8 @@ from .answers import (
     BalanceView,
     CheckView,
     CustomerView,
+    InvoicesView,
+    InvoiceView,
     MoneyView,
     OverageView,
     PlanPricesView,
@@ -52,6 +56,8 @@ from .answers import (
     SyncView,
     TrackView,
     UsageEventView,
+    UsagePointView,
+    UsageSeriesView,
     UsageView,
     WebhookHealthView,
 )
@@ -161,7 +167,7 @@ def subscription_view(
         ended_at=date_or_none(subscription.ended_at),
         seats=subscription.seats,
         billing_interval=subscription.interval,
-        stripe_schedule_id=None,
+        stripe_schedule_id=subscription.schedule_id,
         limits=UNSET if limits is None else dict(limits),
         price_id=UNSET if price_id is None else price_id,
     )
@@ -196,8 +202,25 @@ def usage_view(page: Page[UsageEvent]) -> UsageView:
     return UsageView(events, page.next_cursor)
 
 
+def series_view(points: Sequence[UsagePoint], *, grouped: bool) -> UsageSeriesView:
+    """Use over time; every point names its group where groups were asked for."""
+    return UsageSeriesView(
+        [UsagePointView(date(each.start), each.quantity, each.group if grouped else UNSET) for each in points]
+    )
+
+
+def invoices_view(page: Page[Invoice]) -> InvoicesView:
+    """A page of invoices."""
+    return InvoicesView([_invoice(each) for each in page.items], page.next_cursor)
+
+
 def redirect_view(
-    url: str | None, *, disabled: bool, session_id: str | None = None, status: str | None = None
+    url: str | None,
+    *,
+    disabled: bool,
+    session_id: str | None = None,
+    status: str | None = None,
+    subscription: SubscriptionView | None = None,
 ) -> RedirectView:
     """Where to send the browser; `redirect` only together with an absolute URL."""
     absolute = url is not None and url.startswith(("https://", "http://"))
@@ -207,6 +230,7 @@ def redirect_view(
         id=UNSET if session_id is None else session_id,
         object=UNSET if session_id is None else "checkout.session",
         status=UNSET if session_id is None or status is None else status,
+        subscription=UNSET if subscription is None else subscription,
     )
 
 
@@ -303,6 +327,23 @@ def _price(price: PriceRow) -> PriceView:
         billing_scheme=price.billing_scheme,
         lookup_key=price.lookup_key,
         created_at=to_iso_ms(price.created_at),
+    )
+
+
+def _invoice(invoice: Invoice) -> InvoiceView:
+    return InvoiceView(
+        id=invoice.id,
+        number=invoice.number,
+        status=invoice.status,
+        currency=invoice.total.currency,
+        total=invoice.total.amount,
+        amount_due=invoice.amount_due.amount,
+        amount_paid=invoice.amount_paid.amount,
+        amount_remaining=invoice.amount_remaining.amount,
+        created_at=date(invoice.created_at),
+        period_start=date(invoice.period_start),
+        period_end=date(invoice.period_end),
+        due_at=date_or_none(invoice.due_at),
     )
 
 

@@ -7,12 +7,13 @@ customer by sending one.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ..domain.answers import Mode
+from ..domain.bins import Bin
 from ..domain.ids import MAX_QUANTITY
 from ..domain.references import CustomerType
 from .service import PortalFlow
@@ -40,6 +41,9 @@ Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zo
 Count = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 CountOrNone = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 Lifetime = Annotated[int, Meta(ge=1, le=604_800, description="Seconds until what is set aside is free again.")]
+TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="A name of the IANA database.")]
+PropertyKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}" + _END, description="The name of a property.")]
+ListedStatus = Literal["open", "paid", "uncollectible", "void"]
 PageSize = Annotated[int, Meta(ge=1, le=200)]
 Metadata = Annotated[dict[str, str], Meta(max_length=20, description="Copied to Stripe's objects.")]
 Properties = Annotated[dict[str, str | int | bool], Meta(max_length=50, description="Kept with the event.")]
@@ -72,11 +76,35 @@ class Upgrade(Scope, rename="camel", kw_only=True, frozen=True):
     disable_redirect: bool = False
 
 
+class ListSubscriptions(Scope, rename="camel", kw_only=True, frozen=True):
+    """Which subscriptions to list."""
+
+    status: Annotated[
+        Literal["active", "live", "all"],
+        Meta(description="`active`: active and trialing. `live`: all that have not ended. `all`: those too."),
+    ] = "active"
+
+
+class Cancel(Scope, rename="camel", kw_only=True, frozen=True):
+    """Cancel a subscription."""
+
+    return_url: Url
+    subscription_id: ObjectId | None = None
+    disable_redirect: bool = False
+
+
+class Restore(Scope, rename="camel", kw_only=True, frozen=True):
+    """Undo what is pending."""
+
+    subscription_id: ObjectId | None = None
+
+
 class OpenPortal(Scope, rename="camel", kw_only=True, frozen=True):
     """Open the billing portal."""
 
     return_url: Url = "/"
     flow: PortalFlow | None = None
+    subscription_id: ObjectId | None = None
     locale: Locale | None = None
     disable_redirect: bool = False
 
@@ -135,6 +163,34 @@ class ListUsage(Scope, rename="camel", kw_only=True, frozen=True):
     cursor: Cursor | None = None
 
 
+class UsageSeries(Scope, rename="camel", kw_only=True, frozen=True):
+    """Which use to add up, and in which pieces of time."""
+
+    feature: FeatureKey
+    bin: Bin = "day"
+    start: Instant | None = msgspec.field(name="from", default=None)
+    end: Instant | None = msgspec.field(name="to", default=None)
+    tz: TimeZone = "UTC"
+    group_by: PropertyKey | None = None
+
+
+class ListInvoices(Scope, rename="camel", kw_only=True, frozen=True):
+    """Which invoices to list."""
+
+    status: ListedStatus | None = None
+    charged: bool | None = None
+    start: Instant | None = msgspec.field(name="from", default=None)
+    end: Instant | None = msgspec.field(name="to", default=None)
+    limit: PageSize = 20
+    cursor: Cursor | None = None
+
+
+class OneInvoice(Scope, rename="camel", kw_only=True, frozen=True):
+    """Which invoice: `invoiceId` stands in the path."""
+
+    invoice_id: ObjectId
+
+
 class ListProducts(Struct, rename="camel", kw_only=True, frozen=True):
     """Which products to list."""
 
@@ -150,12 +206,30 @@ class ListPrices(ListProducts, rename="camel", kw_only=True, frozen=True):
 
 
 class Success(Struct, rename="camel", kw_only=True, frozen=True):
-    """The browser's return from Checkout. Judged by its own rules: it ends in a redirect or in a 403."""
+    """The browser's return from Checkout. Judged by its own rules: it ends in a redirect or in a 403, whatever is sent.
 
-    callback_url: Url = msgspec.field(name="callbackURL", default="/")
+    `callbackURL` is a path on this application, or a URL on a trusted origin.
+    """
+
+    callback_url: str = msgspec.field(name="callbackURL", default="/")
     checkout_session_id: str | None = None
-    reference_id: ReferenceId | None = None
-    customer_type: CustomerType | None = None
+    reference_id: str | None = None
+    customer_type: str | None = None
+
+
+class KavachCheckout(Struct, rename="camel", kw_only=True, frozen=True):
+    """kavachOS: buy the plan that a price belongs to. Judged by its own rules; `trialDays` is the plan's to say."""
+
+    price_id: Annotated[str, Meta(min_length=1, max_length=255, description="A Stripe price that sells a plan here.")]
+    success_url: Annotated[object, Meta(description="Where the buyer goes; ignored unless it is a text.")] = None
+    cancel_url: Annotated[object, Meta(description="Where who gives up goes; ignored unless it is a text.")] = None
+    metadata: Annotated[object, Meta(description="Copied to Stripe's objects; ignored unless it is an object.")] = None
+
+
+class KavachPortal(Struct, rename="camel", kw_only=True, frozen=True):
+    """kavachOS: open the billing portal."""
+
+    return_url: Url
 
 
 W = TypeVar("W", bound=Struct)

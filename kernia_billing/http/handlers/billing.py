@@ -6,9 +6,21 @@ from ...domain.ids import event_properties
 from ...domain.instants import to_datetime
 from .. import answers, views
 from ..call import Call
-from ..messages import Response, json_response
+from ..messages import Response, json_response, redirect_response
 from ..rate_limits import decision_headers, usage_headers
-from ..wire import Check, ListUsage, Nothing, Release, Reserve, Scope, Settle, Track
+from ..wire import (
+    Check,
+    ListInvoices,
+    ListUsage,
+    Nothing,
+    OneInvoice,
+    Release,
+    Reserve,
+    Scope,
+    Settle,
+    Track,
+    UsageSeries,
+)
 from .subscription import rows_view
 
 
@@ -78,6 +90,41 @@ async def usage(call: Call[ListUsage]) -> answers.UsageView:
         call.scope, asked.feature, start=asked.start, end=asked.end, limit=asked.limit, cursor=asked.cursor
     )
     return views.usage_view(page)
+
+
+async def usage_series(call: Call[UsageSeries]) -> answers.UsageSeriesView:
+    """Add recorded uses up."""
+    asked = call.input
+    points = await call.service.usage_series(
+        call.scope,
+        asked.feature,
+        bin=asked.bin,
+        start=asked.start,
+        end=asked.end,
+        tz=asked.tz,
+        group_by=asked.group_by,
+    )
+    return views.series_view(points, grouped=asked.group_by is not None)
+
+
+async def invoices(call: Call[ListInvoices]) -> answers.InvoicesView:
+    """List invoices."""
+    asked = call.input
+    page = await call.service.invoices(
+        call.scope,
+        status=asked.status,
+        charged=asked.charged,
+        start=asked.start,
+        end=asked.end,
+        limit=asked.limit,
+        cursor=asked.cursor,
+    )
+    return views.invoices_view(page)
+
+
+async def invoice_pdf(call: Call[OneInvoice]) -> Response:
+    """Send the browser to the document: where Stripe keeps it changes."""
+    return redirect_response(await call.service.invoice_pdf(call.scope, call.input.invoice_id))
 
 
 async def plans(call: Call[Nothing]) -> answers.PlansView:

@@ -12,4 +12,4 @@ async def openapi(call: Call[Nothing]) -> object:
     from ..openapi import document
 
     settings = call.service.settings
-    return document(settings.mount, has_webhook=settings.has_webhook)
+    return document(settings.mount, has_webhook=settings.has_webhook, kavach=settings.kavach_routes)

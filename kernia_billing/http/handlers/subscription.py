@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from ...domain.answers import Subscription
 from ...domain.metadata import client_metadata
+from ...domain.subscriptions import is_live
 from ...domain.urls import SESSION_ID
 from ...errors import NotFound
 from .. import answers, views
@@ -14,7 +16,7 @@ from ..authorize import default_reference
 from ..call import Call
 from ..refusals import TEXTS, RequestError
 from ..service import Service
-from ..wire import OpenPortal, Scope, Upgrade
+from ..wire import Cancel, ListSubscriptions, OpenPortal, Restore, Upgrade
 
 SUCCESS_PATH = "/subscription/success"
 
@@ -67,17 +69,51 @@ def success_url(call: Call[Upgrade], callback: str) -> str:
     return f"{settings.mount}{SUCCESS_PATH}?{'&'.join(members)}&checkoutSessionId={SESSION_ID}"
 
 
-async def list_rows(call: Call[Scope]) -> list[answers.SubscriptionView]:
-    """The active and trialing subscriptions."""
+async def list_rows(call: Call[ListSubscriptions]) -> list[answers.SubscriptionView]:
+    """The active and trialing subscriptions, unless more are asked for."""
     found = await call.service.subscriptions(call.scope)
-    return rows_view(call.service, [each for each in found if each.status in _LISTED])
+    return rows_view(call.service, [each for each in found if _is_listed(each, call.input.status)])
+
+
+async def restore(call: Call[Restore]) -> Mapping[str, Any]:
+    """Undo a pending cancellation or change; answers Stripe's own object, as Better Auth does."""
+    try:
+        return await call.service.restore(call.scope, subscription_id=call.input.subscription_id)
+    except NotFound as missing:
+        missing.status = 400
+        raise
+
+
+def _is_listed(subscription: Subscription, wanted: str) -> bool:
+    if wanted == "live":
+        return is_live(subscription.status)
+    return wanted == "all" or subscription.status in _LISTED
+
+
+async def cancel(call: Call[Cancel]) -> answers.RedirectView:
+    """Cancel, or open the page for it; what ends already is no error."""
+    asked = call.input
+    return_url = call.service.settings.trusted.resolve(asked.return_url, "returnUrl")
+    try:
+        left = await call.service.leave(call.scope, return_url=return_url, subscription_id=asked.subscription_id)
+    except NotFound as missing:
+        missing.status = 400  # A wrong member of this request, as Better Auth has it.
+        raise
+    (shown,) = rows_view(call.service, [left.subscription])
+    return views.redirect_view(left.url or return_url, disabled=asked.disable_redirect, subscription=shown)
 
 
 async def portal(call: Call[OpenPortal]) -> answers.RedirectView:
     """Open Stripe's billing portal for the reference's own customer."""
     asked = call.input
     return_url = call.service.settings.trusted.resolve(asked.return_url, "returnUrl")
-    opened = await call.service.portal(call.scope, return_url=return_url, flow=asked.flow, locale=asked.locale)
+    opened = await call.service.portal(
+        call.scope,
+        return_url=return_url,
+        flow=asked.flow,
+        locale=asked.locale,
+        subscription_id=asked.subscription_id,
+    )
     return views.redirect_view(opened.url, disabled=asked.disable_redirect)
 
 
