@@ -11,7 +11,8 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -148,13 +149,26 @@ def npm() -> str:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
     """A headless Chromium with an empty profile, driven through Selenium and the system's own chromedriver."""
+    with _chromium(tmp_path) as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="session")
+def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """The same, one for all tests of a process, which clear what they need cleared."""
+    with _chromium(tmp_path_factory.mktemp("browser")) as chrome:
+        yield chrome
+
+
+@contextmanager
+def _chromium(folder: Path) -> Generator[Chrome]:
     chromium, driver = _program("chromium", "chromium-browser"), _program("chromedriver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for option in (*CHROMIUM_OPTIONS, f"--user-data-dir={tmp_path / 'chromium'}"):
+    for option in (*CHROMIUM_OPTIONS, f"--user-data-dir={folder / 'chromium'}"):
         options.add_argument(option)
     chrome = webdriver.Chrome(options=options, service=Service(driver))
     try:
@@ -196,10 +210,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+_ON_ONE_SERVER = ("changes", "checkout")
+"""Folders of tests as if marked `one_server`: what they try is above what engines differ in."""
+
+
 def _is_chosen(item: pytest.Item) -> bool:
-    """Whether a test that is marked `one_server` runs on SQLite, or on the server that it is dealt."""
+    """Whether a test that is to run on one server runs on SQLite, or on the server that it is dealt."""
     server = next((name for name in SERVERS if item.get_closest_marker(name)), None)
-    if server is None or item.get_closest_marker("one_server") is None:
+    if server is None or not (item.get_closest_marker("one_server") or item.path.parent.name in _ON_ONE_SERVER):
         return True
     return server == SERVERS[crc32(item.nodeid.replace(server, "").encode()) % len(SERVERS)]
 

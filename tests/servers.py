@@ -1,10 +1,10 @@
-"""Real database servers for tests and benchmarks: PostgreSQL from a wheel, MariaDB from the system.
+"""Real servers for tests and benchmarks: PostgreSQL and NATS from wheels, MariaDB and Redis from the system.
 
 One *keeper* process per run owns the servers. It starts each on first request, and stops them and removes their files
 when the process that started the keeper ends – by whatever cause, because the keeper notices by the end of a pipe.
-Everything lives in one short temporary folder (a unix socket path holds about 100 characters) and nothing listens on a
-network port. Durability is on, as in production. Tests keep the folder in memory where they can: there are hundreds of
-databases to make, and no test cuts the power.
+Everything lives in one short temporary folder (a unix socket path holds about 100 characters) and nothing but NATS,
+which has no unix sockets, listens on a network port: on this machine only. Durability is on, as in production. Tests
+keep the folder in memory where they can: there are hundreds of databases to make, and no test cuts the power.
 
     with running() as servers:
         url = servers.create_database("postgresql")
@@ -100,6 +100,10 @@ class Servers:
                 raise ServerMissing(answer["missing"])
             self._sockets[engine] = Path(answer["socket"])
         return self._sockets[engine]
+
+    def url_of(self, bus: str) -> str:
+        """The URL of the server of a bus ("redis" or "nats"), which is started if need be. Raises ServerMissing."""
+        return broker_url(bus, self.socket_of(bus))
 
     def create_database(self, engine: str) -> str:
         """The SQLAlchemy URL (blocking driver) of a new, empty database. Raises ServerMissing."""
@@ -235,6 +239,51 @@ def _drop_mariadb(place: Path, name: str) -> None:
         cursor.execute(f"DROP DATABASE {name}")
 
 
+# ── Message brokers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def broker_url(bus: str, place: Path) -> str:
+    """The URL of a broker by its place: a unix socket, or a port."""
+    return f"unix://{place}" if bus == "redis" else f"nats://127.0.0.1:{place.name}"
+
+
+def broker_command(bus: str, home: Path) -> tuple[list[str], Path]:
+    """How a broker is started that keeps in `home` what it acknowledged, and its place. Raises ServerMissing."""
+    program = {"redis": "redis-server", "nats": "nats-server"}[bus]
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent), "/usr/bin", "/usr/sbin"])
+    server = shutil.which(program, path=path)
+    if server is None:
+        raise ServerMissing(f"{program} is not installed")
+    if bus == "redis":
+        place = home / "s"
+        durable = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        return [server, "--port", "0", "--unixsocket", str(place), "--dir", str(home), *durable], place
+    place = home / str(free_port())
+    return [server, "-a", "127.0.0.1", "-p", place.name, "-js", "-sd", str(home)], place
+
+
+def free_port() -> int:
+    """A port that nobody listens at, and that the system gives to nobody who asks for any."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with closing(socket.socket()) as door, suppress(OSError):
+            door.bind(("127.0.0.1", port))
+            return port
+    raise ServerMissing("no port is free")
+
+
+def answers(bus: str, place: Path) -> None:
+    """Raise unless a broker answers."""
+    with closing(socket.socket(socket.AF_UNIX if bus == "redis" else socket.AF_INET)) as line:
+        line.settimeout(1)
+        line.connect(str(place) if bus == "redis" else ("127.0.0.1", int(place.name)))
+        if bus == "redis":
+            line.sendall(b"PING\r\n")
+        expected = b"+PONG" if bus == "redis" else b"INFO"
+        told = line.recv(64)
+        if not told.startswith(expected):
+            raise OSError(told)
+
+
 # ── The keeper: owns the processes ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -263,7 +312,12 @@ class Keeper:
     def answer(self, engine: str) -> dict[str, str]:
         """Where `engine` listens, after starting it the first time it is asked for."""
         if engine not in self.answers:
-            start = {"postgresql": self._start_postgresql, "mariadb": self._start_mariadb}[engine]
+            start = {
+                "postgresql": self._start_postgresql,
+                "mariadb": self._start_mariadb,
+                "redis": self._start_broker,
+                "nats": self._start_broker,
+            }[engine]
             try:
                 self.answers[engine] = {"socket": str(start(self.folder / engine))}
             except (ServerMissing, OSError, subprocess.SubprocessError) as error:
@@ -313,6 +367,13 @@ class Keeper:
         command = [server, "--no-defaults", "--skip-networking", *files, *options]
         self._launch(home / "log", signal.SIGKILL, *command)
         self._wait(home, lambda: _mariadb_admin(place, "SELECT 1"))
+        return place
+
+    def _start_broker(self, home: Path) -> Path:
+        command, place = broker_command(home.name, home)
+        _private_folder(home)
+        self._launch(home / "log", signal.SIGKILL, *command)
+        self._wait(home, lambda: answers(home.name, place))
         return place
 
     def _launch(self, log: Path, abruptly: signal.Signals, *command: str | Path) -> None:

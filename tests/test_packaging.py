@@ -95,7 +95,7 @@ def test_licence_and_extras_are_in_the_metadata(wheel: Path) -> None:
 
     assert any(name.endswith("licenses/LICENSE") for name in names)
     extras = {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Provides-Extra: ")}
-    assert {"postgresql", "mysql", "flask", "fastapi", "otel", "testing", "all"} == extras
+    assert {"postgresql", "mysql", "flask", "fastapi", "otel", "redis", "nats", "testing", "all"} == extras
 
 
 @pytest.mark.parametrize("package", [package.name for package in PACKAGES])

@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from kernia_billing.cli import main as upgrade_tables
+from tests.acceptance.browsing import serving_pages
 from tests.acceptance.simulators import Inbox, Simulator, receiving, running
 from tests.acceptance.support import Shop, install_client, shop
 from tests.servers import ServerMissing, Servers
@@ -25,10 +26,17 @@ def database(request: pytest.FixtureRequest, servers: Servers) -> Generator[str]
     servers.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def pages(installed_client: str) -> Generator[str]:
+    """The origin of a server of pages that hold the official client."""
+    with serving_pages(installed_client) as origin:
+        yield origin
+
+
 @pytest.fixture(scope="module")
-def asgi_shop(database: str) -> Generator[Shop]:
-    """`AsyncBilling` in a Starlette application under uvicorn."""
-    with shop("asgi", database) as running:
+def asgi_shop(database: str, pages: str) -> Generator[Shop]:
+    """`AsyncBilling` in a Starlette application under uvicorn, which trusts the server of pages."""
+    with shop("asgi", database, pages) as running:
         yield running
 
 

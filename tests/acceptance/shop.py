@@ -1,12 +1,13 @@
 """The application that the official client and the recorded requests talk to, in a process of its own.
 
-    python -m tests.acceptance.shop asgi|wsgi DATABASE_URL
+    python -m tests.acceptance.shop asgi|wsgi DATABASE_URL [ORIGIN ...]
 
 Prints its URL, then serves until SIGTERM: billing at /api/auth, over a Stripe simulator in the process, and at /control
-what a test does beside the client: pay a checkout, make a customer, ask what the oracle found.
+what a test does beside the client: pay a checkout, make a customer, ask what the oracle found. Pages of each ORIGIN are
+trusted, and may read the answers.
 
 Whoever sends the cookie `better-auth.session_token=NAME.anything` is signed in as NAME; so is a bearer of the token
-NAME. "ada" administers, and acts for the organizations `org_123` and `org_q`.
+NAME. "ada" administers, and acts for the organizations of `ORGANIZATIONS`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import JSONResponse
 
 COOKIE = "better-auth.session_token"
-ORGANIZATIONS = ("org_123", "org_q")
+ORGANIZATIONS = ("org_123", "org_q", "org_node", "org_chromium")
 PLANS = [
     Plan("free", features={"projects": Quantity(1)}),
     Plan("starter", price_id="price_starter", features={"projects": Quantity(2)}),
@@ -43,7 +44,7 @@ PLANS = [
 ]
 
 
-def options(base_url: str, database: str, stripe: object) -> BillingOptions:
+def options(base_url: str, database: str, stripe: object, trusted: Sequence[str] = ()) -> BillingOptions:
     """How billing is configured."""
     return {
         "database": database,
@@ -51,6 +52,8 @@ def options(base_url: str, database: str, stripe: object) -> BillingOptions:
         "base_url": base_url,
         "plans": PLANS,
         "default_plan": "free",
+        "trusted_origins": trusted,
+        "cors": bool(trusted),
         "authorize_reference": lambda who, reference, _: who.user_id == "ada" and reference in ORGANIZATIONS,
     }
 
@@ -71,7 +74,7 @@ def reference_of(asked: Mapping[str, Any]) -> Reference:
     return Reference(asked["reference"], asked.get("type", "user"))
 
 
-def asgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], None]:
+def asgi(listener: socket.socket, base_url: str, database: str, trusted: Sequence[str]) -> Callable[[], None]:
     """`BillingApp`, mounted in a Starlette application; what is answered serves it under uvicorn."""
     import uvicorn
     from starlette.applications import Starlette
@@ -83,7 +86,7 @@ def asgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], 
     from kernia_billing_asgi import BillingApp
 
     stripe = AsyncStripeSimulator(ticking=True)
-    billing = AsyncBilling(**options(base_url, database, stripe))
+    billing = AsyncBilling(**options(base_url, database, stripe, trusted))
 
     def identify(scope: Mapping[str, Any]) -> Identity | None:
         return identity_of({name.decode(): value.decode() for name, value in scope["headers"]})
@@ -115,7 +118,7 @@ def asgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], 
     return lambda: server.run(sockets=[listener])
 
 
-def wsgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], None]:
+def wsgi(listener: socket.socket, base_url: str, database: str, trusted: Sequence[str]) -> Callable[[], None]:
     """A Flask application with the extension; what is answered serves it under Werkzeug's threaded server."""
     from flask import Flask, jsonify, request
     from flask.wrappers import Response
@@ -130,7 +133,7 @@ def wsgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], 
             """Errors go to standard error by themselves; requests are nobody's news."""
 
     stripe = StripeSimulator(ticking=True)
-    billing = Billing(**options(base_url, database, stripe))
+    billing = Billing(**options(base_url, database, stripe, trusted))
     app = Flask(__name__)
 
     def identify() -> Identity | None:
@@ -157,7 +160,10 @@ def wsgi(listener: socket.socket, base_url: str, database: str) -> Callable[[], 
     return serve
 
 
-APPLICATIONS: Mapping[str, Callable[[socket.socket, str, str], Callable[[], None]]] = {"asgi": asgi, "wsgi": wsgi}
+APPLICATIONS: Mapping[str, Callable[[socket.socket, str, str, Sequence[str]], Callable[[], None]]] = {
+    "asgi": asgi,
+    "wsgi": wsgi,
+}
 
 
 def interrupt(*_: object) -> None:
@@ -165,12 +171,12 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def main(kind: str, database: str) -> None:
+def main(kind: str, database: str, *trusted: str) -> None:
     """Serve on a free port of loopback."""
     signal.signal(signal.SIGTERM, interrupt)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        serve = APPLICATIONS[kind](listener, url, database)
+        serve = APPLICATIONS[kind](listener, url, database, trusted)
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):

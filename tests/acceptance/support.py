@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, ClassVar, cast
 
 import httpx
 from attrs import frozen
@@ -71,9 +72,9 @@ class Shop:
 
 
 @contextmanager
-def shop(kind: str, database: str) -> Generator[Shop]:
-    """Run the application of `shop.py` on a database."""
-    with serving("tests.acceptance.shop", kind, database) as (process, first):
+def shop(kind: str, database: str, *trusted: str) -> Generator[Shop]:
+    """Run the application of `shop.py` on a database; it answers pages of the `trusted` origins too."""
+    with serving("tests.acceptance.shop", kind, database, *trusted) as (process, first):
         if not first:
             raise AssertionError(_reader(process.stderr).read())
         running = Shop(first.strip())
@@ -81,10 +82,36 @@ def shop(kind: str, database: str) -> Generator[Shop]:
         assert running.control("oracle")["violations"] == 0
 
 
-@frozen
-class OfficialClient:
-    """The official client in a Node process, in front of a shop."""
+class Client(ABC):
+    """The official client, in front of a shop."""
 
+    shop: Shop
+    place: ClassVar[str]
+    """Where it runs."""
+
+    @abstractmethod
+    def ask(self, text: str, name: str | None, *, origin: str | None = "") -> Any:
+        """What a call returns to a person on a page of the shop, of another `origin`, or on none (None)."""
+
+    def data(self, text: str, name: str) -> Any:
+        """The data that a call returns to a person in a browser; fails if it is an error."""
+        answer = self.ask(text, name)
+        assert answer["error"] is None, answer["error"]
+        return answer["data"]
+
+    def error(self, text: str, name: str | None, *, origin: str | None = "") -> tuple[int, str, str]:
+        """Status, code and message of the error that a call returns; fails if it is none."""
+        answer = self.ask(text, name, origin=origin)
+        assert answer["data"] is None, answer["data"]
+        error = answer["error"]
+        return error["status"], error["code"], error["message"]
+
+
+@frozen
+class OfficialClient(Client):
+    """In a Node process."""
+
+    place = "node"
     shop: Shop
     process: subprocess.Popen[str]
 
@@ -92,22 +119,11 @@ class OfficialClient:
         """What a call returns, `{data, error}`, with its Dates as datetimes. The headers go with every request."""
         question = json.dumps({"call": text, "headers": headers})
         print(question, file=self.process.stdin, flush=True)
-        answer = json.loads(_reader(self.process.stdout).readline(), object_hook=_dates)
-        assert "threw" not in answer, answer["threw"]
-        return answer["returned"]
+        return returned(_reader(self.process.stdout).readline())
 
-    def data(self, text: str, name: str) -> Any:
-        """The data that a call returns to a person in a browser; fails if it is an error."""
-        answer = self.call(text, self.shop.headers(name))
-        assert answer["error"] is None, answer["error"]
-        return answer["data"]
-
-    def error(self, text: str, name: str | None, *, origin: str | None = "") -> tuple[int, str, str]:
-        """Status, code and message of the error that a call returns; fails if it is none."""
-        answer = self.call(text, self.shop.headers(name, origin=origin))
-        assert answer["data"] is None, answer["data"]
-        error = answer["error"]
-        return error["status"], error["code"], error["message"]
+    def ask(self, text: str, name: str | None, *, origin: str | None = "") -> Any:
+        """See `Client`."""
+        return self.call(text, self.shop.headers(name, origin=origin))
 
 
 @contextmanager
@@ -134,6 +150,13 @@ def install_client(npm: str) -> None:
         if done.returncode != 0:
             missing(f"npm cannot install the official client: {done.stderr[-500:]}")
         stamp.write_text(wanted)
+
+
+def returned(answer: str) -> Any:
+    """What `play` of player.mjs answers, with its Dates as datetimes; fails if the call threw."""
+    read = json.loads(answer, object_hook=_dates)
+    assert "threw" not in read, read["threw"]
+    return read["returned"]
 
 
 def _reader(stream: IO[str] | None) -> IO[str]:

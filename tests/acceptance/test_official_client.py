@@ -1,16 +1,23 @@
-"""The official client, `better-auth` with `@better-auth/stripe/client`, in Node, against ours under uvicorn.
+"""The official client, `better-auth` with `@better-auth/stripe/client`, in Node and Chromium, against ours.
 
 The calls are written as the documents of Better Auth and of Kernia write them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import OfficialClient, Shop, official_client
+from tests.acceptance.browsing import BrowserClient
+from tests.acceptance.support import ROOT, Client, OfficialClient, Shop, official_client
+from tests.contract.support import scenario
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.xdist_group("official-client")
 on_both_engines = pytest.mark.parametrize(
@@ -28,7 +35,50 @@ def client(asgi_shop: Shop, installed_client: str) -> Generator[OfficialClient]:
         yield running
 
 
-def buy(client: OfficialClient, name: str, text: str) -> None:
+@pytest.fixture(scope="module")
+def chromium(asgi_shop: Shop, pages: str, shared_browser: Chrome) -> BrowserClient:
+    """The client on a page of another origin, which the shop trusts."""
+    return BrowserClient(asgi_shop, pages, shared_browser)
+
+
+@pytest.fixture(params=["node", "chromium"])
+def anywhere(request: pytest.FixtureRequest, asgi_shop: Shop) -> Client:
+    """The client in Node, and in a browser."""
+    found: Client = request.getfixturevalue("client" if request.param == "node" else "chromium")
+    assert found.shop is asgi_shop
+    return found
+
+
+RECORDED = json.loads((ROOT / "tests" / "data" / "better-auth-client.json").read_text(encoding="utf-8"))
+SEED = (
+    (
+        'S.upgrade({ plan: "pro", successUrl: "/billing/success", cancelUrl: "/billing", annual: true, '
+        'referenceId: "org_123", seats: 5 })'
+    ),
+    'S.list({ query: { referenceId: "org_123" } })',
+    'S.billingPortal({ returnUrl: "/billing" })',
+)
+SEED_BILLING = (
+    'F("/billing/check", { method: "POST", body: { feature: "projects", referenceId: "org_123", required: 1 } })',
+    (
+        'F("/billing/track", { method: "POST", body: { feature: "projects", referenceId: "org_123", quantity: 1, '
+        'properties: { project_id: "prj_123" } } })'
+    ),
+    'F("/billing/customer", { query: { referenceId: "org_123" } })',
+    'F("/billing/portal", { query: { returnUrl: "/billing" } })',
+    'F("/billing/portal", { method: "POST", body: { returnUrl: "/billing" } })',
+    'F("/billing/usage", { query: { feature: "projects", from: new Date(0) } })',
+    'F("/stripe/catalog/sync", { method: "POST" })',
+    'F("/stripe/products")',
+    'F("/stripe/prices")',
+)
+SEED_LATER = (
+    'S.cancel({ subscriptionId: "sub_123", returnUrl: "/billing" })',
+    'S.restore({ subscriptionId: "sub_123" })',
+)
+
+
+def buy(client: Client, name: str, text: str) -> None:
     """Make a call that opens a checkout, and pay there."""
     opened = client.data(text, name)
     client.shop.control("pay", session=opened["id"])
@@ -246,3 +296,106 @@ def test_a_bearer_needs_no_origin(client: OfficialClient) -> None:
     answer = client.call('S.upgrade({ plan: "pro" })', {"authorization": "Bearer jan"})
 
     assert (answer["error"], answer["data"]["redirect"]) == (None, True)
+
+
+def test_the_document_has_been_read(seed_lines: Sequence[str]) -> None:
+    """Every line that the recording took from Kernia's plugin document is played below, by its own name."""
+    played = {*SEED, *SEED_LATER, *SEED_BILLING}
+
+    assert set(seed_lines) <= played
+
+
+@pytest.fixture(scope="module")
+def seed_lines() -> Sequence[str]:
+    """The lines of the document, as they were recorded."""
+    found = [*RECORDED["calls"], *RECORDED["browser"]["calls"]]
+    lines = [call["call"] for call in found if "seed 000" in call["label"] and "call" in call]
+    # With the relative base URL of the document the client throws before it sends anything.
+    return [line for line in lines if '"baseURL":"/api/auth"' not in line]
+
+
+@scenario(281)
+@on_both_engines
+def test_the_lines_of_the_document(anywhere: Client) -> None:
+    """One after the other, for an organization: what comes back has Dates, and every line has its effect."""
+    organization, person = f"org_{anywhere.place}", f"nia_{anywhere.place}"
+    for_us = [line.replace("org_123", organization) for line in (*SEED, *SEED_BILLING)]
+    upgrade, listed, portal, check, track, customer, with_get, with_post, usage, sync, products, prices = for_us
+
+    buy(anywhere, "ada", upgrade)
+    (row,) = anywhere.data(listed, "ada")
+    assert (row["plan"], row["seats"], row["billingInterval"], row["referenceId"]) == ("pro", 5, "year", organization)
+    assert isinstance(row["periodEnd"], datetime)
+    assert anywhere.data(check, "ada")["allowed"] is True
+    assert anywhere.data(track, "ada")["funded"] == 1
+    answer = anywhere.data(customer, "ada")
+    assert isinstance(answer["subscription"]["periodStart"], datetime)
+    assert answer["features"]["projects"]["used"] == 1
+
+    buy(anywhere, person, 'S.upgrade({ plan: "pro" })')
+    assert anywhere.data(track.replace(f', referenceId: "{organization}"', ""), person)["balance"]["used"] == 1
+    for opens in (portal, with_get, with_post):
+        assert anywhere.data(opens, person)["url"].startswith("https://billing.stripe.com/")
+    (event,) = anywhere.data(usage, person)["events"]
+    assert (isinstance(event["occurredAt"], datetime), event["properties"]) == (True, {"project_id": "prj_123"})
+    assert isinstance(anywhere.data(sync, "ada")["syncedAt"], datetime)
+    assert anywhere.data(products, person)["products"]
+    assert anywhere.data(prices, person)["prices"]
+
+
+@scenario(281)
+@on_both_engines
+@pytest.mark.parametrize("line", SEED_LATER)
+def test_the_lines_of_the_document_that_name_a_subscription(anywhere: Client, line: str) -> None:
+    """The document's own id is nobody's subscription: the error holds its code, and the text of the client."""
+    _, code, message = anywhere.error(line, "ola")
+
+    assert code == "SUBSCRIPTION_NOT_FOUND"
+    assert anywhere.ask("CODES.SUBSCRIPTION_NOT_FOUND", None) == {"code": code, "message": message}
+
+
+@scenario(281)
+@on_both_engines
+def test_invoices_and_use_over_time(anywhere: Client) -> None:
+    """The client makes the paths of routes that it does not know, with Dates in both directions."""
+    person = f"pam_{anywhere.place}"
+    buy(anywhere, person, 'S.upgrade({ plan: "pro" })')
+    anywhere.data('client.billing.track({ feature: "messages", quantity: 2 })', person)
+    series = 'client.billing.usage.series({ query: { feature: "messages", bin: "hour", from: new Date(HOUR_AGO) } })'
+    series = series.replace("HOUR_AGO", "Date.now() - 36e5")
+
+    points = anywhere.data(series, person)["series"]
+    (invoice,) = anywhere.data("client.billing.invoices()", person)["invoices"]
+
+    assert sum(each["quantity"] for each in points) == 2
+    assert all(isinstance(each["start"], datetime) for each in points)
+    assert (invoice["status"], invoice["total"], isinstance(invoice["createdAt"], datetime)) == ("paid", 1000, True)
+
+
+@on_both_engines
+def test_a_browser_is_sent_to_stripe(chromium: BrowserClient) -> None:
+    """Where `redirect` is true the client assigns the page's location; with `disableRedirect` the page stays."""
+    opened = chromium.data('S.upgrade({ plan: "pro" })', "quinn")
+    assert opened["redirect"] is True
+    assert chromium.left_for == [opened["url"]]
+    chromium.shop.control("pay", session=opened["id"])
+
+    portal = chromium.data('S.billingPortal({ returnUrl: "/billing" })', "quinn")
+    assert chromium.left_for == [portal["url"]]
+
+    stays = chromium.data('S.billingPortal({ returnUrl: "/billing", disableRedirect: true })', "quinn")
+    assert (stays["redirect"], chromium.left_for) == (False, [])
+
+
+@on_both_engines
+def test_a_browser_keeps_answers_from_a_page_that_is_not_trusted(chromium: BrowserClient) -> None:
+    """It can neither send a change nor read an answer, with a cookie of somebody who is signed in."""
+    strange = chromium.page.replace("127.0.0.1", "localhost")
+    for call in ("S.list()", 'S.upgrade({ plan: "pro" })', 'client.billing.track({ feature: "messages" })'):
+        with pytest.raises(AssertionError, match="Failed to fetch"):
+            chromium.ask(call, "rae", origin=strange)
+        assert chromium.left_for == []
+
+    assert chromium.error("S.list()", None)[:2] == (401, "UNAUTHORIZED")
+    assert chromium.data("S.list()", "rae") == []
+    assert chromium.data("client.billing.customer()", "rae")["stripeCustomerId"] is None

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from kernia_billing.bus.memory import MemoryBus
 from kernia_billing.config import BillingConfig, BillingOptions
 from kernia_billing.configuration.options import NAMES, OPTIONS, SPELLINGS
 from kernia_billing.configuration.settings import Settings
@@ -31,6 +32,8 @@ from kernia_billing.ports.telemetry import NullTelemetry
 
 KEY = "sk_test_51Canary0"
 SECRET = "whsec_canary1"
+_BUS_URL = "must be memory://, redis://…, rediss://…, unix://…, nats://…, tls://… or postgresql"
+_BUS_OBJECT = "must be a URL, or an object with the methods publish, receive, wait, dead_letters, healthy, close"
 STRIPE: dict[str, Any] = {"stripe_key": KEY, "stripe_webhook_secrets": [SECRET], "base_url": "https://shop.example"}
 
 
@@ -94,6 +97,7 @@ def test_defaults() -> None:
     assert config.grace_period == timedelta(days=7)
     assert config.webhook_tolerance == 300
     assert config.webhook_mode == "inline"
+    assert config.event_bus is None
     assert config.stripe_rate_limit is None
     assert config.telemetry == "auto"
     assert config.create_customer_on_sign_up is True
@@ -182,6 +186,7 @@ def options_of(config: BillingConfig) -> BillingOptions:
         "stripe_api_base": config.stripe_api_base,
         "stripe_webhook_secrets": config.stripe_webhook_secrets,
         "webhook_tolerance": config.webhook_tolerance,
+        "event_bus": config.event_bus,
         "webhook_mode": config.webhook_mode,
         "stripe_rate_limit": config.stripe_rate_limit,
         "telemetry": config.telemetry,
@@ -189,24 +194,55 @@ def options_of(config: BillingConfig) -> BillingOptions:
         "base_path": config.base_path,
         "webhook_path": config.webhook_path,
         "trusted_origins": config.trusted_origins,
+        "cors": config.cors,
+        "kavach_routes": config.kavach_routes,
         "subscription_for": config.subscription_for,
         "plans": config.plans,
         "features": config.features,
         "top_ups": config.top_ups,
         "default_plan": config.default_plan,
+        "plan_change": config.plan_change,
         "default_currency": config.default_currency,
         "grace_period": config.grace_period,
+        "while_paused": config.while_paused,
+        "dunning_final_attempt": config.dunning_final_attempt,
+        "direct_cancel": config.direct_cancel,
+        "portal_configuration": config.portal_configuration,
         "refresh_interval": config.refresh_interval,
         "event_retention": config.event_retention,
         "audit_retention": config.audit_retention,
         "snapshot_max_age": config.snapshot_max_age,
         "usage_retention": config.usage_retention,
+        "allow_promotion_codes": config.allow_promotion_codes,
+        "payment_method_collection": config.payment_method_collection,
+        "billing_address_collection": config.billing_address_collection,
+        "tax_id_collection": config.tax_id_collection,
+        "automatic_tax": config.automatic_tax,
+        "checkout_locale": config.checkout_locale,
+        "checkout_rate_limit": config.checkout_rate_limit,
+        "get_checkout_session_params": config.get_checkout_session_params,
+        "trial_once_per": config.trial_once_per,
+        "trial_missing_payment_method": config.trial_missing_payment_method,
+        "behavior_after_trial": config.behavior_after_trial,
+        "trial_repeated_card": config.trial_repeated_card,
+        "clawback": config.clawback,
         "create_customer_on_sign_up": config.create_customer_on_sign_up,
+        "reuse_customers_by_email": config.reuse_customers_by_email,
+        "get_customer_create_params": config.get_customer_create_params,
+        "on_customer_create": config.on_customer_create,
+        "organization_name": config.organization_name,
+        "organization_create_params": config.organization_create_params,
+        "on_organization_customer_create": config.on_organization_customer_create,
+        "auto_create_customer": config.auto_create_customer,
+        "mirror_columns": config.mirror_columns,
+        "kavach_columns": config.kavach_columns,
         "require_email_verification": config.require_email_verification,
         "authorize_reference": config.authorize_reference,
         "authorize_admin": config.authorize_admin,
         "member_count": config.member_count,
+        "seat_change_behavior": config.seat_change_behavior,
         "on_event": config.on_event,
+        "on_subscription_change": config.on_subscription_change,
         "on_subscription_complete": config.on_subscription_complete,
         "on_subscription_created": config.on_subscription_created,
         "on_subscription_update": config.on_subscription_update,
@@ -311,7 +347,14 @@ def test_round_trip(
         "usage_retention": max(grace, timedelta(days=36)),
         "default_currency": currency,
         "webhook_tolerance": tolerance,
+        "event_bus": "memory://" if stripe else None,
         "webhook_mode": "worker" if stripe else "inline",
+        "checkout": {"locale": "de", "tax_id_collection": stripe} if organizations else None,
+        "trial_once_per": "card" if stripe else ["group", "email"],
+        "while_paused": "allow" if stripe else "deny",
+        "dunning_final_attempt": 1 + tolerance % 100,
+        "direct_cancel": "now" if stripe else None,
+        "portal_configuration": "bpc_1" if stripe else None,
         "subscription_for": "organization" if organizations else "user",
     }
     config = build(options | STRIPE if stripe else options)
@@ -507,6 +550,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "stripe_api_base: must not be given together with a stripe_client",
     ),
     ({"webhook_tolerance": 0}, "webhook_tolerance: must be between 1 and 3600"),
+    ({"event_bus": "kafka://localhost"}, f"event_bus: {_BUS_URL}"),
+    ({"event_bus": "redis"}, f"event_bus: {_BUS_URL}"),
+    ({"event_bus": "redis://local host"}, f"event_bus: {_BUS_URL}"),
+    ({"event_bus": object()}, f"event_bus: {_BUS_OBJECT}"),
+    ({"event_bus": MemoryBus}, f"event_bus: {_BUS_OBJECT}"),
+    ({"event_bus": True}, f"event_bus: {_BUS_OBJECT}"),
+    ({"event_bus": "postgresql"}, "event_bus: is postgresql, which the database is not"),
+    (
+        {"event_bus": "postgresql", "database": "mysql://localhost/shop"},
+        "event_bus: is postgresql, which the database is not",
+    ),
     ({"webhook_mode": "queue"}, "webhook_mode: must be one of inline, worker"),
     ({"webhook_mode": True}, "webhook_mode: must be one of inline, worker"),
     ({"webhook_tolerance": True}, "webhook_tolerance: must be a whole number"),
@@ -543,6 +597,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"subscription_for": "team"}, "subscription_for: must be one of user, organization"),
     ({"default_currency": "euro"}, "default_currency: must be an ISO 4217 currency code"),
     ({"grace_period": timedelta(seconds=-1)}, "grace_period: must be between 0 and 3650 days"),
+    ({"while_paused": "perhaps"}, "while_paused: must be one of deny, allow"),
+    ({"dunning_final_attempt": 0}, "dunning_final_attempt: must be between 1 and 100"),
+    ({"direct_cancel": "portal"}, "direct_cancel: must be one of period_end, now"),
+    ({"portal_configuration": "bps_1"}, "portal_configuration: must be a Stripe id that starts with bpc_"),
+    ({"on_subscription_change": "later"}, "on_subscription_change: must be callable"),
     ({"event_retention": "3d"}, "event_retention: must be at least 4 days"),
     ({"audit_retention": "long"}, "audit_retention: must be a timedelta"),
     ({"snapshot_max_age": 0}, "snapshot_max_age: must be above 0, and an hour at most"),
@@ -568,10 +627,39 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"identify": print}, "identify: unknown option"),
     ({"subscription": {"plan": []}}, "subscription.plan: unknown option; did you mean plans?"),
     ({"api_version": "2024-12-18.acacia"}, "api_version: not available in this version"),
-    ({"stripe_auto_tax": True}, "stripe_auto_tax: not available in this version"),
+    ({"stripe_auto_tax": "yes"}, "stripe_auto_tax: must be true or false"),
+    ({"allow_promotion_codes": 1}, "allow_promotion_codes: must be true or false"),
+    ({"payment_method_collection": "never"}, "payment_method_collection: must be one of"),
+    ({"billing_address_collection": True}, "billing_address_collection: must be one of"),
+    ({"tax_id_collection": "on"}, "tax_id_collection: must be true or false"),
+    ({"checkout_locale": "x" * 21}, "checkout_locale: must be a language tag"),
+    ({"checkout": {"colour": 5}}, "checkout.colour: unknown option"),
+    ({"checkout": True}, "checkout: must be a mapping of options"),
+    ({"get_checkout_session_params": 5}, "get_checkout_session_params: "),
+    ({"checkout_rate_limit": 0}, "checkout_rate_limit: must be"),
+    ({"trial_once_per": "person"}, "trial_once_per: must be a list of some of reference, group"),
+    ({"trial_once_per": 5}, "trial_once_per: must be a list of some of reference, group"),
+    ({"trial_missing_payment_method": "ask"}, "trial_missing_payment_method: must be one of"),
+    ({"behavior_after_trial": "pause"}, "behavior_after_trial: must be one of"),
+    ({"trial_repeated_card": "warn"}, "trial_repeated_card: must be one of"),
+    ({"clawback": "some"}, "clawback: must be one of"),
     ({"customer": {"default_offline": True}}, "customer.default_offline: not available in this version"),
     (plan(prices=["a"]), "plans[0].prices: unknown member of a plan; did you mean price_id?"),
-    (plan(line_items=[]), "plans[0].line_items: not available in this version"),
+    (plan(products=[]), "plans[0].products: not available in this version"),
+    (plan(line_items=5), "plans[0].line_items: must be a mapping of price ids to quantities, or a list of price ids"),
+    (plan(line_items=["a", 5]), "plans[0].line_items: must be a mapping of price ids to quantities"),
+    (plan(line_items=["prod_1"]), "plans[0].line_items: is the id of a product"),
+    (plan(line_items={"price_2": 0}), "plans[0].line_items: must be between 1 and 999999"),
+    (plan(line_items=[f"price_{n}" for n in range(2, 21)]), "plans[0].line_items: must be at most 18 prices"),
+    (plan(line_items=["price_1"]), "plans[0].line_items: price_1 is a price of the plan itself"),
+    ({"plans": [Plan("a", line_items=["price_2"])]}, "plans[0].line_items: needs a price: a free plan is never sent"),
+    ({"plan_change": 5}, "plan_change: must be a mapping of options"),
+    ({"plan_change": {"prorate": True}}, "plan_change.prorate: unknown option"),
+    ({"plan_change": {"proration_behavior": "no"}}, "plan_change.proration_behavior: must be one of create_prorations"),
+    ({"plan_change": {"immediate_proration_behavior": 1}}, "plan_change.immediate_proration_behavior: must be one of"),
+    ({"plan_change": {"direct": 1}}, "plan_change.direct: must be"),
+    ({"plan_change": {"collection_method": "send_invoice"}}, "plan_change.days_until_due: is needed with"),
+    ({"plan_change": {"days_until_due": 30}}, "plan_change.days_until_due: needs collection_method to be send_invoice"),
     (feature(include=1), "plans[0].features.messages.include: unknown member of a feature; did you mean included?"),
     # Plans
     ({"plans": 3}, "plans: must be a list of plans"),

@@ -36,6 +36,7 @@ PLANS = (
         seat_price_id="price_seat",
         max_seats=50,
         proration_behavior="always_invoice",
+        line_items={"price_setup": 1, "price_calls": None},
         features={"messages": Metered(2_000, per_seat=True)},
     ),
 )
@@ -57,7 +58,8 @@ plans:
       projects: {kind: quantity, unlimited: true}
       messages: {kind: metered, included: 10000, reset: month, overage: free, meter: messages, overage_limit: 50000}
   - {name: team, price_id: price_base, seats: true, seat_price_id: price_seat, max_seats: 50,
-     proration_behavior: always_invoice, features: {messages: {kind: metered, included: 2000, per_seat: true}}}
+     proration_behavior: always_invoice, line_items: [{price: price_setup, quantity: 1}, price_calls],
+     features: {messages: {kind: metered, included: 2000, per_seat: true}}}
 """
 
 # As in Better Auth's options and Kernia's documents: camelCase, every member of a feature in each of them.
@@ -96,6 +98,7 @@ KERNIA: dict[str, Any] = {
             "seatPriceId": "price_seat",
             "maxSeats": 50,
             "prorationBehavior": "always_invoice",
+            "lineItems": [{"price": "price_setup", "quantity": 1}, {"price": "price_calls"}],
             "features": {"messages": {"kind": "metered", "included": 2_000, "perSeat": True, "reset_period": "month"}},
         },
     },

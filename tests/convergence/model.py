@@ -104,9 +104,9 @@ class Model:
 
     @property
     def plan(self) -> str:
-        """The plan that counts now. A failed payment takes it away only after a week."""
+        """The plan that counts now. A pause takes it away, and a failed payment only after a week."""
         one = self.live
-        if one is None or (one.failed_at is not None and self.now >= one.failed_at + GRACE):
+        if one is None or one.paused or (one.failed_at is not None and self.now >= one.failed_at + GRACE):
             return "free"
         return one.plan
 

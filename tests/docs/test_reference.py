@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from pkgutil import resolve_name
 
+from kernia_billing.http.routes import KAVACH_ROUTES, ROUTES
+
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 SHOWN = re.compile(r"^\.\. auto\w+:: (\S+)$", re.MULTILINE)
 
@@ -17,3 +19,13 @@ def test_what_is_shown_is_there() -> None:
     assert "kernia_billing.Billing" in names
     for name in names:
         assert resolve_name(name) is not None, name
+
+
+def test_every_route_is_listed() -> None:
+    """The page of the routes has a line for each, with what it does and who may call it, and no other."""
+    lines = (DOCS / "reference" / "http.md").read_text().splitlines()
+    listed = [line for line in lines if line.startswith(("| `GET ", "| `POST "))]
+
+    assert listed == [
+        f"| `{route.method} {route.path}` | {route.summary} | `{route.action}` |" for route in (*ROUTES, *KAVACH_ROUTES)
+    ]

@@ -15,6 +15,7 @@ from kernia_billing.domain.answers import (
     Checkout,
     Customer,
     Decision,
+    Invoice,
     Mode,
     Page,
     PlanView,
@@ -24,11 +25,13 @@ from kernia_billing.domain.answers import (
     Subscription,
     Usage,
     UsageEvent,
+    UsagePoint,
     WebhookHealth,
 )
 from kernia_billing.domain.catalog import PriceRow, ProductRow
 from kernia_billing.domain.ids import Property
 from kernia_billing.domain.instants import Instant, to_instant
+from kernia_billing.domain.kavach import CheckoutSession, SubscriptionInfo, info_of
 from kernia_billing.domain.money import Money
 from kernia_billing.domain.plans import Allowance, Boolean, Metered, Quantity
 from kernia_billing.domain.references import Action, Identity, Reference
@@ -38,11 +41,19 @@ from kernia_billing.errors import FeatureDenied, InvalidSignature, NotFound
 from kernia_billing.http.dispatch import dispatch
 from kernia_billing.http.messages import PayloadTooLarge, Request, Response
 from kernia_billing.http.service import HttpSettings, PortalFlow
+from kernia_billing.operations.leaving import Leaving
+from kernia_billing.ports.stripe import SignatureFault
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ORIGIN = "https://app.example.com"
 USER = Identity("user_1", email="a@example.com", email_verified=True, organization_id="org_1")
 COOKIE = {"cookie": "better-auth.session_token=abc"}
+
+
+NEEDED = {"/billing/usage/series": "feature=projects"}
+"""The query without which a route answers nothing."""
+IN_PATH = {"invoiceId": "in_1"}
+"""What stands for the members that paths of the route table name."""
 
 
 class FixedClock:
@@ -227,16 +238,35 @@ class Recorder:
         self._note("upgrade", reference, plan, **named)
         return Checkout("https://checkout.stripe.com/c/pay/cs_test_1", "cs_test_1", "open", None)
 
+    async def restore(self, reference: Reference, *, subscription_id: str | None) -> Mapping[str, Any]:
+        """Stripe's subscription."""
+        self._note("restore", reference, subscription_id=subscription_id)
+        told = {"id": "sub_1", "object": "subscription", "status": "active", "cancel_at_period_end": False}
+        return {**told, "cancel_at": None, "canceled_at": None, "schedule": None}
+
     async def subscriptions(self, reference: Reference) -> Sequence[Subscription]:
         """The configured rows."""
         self._note("subscriptions", reference)
         return self.rows
 
+    async def leave(self, reference: Reference, *, return_url: str, subscription_id: str | None) -> Leaving:
+        """A page to cancel on, for the first configured row."""
+        self._note("leave", reference, return_url=return_url, subscription_id=subscription_id)
+        return Leaving("https://billing.stripe.com/p/session/x", self.rows[0])
+
     async def portal(
-        self, reference: Reference, *, return_url: str, flow: PortalFlow | None, locale: str | None
+        self,
+        reference: Reference,
+        *,
+        return_url: str,
+        flow: PortalFlow | None,
+        locale: str | None,
+        subscription_id: str | None,
     ) -> Portal:
         """A portal."""
-        self._note("portal", reference, return_url=return_url, flow=flow, locale=locale)
+        self._note(
+            "portal", reference, return_url=return_url, flow=flow, locale=locale, subscription_id=subscription_id
+        )
         return Portal("https://billing.stripe.com/p/session/x")
 
     async def sync_checkout(self, reference: Reference, session_id: str) -> Checkout:
@@ -313,6 +343,38 @@ class Recorder:
         self._note("usage", reference, feature, **named)
         return Page([UsageEvent("evt_1", "projects", 2, NOW, {"model": "small", "n": 1}, "record")], "cursor_2")
 
+    async def usage_series(self, reference: Reference, feature: str, **named: Any) -> Sequence[UsagePoint]:
+        """One hour for a group."""
+        self._note("usage_series", reference, feature, **named)
+        return [UsagePoint(NOW, 2, "small")]
+
+    async def invoices(self, reference: Reference, **named: Any) -> Page[Invoice]:
+        """One invoice."""
+        self._note("invoices", reference, **named)
+        money = Money(1000, "eur")
+        return Page([Invoice("in_1", "A-1", "paid", money, money, NOW, None, money, money, NOW, NOW)], "cursor_2")
+
+    async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
+        """The document of the invoice in_1."""
+        self._note("invoice_pdf", reference, invoice_id)
+        if invoice_id != "in_1":
+            raise NotFound("Invoice not found", code="INVOICE_NOT_FOUND")
+        return "https://pay.stripe.com/invoice/in_1/pdf"
+
+    async def kavach_checkout(self, reference: Reference, price_id: str, **named: Any) -> CheckoutSession:
+        """An open page."""
+        self._note("kavach_checkout", reference, price_id, **named)
+        return CheckoutSession("https://checkout.stripe.com/c/pay/cs_test_1", "cs_test_1")
+
+    async def kavach_subscription(self, reference: Reference) -> SubscriptionInfo | None:
+        """The first of the rows."""
+        self._note("kavach_subscription", reference)
+        return info_of(self.rows[0]) if self.rows else None
+
+    def signature_fault(self, signature: str) -> SignatureFault:
+        """Something else was signed."""
+        return "digest" if signature else "header"
+
     async def plans(self) -> Sequence[PlanView]:
         """Two plans."""
         self._note("plans")
@@ -359,7 +421,9 @@ def request(
             raise identity
         return identity
 
-    return Request(method, path, query, {**sent, **(headers or {})}, read_body, identify)
+    if path in NEEDED and "feature=" not in query:
+        query = f"{NEEDED[path]}&{query}"
+    return Request(method, path.format(**IN_PATH), query, {**sent, **(headers or {})}, read_body, identify)
 
 
 def send(service: Recorder, method: str, path: str, body: object = None, **named: Any) -> Response:

@@ -501,7 +501,13 @@ def test_portal(method: str, path: str) -> None:
 
     assert parsed(response) == {"url": "https://billing.stripe.com/p/session/x", "redirect": True}
     assert service.calls == [
-        ("portal", (Reference("user_2", "user"), {"return_url": f"{ORIGIN}/b", "flow": "cancel", "locale": "de"}))
+        (
+            "portal",
+            (
+                Reference("user_2", "user"),
+                {"return_url": f"{ORIGIN}/b", "flow": "cancel", "locale": "de", "subscription_id": None},
+            ),
+        )
     ]
     evil = {"body": {"returnUrl": "//evil"}} if method == "POST" else {"query": "returnUrl=%2F%2Fevil"}
     assert outcome(send(service, method, path, **evil)) == (403, "INVALID_CALLBACK_URL")

@@ -28,12 +28,14 @@ REFUSED = {
 
 WRONG_METHOD = {
     ("GET", "/subscription/upgrade"),
+    ("GET", "/subscription/cancel"),
     ("POST", "/subscription/list"),
     ("DELETE", "/billing/usage"),
     ("PUT", "/billing/usage"),
     ("OPTIONS", "/billing/track"),
+    ("OPTIONS", "/subscription/cancel"),
 }
-LATER = ("/subscription/cancel", "/subscription/restore", "/billing/check-many")
+LATER = ("/billing/check-many",)
 
 
 @cache

@@ -25,11 +25,13 @@ from tests.http.support import COOKIE, ORIGIN, USER, Recorder, outcome, parsed, 
 
 MINIMAL: dict[str, dict[str, Any]] = {
     "/subscription/upgrade": {"plan": "pro"},
+    "/subscription/cancel": {"returnUrl": "/"},
     "/billing/check": {"feature": "projects"},
     "/billing/track": {"feature": "projects"},
     "/billing/reserve": {"feature": "projects"},
     "/billing/settle": {"reservationId": "hold_1"},
     "/billing/release": {"reservationId": "hold_1"},
+    "/billing/usage/series": {"feature": "projects"},
 }
 SESSION_ROUTES = [route for route in ROUTES if route.needs_session]
 UNSAFE_ROUTES = [route for route in ROUTES if route.origin_checked]
@@ -154,7 +156,6 @@ def test_the_steps_come_in_one_order() -> None:
         "/subscription/list.json",
         "/subscription/l\u0131st",
         "/api/auth/subscription/list",
-        "/subscription/cancel",
         "/stripe/list-subscriptions",
         "/stripe/resume-subscription",
         "/billing/check-many",

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from kernia_billing.http.examples import BODIES
 from kernia_billing.http.openapi import document
-from kernia_billing.http.routes import ROUTES
+from kernia_billing.http.routes import KAVACH_ROUTES, ROUTES
+from kernia_billing.http.wire import Nothing
 from tests.http.support import ORIGIN, Recorder, parsed, send
 from tests.http.test_judgement import MINIMAL
 
@@ -95,7 +97,54 @@ def test_answers_have_the_members_that_it_names(route: Any) -> None:
     if schema["type"] == "array":
         schema, answer = found["components"]["schemas"]["SubscriptionView"], answer[0]
 
-    assert set(schema.get("required", ())) <= set(answer) <= set(schema["properties"])
+    assert set(schema.get("required", ())) <= set(answer) <= set(schema.get("properties", answer))
+
+
+@pytest.mark.parametrize("path", sorted({*BODIES} & {each.path for each in (*ROUTES, *KAVACH_ROUTES)}))
+def test_examples_are_answered(path: str) -> None:
+    """The request that is shown for a route is one that it takes, and stands in the description."""
+    service = Recorder(kavach_routes=True)
+    shown = document("x", has_webhook=True, kavach=True)["paths"][path]["post"]["requestBody"]["content"]
+
+    assert send(service, "POST", path, dict(BODIES[path])).status == 200
+    assert shown["application/json"]["example"] == BODIES[path]
+
+
+def test_every_body_has_an_example() -> None:
+    """A route that takes members is added with a request that works."""
+    takes_members = {
+        route.path for route in (*ROUTES, *KAVACH_ROUTES) if route.method == "POST" and route.wire is not Nothing
+    }
+
+    assert takes_members <= set(BODIES)
+
+
+def test_it_says_who_may_call() -> None:
+    """A session or a token where somebody must be signed in, nothing elsewhere, and Stripe's signature for webhooks."""
+    found = described()
+    for route in ROUTES:
+        operation = found["paths"][route.path][route.method.lower()]
+        assert bool(operation["security"]) is route.needs_session
+    assert {name for each in operation_of(found, "/billing/check")["security"] for name in each} == set(
+        found["components"]["securitySchemes"]
+    )
+    assert "Stripe-Signature" in [each["name"] for each in operation_of(found, "/stripe/webhook")["parameters"]]
+
+
+def operation_of(found: dict[str, Any], path: str) -> dict[str, Any]:
+    """The operation of a POST."""
+    operation: dict[str, Any] = found["paths"][path]["post"]
+    return operation
+
+
+def test_the_routes_of_kavach_are_described_where_they_are() -> None:
+    """With refusals of their own shape."""
+    service = Recorder(kavach_routes=True)
+    found = parsed(send(service, "GET", "/billing/openapi.json", identity=None))
+
+    refusal = schema_of(operation_of(found, "/auth/stripe/checkout")["responses"]["401"], found)
+    assert list(refusal["properties"]) == ["error"]
+    assert "/auth/stripe/checkout" not in described()["paths"]
 
 
 def test_refusals_are_described_as_problems() -> None:

@@ -137,7 +137,7 @@ def test_a_reference_may_stand_in_the_query_of_any_method(route: Any) -> None:
         query="referenceId=a%20b%26c%3Dd%2F%C3%A9&customerType=organization&x=1",
     )
 
-    assert response.status == 200
+    assert response.status in (200, 302)
     assert service.calls[0][1][0] == Reference("a b&c=d/é", "organization")
 
 

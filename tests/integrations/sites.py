@@ -244,21 +244,32 @@ def _complete(answer: Answer) -> Answer:
 KINDS = ("asgi", "asgi under a root path", "starlette", "fastapi", "wsgi", "wsgi under a script name", "flask")
 
 
+@frozen
+class Till:
+    """The Stripe behind a site, and a person who pays its pages."""
+
+    stripe: AsyncStripeSimulator | StripeSimulator
+    pay: Callable[[str], Any]
+
+
 @contextmanager
-def sites(**options: Any) -> Generator[dict[str, Site]]:
-    """Every way in, each over a database and a Stripe of its own."""
+def sites(tills: list[Till] | None = None, **options: Any) -> Generator[dict[str, Site]]:
+    """Every way in, each over a database and a Stripe of its own, which stand in `tills` in the order of `KINDS`."""
+    opened: list[Till] = [] if tills is None else tills
     with asyncio.Runner() as runner:
         held: list[AsyncBilling | Billing] = []
 
         def asgi(build: Callable[[AsyncBilling], Any], prefix: str, root_path: str = "") -> Site:
-            billing, _ = async_billing(**options)
+            billing, stripe = async_billing(**options)
             held.append(billing)
+            opened.append(Till(stripe, lambda url: runner.run(stripe.pay(url))))
             app = build(billing)
             return lambda sent: runner.run(ask(app, sent.under(prefix), root_path=root_path))
 
         def wsgi(build: Callable[[Billing], Any], prefix: str, script_name: str = "") -> Site:
-            billing, _ = blocking_billing(**options)
+            billing, stripe = blocking_billing(**options)
             held.append(billing)
+            opened.append(Till(stripe, stripe.pay))
             app = build(billing)
             return lambda sent: call(app, environ_of(sent.under(prefix), script_name))
 

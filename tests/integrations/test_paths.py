@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kernia_billing.http.paths import received_path
 from kernia_billing.http.routes import ROUTES
 
-PATHS = sorted({route.path for route in ROUTES})
+PATHS = sorted({route.path for route in ROUTES if "{" not in route.path})
 SPELLINGS = st.sampled_from(
     ["%2F", "%2f", "//", "/./", "/../", "%2e", ";x", "/", "%20", "%00", "%62", "?", "#", "\\", "a"]
 )

@@ -52,7 +52,9 @@ def test_only_stripe_is_answered_there() -> None:
         assert path not in without
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES} - {"/stripe/webhook"}))
+@pytest.mark.parametrize(
+    "path", sorted({route.path for route in ROUTES if "{" not in route.path and route.action != "signed"})
+)
 def test_a_path_that_is_taken(path: str) -> None:
     """Another route's path is refused when the application is made."""
     with pytest.raises(ConfigError, match=f"webhook_path: {path} is the path of another route"):

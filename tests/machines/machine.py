@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, ClassVar, get_args
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kernia_billing import Credits, Feature, FeatureDenied, IdempotencyMismatch, Metered
 from kernia_billing._blocking.holding import Hold
-from kernia_billing.domain.answers import Mode, Usage
+from kernia_billing.domain.answers import Decision, Mode, Usage
 from kernia_billing.domain.instants import HOUR, MINUTE, to_datetime
 from kernia_billing.domain.period import Interval, Rhythm, calendar_anchor
 from kernia_billing.domain.plan_items import PlanItem
@@ -57,6 +58,8 @@ class EngineMachine(RuleBasedStateMachine):
         """The usage limits of the model by those of the engine."""
         self.rows: dict[str, tuple[str, Row]] = {}
         """The engine's buckets by id, with what the model calls them."""
+        self.told: list[tuple[datetime, str, str | None, Decision]] = []
+        """What was answered last at an instant that is over."""
         self.steps = 0
 
     def teardown(self) -> None:
@@ -337,8 +340,20 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(hours=st.integers(1, 60))
     def advance(self, hours: int) -> None:
         """Periods close and open, holds and rolled units expire."""
+        feature, entity = ("msg", "credits")[hours % 2], (None, "A")[hours // 2 % 2]
+        answer = self.billing.check(REFERENCE, feature, entity=entity)
+        self.told.append((to_datetime(self.model.now), feature, entity, answer))
         self.model.advance(self.model.now + hours * HOUR)
         self.stage.clock.micros = self.model.now
+
+    @precondition(lambda self: self.told)
+    @rule(data=st.data())
+    def explain(self, data: st.DataObject) -> None:
+        """Whatever happened since, the answer of an instant is the one that was given then."""
+        at, feature, entity, answer = data.draw(st.sampled_from(self.told))
+        found = self.billing.explain(REFERENCE, feature, entity=entity, at=at).decision
+        assert (answer.allowed, answer.reason, answer.balance) == (found.allowed, found.reason, found.balance)
+        count(f"engine machine: answers explained on {self.stage.engine.dialect.name}")
 
     # ── What must be the same ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from kernia_billing.storage import (
     measures,
     meter_events,
     migrations,
+    notices,
     outbox,
 )
 from kernia_billing.storage.dialects import Variants
@@ -87,6 +88,7 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
         ),
         (limits._OLD, OLD, "ix_billing_limit_window_end (window_end<?)"),
         (alerts._OLD, OLD, "ix_billing_alert_fired_end (period_end<?)"),
+        (notices._OLD, OLD, "ix_billing_notice_end (kept_until<?)"),
         (measures._OLD, OLD, "ix_billing_measure_end (period_end<?)"),
         (
             horizons._OVER,

@@ -220,7 +220,7 @@ def test_a_customer_that_was_deleted_before_it_was_linked_is_not_linked(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash between making and linking, and a deletion before the next try: another one is made."""
-    from kernia_billing.operations import customers
+    from kernia_billing.operations import customer_making
 
     class Crash(BaseException):
         pass
@@ -228,7 +228,7 @@ def test_a_customer_that_was_deleted_before_it_was_linked_is_not_linked(
     async def dying(*_: object, **__: object) -> None:
         raise Crash
 
-    monkeypatch.setattr(customers, "_link", dying)
+    monkeypatch.setattr(customer_making, "link_row", dying)
     with pytest.raises(Crash):
         shop.billing.customers.ensure("ann")
     monkeypatch.undo()
