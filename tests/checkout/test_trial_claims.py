@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -316,6 +317,7 @@ def test_a_hook_that_must_be_awaited_is_for_async_billing(sqlite_url: str) -> No
         Billing(database=sqlite_url, **OPTIONS, get_checkout_session_params=hook)
     billing = AsyncBilling(database=sqlite_url, **OPTIONS, get_checkout_session_params=hook)
     assert billing.config.get_checkout_session_params is hook
+    asyncio.run(billing.aclose())
 
 
 # ── Keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Any]:
     else:
         awaited, _ = async_billing(kavach_routes=True)
         yield Starlette(routes=[Mount(PREFIX, BillingApp(awaited, identify=lambda scope: known(from_scope(scope))))])
+        asyncio.run(awaited.aclose())
 
 
 @pytest.fixture(scope="module")
