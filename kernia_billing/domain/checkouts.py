@@ -33,3 +33,8 @@ class CheckoutRow:
     url: str | None
     expires_at: Instant
     created_at: Instant
+
+    @property
+    def slot(self) -> str:
+        """What there is one open page of: the plan group."""
+        return self.group

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-
-from attrs import evolve
+from functools import partial
 
 from ..domain.answers import Checkout
-from ..domain.checkouts import CheckoutRow, CheckoutStatus
+from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
-from ..domain.instants import DAY, Instant, from_seconds
 from ..domain.references import Identity, Ref
 from ..domain.subscriptions import SubscriptionRow, is_live
-from ..errors import AlreadySubscribed, Conflict, NotFound, StripeRefused
-from ..ports.store import DuplicateKey, Transaction
+from ..errors import AlreadySubscribed, Conflict
 from .core import Core
 from .customers import buyer
-from .intents import create, intent_key
+from .one_page import CHECKOUTS, LIFE, claim, give_up, show, shown
 from .orders import Order, order_of
-from .pages import page_url
 from .projections import adopt_subscriptions
 from .session_params import asked_of_host, context_of, session_params
-from .sessions import sync_session
-from .trials import claim
-
-_LIFE = DAY
+from .trials import claim as claim_trial
 
 
 async def upgrade(
@@ -73,61 +65,19 @@ async def upgrade(
     customer = await buyer(core, who, identity)
     await adopt_subscriptions(core, customer)
     await _refuse_second(core, customer, order)
-    row = await _claim(core, customer, order)
-    if row.url is not None and row.stripe_session_id is not None:
-        return Checkout(row.url, row.stripe_session_id, "open", None)
+    row = await claim(core, CHECKOUTS, _row(core, customer, order), retired=partial(_refuse_paid, core))
+    if page := shown(row):
+        return page
     try:
         # Once more: another page may have been paid between the first look and the claim.
         await _refuse_second(core, customer, order)
     except Conflict:
-        await _note(core, row, status="expired")
+        await give_up(core, CHECKOUTS, row)
         raise
     theirs = await asked_of_host(core, context_of(customer, row, order, identity))
     days = await _trial_days(core, customer, row, order, identity)
-    params = session_params(core, customer, row, order, _key(row), trial_days=days, theirs=theirs)
-    try:
-        session = await create(core, "checkout", _key(row), customer.id, "/v1/checkout/sessions", params)
-    except (StripeRefused, NotFound):
-        await _note(core, row, status="expired")
-        raise
-    session_id, url = str(session["id"]), page_url(core, session)
-    if not await _note(core, row, session_id=session_id, url=url, expires_at=from_seconds(session["expires_at"])):
-        # Another order took this one's place while Stripe was asked; nobody has seen the page.
-        await _expire(core, session_id)
-        raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
-    return Checkout(url, session_id, "open", None)
-
-
-async def _note(
-    core: Core,
-    row: CheckoutRow,
-    *,
-    session_id: str | None = None,
-    url: str | None = None,
-    expires_at: Instant | None = None,
-    status: CheckoutStatus = "open",
-) -> bool:
-    """Write down what became of a checkout while it is open; says whether it was."""
-
-    def unit(tx: Transaction) -> bool:
-        tx.customers.lock(row.customer_id)
-        stored = tx.checkouts.by_id(row.id)
-        if stored is None or stored.status != "open":
-            return False
-        if status == "expired":
-            tx.trials.release(row.id)
-        tx.checkouts.put(
-            evolve(
-                stored,
-                status=status,
-                stripe_session_id=session_id or stored.stripe_session_id,
-                url=url or stored.url,
-                expires_at=expires_at or stored.expires_at,
-            )
-        )
-        return True
-
-    return await core.store.transaction(unit)
+    params = session_params(core, customer, row, order, CHECKOUTS.key(row), trial_days=days, theirs=theirs)
+    return await show(core, CHECKOUTS, row, params)
 
 
 async def _rows(core: Core, customer: CustomerRow) -> Sequence[SubscriptionRow]:
@@ -149,35 +99,12 @@ async def _trial_days(
     """How long may be tried: nothing where the trial was had, or is another page's."""
     if not order.trial_days:
         return 0
-    return order.trial_days if await claim(core, customer, row.id, order.plan, identity) else 0
+    return order.trial_days if await claim_trial(core, customer, row.id, order.plan, identity) else 0
 
 
-async def _claim(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
-    """The checkout row to open a page for: the one that is open for the same order, or a new one in its place."""
-    for _ in range(3):
-        row = await core.store.read(lambda tx: tx.checkouts.open(customer.id, order.plan.group))
-        if row is not None and row.fingerprint == order.fingerprint and row.expires_at > core.now():
-            if await _is_still_open(core, row):
-                return row
-        elif row is not None:
-            await _retire(core, row)
-        with suppress(DuplicateKey):
-            return await _open(core, customer, order)
-    raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
-
-
-async def _is_still_open(core: Core, row: CheckoutRow) -> bool:
-    """Whether the page can still be paid: what became of it may have been lost, and what it sold may have ended."""
-    if row.stripe_session_id is None:
-        return True
-    await sync_session(core, row.stripe_session_id)
-    after = await core.store.read(lambda tx: tx.checkouts.by_id(row.id))
-    return after is not None and after.status == "open"
-
-
-async def _open(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
+def _row(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
     now = core.now()
-    row = CheckoutRow(
+    return CheckoutRow(
         id=core.ids.new("chk"),
         customer_id=customer.id,
         group=order.plan.group,
@@ -189,33 +116,13 @@ async def _open(core: Core, customer: CustomerRow, order: Order) -> CheckoutRow:
         status="open",
         stripe_session_id=None,
         url=None,
-        expires_at=now + _LIFE,
+        expires_at=now + LIFE,
         created_at=now,
     )
-    await core.store.transaction(lambda tx: tx.checkouts.add(row))
-    return row
 
 
-def _key(row: CheckoutRow) -> str:
-    return intent_key("checkout", row.id)
-
-
-async def _retire(core: Core, row: CheckoutRow) -> None:
-    """Expire an open page, or find that it was paid, before another one is opened."""
-    session_id = row.stripe_session_id
-    if session_id is None:
-        intent = await core.store.read(lambda tx: tx.intents.get(_key(row)))
-        if intent is not None and intent.state != "failed":
-            # The page may exist although its answer was lost: the same key gives it, so that it can be expired.
-            with suppress(StripeRefused, NotFound):
-                made = await create(core, "checkout", intent.key, row.customer_id, intent.path, intent.params)
-                session_id = str(made["id"])
-                await _note(core, row, session_id=session_id)
-    if session_id is None:
-        await _note(core, row, status="expired")
-        return
-    await _expire(core, session_id)
-    await sync_session(core, session_id)
+async def _refuse_paid(core: Core, row: CheckoutRow) -> None:
+    """Sell nothing beside a page that was paid while it was about to be expired."""
     after = await core.store.read(lambda tx: tx.checkouts.by_id(row.id))
     paid = after is not None and after.status == "complete" and await _is_subscribed(core, row)
     if paid or (after is not None and after.status == "processing"):
@@ -226,9 +133,3 @@ async def _is_subscribed(core: Core, row: CheckoutRow) -> bool:
     """Whether a subscription of the page's group is live: what the page sold may have ended since."""
     rows = await core.store.read(lambda tx: tx.subscriptions.of_customer(row.customer_id))
     return any(each.group == row.group and is_live(each.status) for each in rows)
-
-
-async def _expire(core: Core, session_id: str) -> None:
-    path = f"/v1/checkout/sessions/{session_id}/expire"
-    with suppress(StripeRefused, NotFound):  # It is not open any more, or there is none.
-        await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))

@@ -5,30 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ..domain.answers import Checkout
 from ..domain.customers import CustomerRow
-from ..domain.instants import DAY, Instant, from_seconds
 from ..domain.metadata import merge
 from ..domain.plans import TopUp
-from ..domain.purchases import PurchaseMode, PurchaseRow, PurchaseStatus, promised
+from ..domain.purchases import PurchaseMode, PurchaseRow, promised
 from ..domain.references import Identity, Ref
-from ..errors import Conflict, InvalidInput, NotFound, StripeRefused
-from ..ports.store import DuplicateKey, Transaction
+from ..errors import InvalidInput
 from .core import Core
 from .customers import buyer
-from .intents import INTENT, create, intent_key
-from .pages import page_url
+from .intents import INTENT
+from .one_page import LIFE, PURCHASES, claim, show, shown
 from .session_params import client_reference, customer_update, details
-from .sessions import sync_session
 
-_LIFE = DAY
 _MOST = 999_999
-_SESSIONS = "/v1/checkout/sessions"
 
 
 @frozen
@@ -134,19 +128,29 @@ async def setup_payment_method(
 async def _open_page(core: Core, reference: Ref, order: _Order, identity: Identity | None) -> Checkout:
     who = core.reference(reference)
     customer = await buyer(core, who, identity)
-    row = await _claim(core, customer, order)
-    if row.url is not None and row.stripe_session_id is not None:
-        return Checkout(row.url, row.stripe_session_id, "open", None)
-    try:
-        session = await create(core, "purchase", _key(row), customer.id, _SESSIONS, _params(core, customer, row, order))
-    except (StripeRefused, NotFound):
-        await _note(core, row, status="expired")
-        raise
-    session_id, url = str(session["id"]), page_url(core, session)
-    if not await _note(core, row, session_id=session_id, url=url, expires_at=from_seconds(session["expires_at"])):
-        await _expire(core, session_id)
-        raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
-    return Checkout(url, session_id, "open", None)
+    row = await claim(core, PURCHASES, _row(core, customer, order))
+    return shown(row) or await show(core, PURCHASES, row, _params(core, customer, row, order))
+
+
+def _row(core: Core, customer: CustomerRow, order: _Order) -> PurchaseRow:
+    now = core.now()
+    return PurchaseRow(
+        id=core.ids.new("buy"),
+        customer_id=customer.id,
+        mode=order.mode,
+        name=order.name,
+        quantity=order.quantity,
+        sold=order.sold,
+        fingerprint=order.fingerprint,
+        status="open",
+        stripe_session_id=None,
+        url=None,
+        line_id=None,
+        payment_intent_id=None,
+        paid=0,
+        expires_at=now + LIFE,
+        created_at=now,
+    )
 
 
 def _params(core: Core, customer: CustomerRow, row: PurchaseRow, order: _Order) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def _params(core: Core, customer: CustomerRow, row: PurchaseRow, order: _Order) 
         "referenceId": reference.id,
         "customerType": reference.type,
         "kernia_purchase": row.id,
-        INTENT: _key(row),
+        INTENT: PURCHASES.key(row),
     }
     metadata = merge({}, internal)
     pays = order.mode == "payment"
@@ -173,107 +177,3 @@ def _params(core: Core, customer: CustomerRow, row: PurchaseRow, order: _Order) 
         "success_url": order.success_url,
         "cancel_url": order.cancel_url,
     }
-
-
-def _key(row: PurchaseRow) -> str:
-    return intent_key("purchase", row.id)
-
-
-async def _claim(core: Core, customer: CustomerRow, order: _Order) -> PurchaseRow:
-    """The purchase to open a page for: the one that is open for the same order, or a new one in its place."""
-    slot = f"{order.mode}:{order.name}"
-    for _ in range(3):
-        row = await core.store.read(lambda tx: tx.purchases.open(customer.id, slot))
-        if row is not None and row.fingerprint == order.fingerprint and row.expires_at > core.now():
-            if await _is_still_open(core, row):
-                return row
-        elif row is not None:
-            await _retire(core, row)
-        with suppress(DuplicateKey):
-            return await _add(core, customer, order)
-    raise Conflict("Another checkout is being opened for this reference", code="CHECKOUT_IN_PROGRESS")
-
-
-async def _is_still_open(core: Core, row: PurchaseRow) -> bool:
-    if row.stripe_session_id is None:
-        return True
-    await sync_session(core, row.stripe_session_id)
-    after = await core.store.read(lambda tx: tx.purchases.by_id(row.id))
-    return after is not None and after.status == "open"
-
-
-async def _add(core: Core, customer: CustomerRow, order: _Order) -> PurchaseRow:
-    now = core.now()
-    row = PurchaseRow(
-        id=core.ids.new("buy"),
-        customer_id=customer.id,
-        mode=order.mode,
-        name=order.name,
-        quantity=order.quantity,
-        sold=order.sold,
-        fingerprint=order.fingerprint,
-        status="open",
-        stripe_session_id=None,
-        url=None,
-        line_id=None,
-        payment_intent_id=None,
-        paid=0,
-        expires_at=now + _LIFE,
-        created_at=now,
-    )
-    await core.store.transaction(lambda tx: tx.purchases.add(row))
-    return row
-
-
-async def _retire(core: Core, row: PurchaseRow) -> None:
-    """Expire an open page before another one is opened; one that was paid is brought in, and another may be bought."""
-    session_id = row.stripe_session_id
-    if session_id is None:
-        intent = await core.store.read(lambda tx: tx.intents.get(_key(row)))
-        if intent is not None and intent.state != "failed":
-            # The page may exist although its answer was lost: the same key gives it, so that it can be expired.
-            with suppress(StripeRefused, NotFound):
-                made = await create(core, "purchase", intent.key, row.customer_id, intent.path, intent.params)
-                session_id = str(made["id"])
-                await _note(core, row, session_id=session_id)
-    if session_id is None:
-        await _note(core, row, status="expired")
-        return
-    await _expire(core, session_id)
-    await sync_session(core, session_id)
-
-
-async def _expire(core: Core, session_id: str) -> None:
-    with suppress(StripeRefused, NotFound):  # It is not open any more, or there is none.
-        path = f"{_SESSIONS}/{session_id}/expire"
-        await core.provider().request("POST", path, {}, idempotency_key=intent_key("expire", session_id))
-
-
-async def _note(
-    core: Core,
-    row: PurchaseRow,
-    *,
-    session_id: str | None = None,
-    url: str | None = None,
-    expires_at: Instant | None = None,
-    status: PurchaseStatus = "open",
-) -> bool:
-    """Write down what became of a purchase while it is open; says whether it was."""
-
-    def unit(tx: Transaction) -> bool:
-        tx.customers.lock(row.customer_id)
-        stored = tx.purchases.by_id(row.id)
-        if stored is None or stored.status != "open":
-            return False
-        tx.purchases.put(
-            evolve(
-                stored,
-                status=status,
-                stripe_session_id=session_id or stored.stripe_session_id,
-                url=url or stored.url,
-                expires_at=expires_at or stored.expires_at,
-            )
-        )
-        return True
-
-    return await core.store.transaction(unit)

@@ -1,52 +1,70 @@
-"""What is sold beside plans, and who has tried what, as the core sees it."""
+"""The checkout sessions that we opened, and who has tried what, as the core sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from ..domain.checkouts import CheckoutRow
 from ..domain.instants import Instant
 from ..domain.purchases import PurchaseRow
 from ..domain.trials import LocalTrial, TrialRow
 
+Row = TypeVar("Row", CheckoutRow, PurchaseRow)
 
-class Purchases(Protocol):
-    """billing_purchase: checkout sessions that sell no plan."""
 
-    def open(self, customer_id: str, slot: str) -> PurchaseRow | None:
+class CheckoutSessions(Protocol[Row]):
+    """Checkout sessions of one kind that we opened; a customer has at most one open one for each slot."""
+
+    def open(self, customer_id: str, slot: str) -> Row | None:
         """The open one of a customer for a slot."""
         ...
 
-    def open_ones(self, customer_id: str) -> Sequence[PurchaseRow]:
-        """Every open one of a customer."""
+    def by_id(self, our_id: str) -> Row | None:
+        """One of them by our id."""
         ...
 
-    def by_id(self, purchase_id: str) -> PurchaseRow | None:
-        """One purchase."""
-        ...
-
-    def by_session(self, stripe_session_id: str) -> PurchaseRow | None:
+    def by_session(self, stripe_session_id: str) -> Row | None:
         """The one that has this Stripe session."""
         ...
 
-    def by_payment_intent(self, payment_intent_id: str) -> PurchaseRow | None:
-        """The one that was paid by this payment intent."""
-        ...
-
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
-        """The Stripe sessions of unfinished ones that should have expired before an instant, as of checkouts."""
+        """The Stripe sessions of unfinished ones that should have expired before an instant.
+
+        Those that were looked at since come again after as long a time as they were overdue then, a day at most.
+        """
         ...
 
     def unfinished(self, limit: int, after: str | None) -> Sequence[str]:
         """The Stripe sessions of those that are open or wait for a payment, in the order of their ids."""
         ...
 
-    def add(self, row: PurchaseRow) -> None:
+    def add(self, row: Row) -> None:
         """Insert. Raises `DuplicateKey` where the customer has an open one of the slot."""
         ...
 
-    def put(self, row: PurchaseRow) -> None:
+    def put(self, row: Row) -> None:
         """Overwrite by id."""
+        ...
+
+
+class Checkouts(CheckoutSessions[CheckoutRow], Protocol):
+    """billing_checkout_session: those that sell a plan. The slot is its group."""
+
+    def by_subscription(self, subscription_id: str) -> CheckoutRow | None:
+        """The checkout whose subscription has this local id."""
+        ...
+
+
+class Purchases(CheckoutSessions[PurchaseRow], Protocol):
+    """billing_purchase: those that sell no plan."""
+
+    def open_ones(self, customer_id: str) -> Sequence[PurchaseRow]:
+        """Every open one of a customer."""
+        ...
+
+    def by_payment_intent(self, payment_intent_id: str) -> PurchaseRow | None:
+        """The one that was paid by this payment intent."""
         ...
 
 

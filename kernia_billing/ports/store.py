@@ -12,7 +12,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from attrs import frozen
 
 from ..domain.catalog import PriceMapping, PriceRow, ProductRow
-from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Entry, Grant, Holding, LedgerLine, Movement, Source, UsageRow
 from ..domain.ids import Property
@@ -33,7 +32,7 @@ from .measures import Measures
 from .mirror import Change, Invoices, PaymentMethods, Schedules, StripeCustomers
 from .notices import Notices
 from .seats import HostColumns, Seats
-from .selling import Purchases, Trials
+from .selling import Checkouts, Purchases, Trials
 from .upkeep import Audit, Leases, MeterEvents, Syncs
 
 T = TypeVar("T")
@@ -243,45 +242,6 @@ class Subscriptions(Protocol):
 
     def put(self, row: SubscriptionRow) -> None:
         """Insert or overwrite by local id."""
-        ...
-
-
-class Checkouts(Protocol):
-    """billing_checkout_session."""
-
-    def open(self, customer_id: str, group: str) -> CheckoutRow | None:
-        """The open checkout of a customer in a plan group."""
-        ...
-
-    def by_id(self, checkout_id: str) -> CheckoutRow | None:
-        """One checkout."""
-        ...
-
-    def by_session(self, stripe_session_id: str) -> CheckoutRow | None:
-        """The checkout that has this Stripe session."""
-        ...
-
-    def by_subscription(self, subscription_id: str) -> CheckoutRow | None:
-        """The checkout whose subscription has this local id."""
-        ...
-
-    def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
-        """The Stripe sessions of unfinished ones that should have expired before an instant.
-
-        Those that were looked at since come again after as long a time as they were overdue then, a day at most.
-        """
-        ...
-
-    def unfinished(self, limit: int, after: str | None) -> Sequence[str]:
-        """The Stripe sessions of those that are open or wait for a payment, in the order of their ids."""
-        ...
-
-    def add(self, row: CheckoutRow) -> None:
-        """Insert. Raises `DuplicateKey` where the customer has an open one in the group."""
-        ...
-
-    def put(self, row: CheckoutRow) -> None:
-        """Overwrite by id."""
         ...
 
 

@@ -156,13 +156,13 @@ def test_a_page_that_is_paid_and_heard_of_just_before_the_next_is_claimed(
 ) -> None:
     """Bought after the look for subscriptions and before the new page has its place: no new page is made."""
     first = shop.upgrade()
-    real = checkout._claim
+    real = checkout.claim
 
-    async def pays_first(*arguments: Any) -> Any:
+    async def pays_first(*arguments: Any, **options: Any) -> Any:
         shop.stripe.pay(first)
-        return await real(*arguments)
+        return await real(*arguments, **options)
 
-    monkeypatch.setattr(checkout, "_claim", pays_first)
+    monkeypatch.setattr(checkout, "claim", pays_first)
     with pytest.raises(Conflict) as refusal:
         shop.upgrade(plan="team")
     assert refusal.value.code == "SUBSCRIPTION_EXISTS"
