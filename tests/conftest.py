@@ -210,7 +210,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-_ON_ONE_SERVER = ("changes", "checkout")
+_ON_ONE_SERVER = ("changes", "checkout", "healing", "intents", "metering", "operations", "webhooks")
 """Folders of tests as if marked `one_server`: what they try is above what engines differ in."""
 
 

@@ -52,7 +52,7 @@ def end_of(stand: Stand, workers: Sequence[Popen[str]]) -> None:
         assert worker.returncode == 0
 
 
-@pytest.mark.parametrize("terms", [10, pytest.param(200, marks=pytest.mark.full)])
+@pytest.mark.parametrize("terms", [4, pytest.param(200, marks=pytest.mark.full)])
 @pytest.mark.parametrize("facade", ["Billing", "AsyncBilling"])
 def test_it_may_be_stopped_at_any_moment(stand: Stand, terms: int, facade: str) -> None:
     """SIGTERM at random points of the work of two workers at once: exit code 0, and every event is handled once."""

@@ -10,8 +10,8 @@ from tests.harness.lives import live, prepare
 
 
 def test_random_lives_agree_with_the_model() -> None:
-    """Fifty lives of up to twenty-five steps."""
-    live(BillingMachine, 50, 25)
+    """Twenty-five lives of up to twenty-five steps."""
+    live(BillingMachine, 25, 25)
 
 
 @pytest.mark.full

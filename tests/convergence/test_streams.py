@@ -16,7 +16,7 @@ from tests.harness.counts import count
 
 EVERY = (*HISTORIES, A_YEAR)
 CATALOGUE = ("product", "price", "plan_price")
-SOME, MANY = 60, 200
+SOME, MANY = 24, 200
 
 
 def heal(copy: Copy, *, everything: bool) -> None:

@@ -24,12 +24,20 @@ _LEASE = 6 * 60 * 1_000_000
 """Longer than a worker keeps what it took."""
 
 
-def _lethal(boundaries: list[str]) -> list[int]:
+@pytest.fixture(params=[pytest.param(3, id="some"), pytest.param(1, id="all", marks=pytest.mark.full)])
+def stride(request: pytest.FixtureRequest) -> int:
+    """Of how many places to die at one is taken."""
+    chosen: int = request.param
+    return chosen
+
+
+def _lethal(boundaries: list[str], stride: int) -> list[int]:
     """Where to die: before each step, and after the last. After one step is before the next one."""
-    return [number for number, name in enumerate(boundaries, start=1) if name.startswith("before")] + [len(boundaries)]
+    before = [number for number, name in enumerate(boundaries, start=1) if name.startswith("before")]
+    return [*before[::stride], len(boundaries)]
 
 
-def test_a_killed_webhook_is_applied_by_the_next(engine: Engine, engine_url: str) -> None:
+def test_a_killed_webhook_is_applied_by_the_next(engine: Engine, engine_url: str, stride: int) -> None:
     """Wherever a process dies over a webhook, its repetition or the next job ends where no death would have."""
     stripe = StripeSimulator(deliver="manual")
     kind = "customer.subscription.created"
@@ -50,7 +58,7 @@ def test_a_killed_webhook_is_applied_by_the_next(engine: Engine, engine_url: str
     boundaries = result_of(stripe, partial(receive, who="rehearsal"))
     expected = _told(coherent(engine), "rehearsal")
     assert expected["inbox"] == {("processed", None): 1}
-    lethal = _lethal(boundaries)
+    lethal = _lethal(boundaries, stride)
     names = {deadly: f"killed-{deadly}" for deadly in lethal}
     sell_untold(engine_url, stripe, *names.values())
     for deadly, who in names.items():
@@ -78,7 +86,9 @@ def _told(tables: Tables, who: str) -> dict[str, Any]:
     }
 
 
-def test_a_killed_checkout_is_finished_by_the_next(engine: Engine, engine_url: str, stripe: StripeSimulator) -> None:
+def test_a_killed_checkout_is_finished_by_the_next(
+    engine: Engine, engine_url: str, stripe: StripeSimulator, stride: int
+) -> None:
     """Wherever a process dies over a first checkout, the next try ends with one customer and one page to pay."""
     open_account(engine_url, stripe)
 
@@ -88,7 +98,7 @@ def test_a_killed_checkout_is_finished_by_the_next(engine: Engine, engine_url: s
 
     _, boundaries = result_of(stripe, partial(upgrade, who="rehearsal"))
     assert sum("POST" in name for name in boundaries) == 4
-    lethal = _lethal(boundaries)
+    lethal = _lethal(boundaries, stride)
     pages: dict[str, Checkout] = {}
     for deadly in lethal:
         who = f"killed-{deadly}"
