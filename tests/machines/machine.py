@@ -359,16 +359,23 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def readers_see_the_model(self) -> None:
-        """Balances, and the boundary between what is allowed and what is not."""
+        """In turns balances, and the boundary between what is allowed and what is not."""
         self.steps += 1
-        entity = (None, "A")[self.steps % 2]
+        turn = self.steps // 2
+        entity = (None, "A")[turn % 2]
+        if self.steps % 2:
+            self.compare_balances(entity)
+        else:
+            self.compare_boundary(("msg", "credits")[turn // 2 % 2], entity)
+
+    def compare_balances(self, entity: str | None) -> None:
+        """What there is of everything, as `balances` tells it."""
         found = self.billing.balances(REFERENCE, entity=entity)
         for feature in ("msg", "credits"):
             expected = self.model.balance(feature, entity=entity or "")
             balance = found.get(feature)
             seen = {name: 0 if balance is None else getattr(balance, name) for name in expected}
             assert expected == seen, (entity, feature)
-        self.compare_boundary(("msg", "credits")[self.steps % 2], (None, "A")[self.steps // 2 % 2])
 
     def compare_boundary(self, feature: str, entity: str | None) -> None:
         """I6: as much as there is may be used, and not one more."""

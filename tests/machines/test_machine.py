@@ -16,16 +16,16 @@ from tests.machines.stage import REFERENCE, START, Stage
 SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgresql", "mariadb")]
 
 
-@pytest.mark.parametrize("part", [*range(2), *(pytest.param(part, marks=pytest.mark.full) for part in range(2, 6))])
+@pytest.mark.parametrize("part", range(6))
 def test_random_lives_are_those_of_the_model(part: int) -> None:
-    """In six parts 1,140 lives of up to fifty steps, more than fifty thousand; two of them in every run."""
+    """In six parts 1,140 lives of up to fifty steps, more than fifty thousand."""
     live(EngineMachine, "sqlite://", 190, 50, part)
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("part", range(2))
 @pytest.mark.parametrize("server", SERVERS)
 def test_random_lives_on_servers(server: str, part: int, make_database: Callable[[str], str]) -> None:
-    """In two parts 130 lives of up to fifty steps on each server, more than five thousand; one of them in every run."""
+    """In two parts 130 lives of up to fifty steps on each server, more than five thousand."""
     live(EngineMachine, make_database(server), 65, 50, part)
 
 
