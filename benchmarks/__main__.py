@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with running() as servers:
         bench = Bench(settings, servers)
-        lines = [(each, _run(each, bench)) for each in chosen]
+        lines = [(each, _measured(each, bench)) for each in chosen]
         show(lines, machine(servers, asked.engines, settings))
     if asked.json is not None:
         write_json(asked.json, lines)
@@ -68,12 +68,15 @@ def _is_wanted(benchmark: Benchmark, names: Sequence[str], engines: Sequence[str
     return (not names or bool(called & set(names))) and (benchmark.engine is None or benchmark.engine in engines)
 
 
-def _run(benchmark: Benchmark, bench: Bench) -> Result | Unbuilt:
-    print(f"{benchmark.key} …", file=sys.stderr)
+def _measured(benchmark: Benchmark, bench: Bench) -> Result | Unbuilt:
+    """Run one, and say at once what it found: the table comes when all are done."""
+    print(f"{benchmark.key} …", file=sys.stderr, flush=True)
     try:
-        return benchmark.run(bench)
+        result = benchmark.run(bench)
     except Unbuilt as missing:
         return missing
+    print(f"{benchmark.key} {result.ratio:.3g}", file=sys.stderr, flush=True)
+    return result
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 
+from sqlalchemy import literal
+
 from kernia_billing import Billing
 from kernia_billing.storage import tables
 
+from .filling import Column, fill, numbered, settle
 from .harness import Bench, Benchmark, Result, Side, compare, one_caller
 from .shop import FEATURE, PLANS, Shop, open_shop
 
 Ask = Callable[[Billing, str], object]
-
-_CHUNK = 5_000
 
 
 def _check(billing: Billing, reference: str) -> object:
@@ -72,19 +73,13 @@ def _add_history(shop: Shop, events: int) -> None:
     """Give the first customer so many uses before the one that it has."""
     event, line = (shop.seed.copy(shop.seed.one(table), 1) for table in (tables.usage_event, tables.ledger))
     at = event["occurred_at"]
+    old = numbered("old_")
+    before: dict[str, Column] = {"seq": lambda number: -number}
+    varying = {**before, "id": old, "idempotency_key": old, "occurred_at": lambda number: literal(at) - number}
     with shop.engine.begin() as connection:
-        for first in range(1, events + 1, _CHUNK):
-            numbers = range(first, min(first + _CHUNK, events + 1))
-            rows = [
-                {**event, **dict.fromkeys(("id", "idempotency_key"), f"old_{n}"), "seq": -n, "occurred_at": at - n}
-                for n in numbers
-            ]
-            lines = [{**line, "seq": -n, "amount": 0, "event_id": f"old_{n}"} for n in numbers]
-            connection.execute(tables.usage_event.insert(), rows)
-            connection.execute(tables.ledger.insert(), lines)
-    if shop.flavour == "postgresql":
-        with shop.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")
+        fill(connection, tables.usage_event, event, events, varying)
+        fill(connection, tables.ledger, {**line, "amount": 0}, events, {**before, "event_id": old})
+    settle(shop.engine)
 
 
 def _benchmarks(engine: str) -> list[Benchmark]:

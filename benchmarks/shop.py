@@ -20,6 +20,8 @@ from kernia_billing.storage.migrations import upgrade
 from kernia_billing.testing import StripeSimulator
 from tests.servers import Servers
 
+from .filling import fill, numbered, settle
+
 FEATURE = "messages"
 PLANS = [Plan("pro", price_id="price_pro", features={FEATURE: Metered(10**9)})]
 REFERENCE = "shopper"
@@ -39,7 +41,6 @@ _OWNED = (
     tables.ledger,
 )
 _IDENTITIES = ("id", "reference_id", "stripe_customer_id", "stripe_subscription_id", "stripe_id", "idempotency_key")
-_CHUNK = 1_000
 
 Row = Mapping[str, Any]
 
@@ -66,10 +67,11 @@ class Seed:
 
     def copy(self, row: Row, number: int) -> Row:
         """The row of another customer: whatever names this one gets a number behind it."""
-        return {
-            name: f"{value}_{number}" if isinstance(value, str) and value in self.identities else value
-            for name, value in row.items()
-        }
+        return {name: f"{value}_{number}" if self.is_identity(value) else value for name, value in row.items()}
+
+    def is_identity(self, value: object) -> bool:
+        """Whether it names this customer, or something that is only its own."""
+        return isinstance(value, str) and value in self.identities
 
 
 @cache
@@ -194,10 +196,7 @@ def _fill(engine: Engine, one: Seed, customers: int) -> None:
             if rows := one.rows[table.name]:
                 connection.execute(table.insert(), [dict(row) for row in rows])
         for table in _OWNED:
-            for first in range(1, customers + 1, _CHUNK):
-                numbers = range(first, min(first + _CHUNK, customers + 1))
-                copies = [one.copy(row, number) for number in numbers for row in one.rows[table.name]]
-                connection.execute(table.insert(), copies)
-    if engine.dialect.name == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")
+            for row in one.rows[table.name]:
+                named = {name: numbered(f"{value}_") for name, value in row.items() if one.is_identity(value)}
+                fill(connection, table, row, customers, named)
+    settle(engine)
