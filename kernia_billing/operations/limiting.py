@@ -1,7 +1,8 @@
 """Usage limits: those that a customer's grants come with, what they leave, and what they counted.
 
 The limits of all grants that are live hold together. Where two grants limit the same window differently the larger
-maximum holds, because several plans add their benefits.
+maximum holds, because several plans add their benefits. An override of a limit takes the place of what plans say of its
+window.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ def limits_on(holdings: Iterable[Holding]) -> Sequence[Limit]:
     found: dict[str, Limit] = {}
     for each in holdings:
         if each.grant.terms is not None:
-            for limit in limits_of(each.grant.terms, each.grant.feature):
+            for limit in _limits_of(each):
                 known = found.get(limit.id)
                 if known is None or known.maximum < limit.maximum:
                     found[limit.id] = limit
     return tuple(found.values())
+
+
+def _limits_of(each: Holding) -> Sequence[Limit]:
+    """The limits of a grant, as overrides want them."""
+    own = limits_of(each.grant.terms, each.grant.feature)
+    instead = {limit.id: limit for rule in each.limited for limit in limits_of(rule.terms, rule.feature)}
+    return [instead.get(limit.id, limit) for limit in own] if instead else own
 
 
 def meters_of(

@@ -24,6 +24,8 @@ from .core import Core
 from .writes import last_write
 
 _PAGE = 200
+_NO_LIMITS = ("default", "override")
+"""The limits of these are told by others: by the items of the default plan, and by what an override changes."""
 _GONE = "older books were thrown away"
 
 
@@ -260,7 +262,7 @@ class AsOf:
         given = [(item.terms, item.feature) for item in items]
         for grant in self._grants:
             states = [each for each in self._states.get(grant.id, ()) if _is_before(each, hold)]
-            if states and (then := states[-1].applied(grant)).is_live(at) and then.source_type != "default":
+            if states and (then := states[-1].applied(grant)).is_live(at) and then.source_type not in _NO_LIMITS:
                 given.append((then.terms, then.feature))
         return any(limit.id == each.id for terms, feature in given for each in limits_of(terms, feature))
 
