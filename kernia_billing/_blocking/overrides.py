@@ -106,7 +106,7 @@ class Overrides:
         Under a key that was used before the first override is given again, whatever has become of it. The audit log
         keeps the reason, of 1 to 500 printable characters.
 
-        Statements: 6, with an idempotency key 10; under usage limits 1 more, on MySQL 1 more.
+        Statements: 7, with an idempotency key 11; on MySQL 1 more.
 
         Raises:
             IdempotencyMismatch: the key was used for another override.
