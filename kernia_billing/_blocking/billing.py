@@ -370,7 +370,7 @@ class Billing:
 
         Credits repay first what is overdrawn; see `set_credit_min`.
 
-        Statements: 5, with an idempotency key 9; on MySQL 1 more; for credits 1 more, to repay 5 more.
+        Statements: 7, with an idempotency key 11; on MySQL 1 more; for credits 1 more, to repay 5 more.
 
         Raises:
             IdempotencyMismatch: the key was used for another grant.

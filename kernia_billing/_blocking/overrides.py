@@ -11,7 +11,8 @@ from typing import Any
 
 from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of one thing
 from .._drive import run_blocking
-from ..domain.answers import Override
+from ..domain.answers import LimitOverride, Override
+from ..domain.plans import UsageLimit
 from ..domain.references import Ref
 
 
@@ -77,9 +78,71 @@ class Overrides:
         return run_blocking(self._inner.remove(reference, feature, transaction=transaction))
 
     def list(self, reference: Ref) -> Sequence[Override]:
-        """The overrides that a reference has now, in the order of their features.
+        """The overrides of amounts that a reference has now, in the order of their features.
 
         Raises:
             Unavailable: the database does not answer.
         """
         return run_blocking(self._inner.list(reference))
+
+    def set_limit(
+        self,
+        reference: Ref,
+        feature: str,
+        limit: UsageLimit,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        transaction: Any = None,
+    ) -> LimitOverride:
+        """Let a usage limit of a reference's plans allow another maximum: `UsageLimit(500, per="hour")`.
+
+        It concerns the limit of the plans that differs in nothing but `maximum`, whichever plan brings it, and no other
+        one. It counts at once, in the window that runs too, and through changes of plan, until it ends, another one is
+        set for that limit, or `remove_limits` ends it; then the plan's own maximum is back. What was counted in the
+        window stays counted throughout. While no plan in force has such a limit it limits nothing.
+
+        Under a key that was used before the first override is given again, whatever has become of it. The audit log
+        keeps the reason, of 1 to 500 printable characters.
+
+        Statements: 7, with an idempotency key 11; on MySQL 1 more.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another override.
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: a value is out of range, no plan limits the feature so, `until` is no time to come, or
+                `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(
+            self._inner.set_limit(
+                reference,
+                feature,
+                limit,
+                until=until,
+                reason=reason,
+                idempotency_key=idempotency_key,
+                transaction=transaction,
+            )
+        )
+
+    def remove_limits(self, reference: Ref, feature: str, *, transaction: Any = None) -> Sequence[LimitOverride]:
+        """End the overrides of all usage limits of a feature now; gives them as they are then.
+
+        Raises:
+            NotFound: there is no such feature (FEATURE_NOT_FOUND).
+            InvalidInput: `transaction` is not usable.
+            TransactionConflict: run the host's transaction again.
+            Unavailable: the database does not answer, or stays busy.
+        """
+        return run_blocking(self._inner.remove_limits(reference, feature, transaction=transaction))
+
+    def limits(self, reference: Ref) -> Sequence[LimitOverride]:
+        """The overrides of usage limits that a reference has now, in the order of their features.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(self._inner.limits(reference))

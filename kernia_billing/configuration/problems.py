@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..errors import ConfigError, InvalidInput
@@ -35,6 +35,11 @@ class Problems:
         except InvalidInput as error:
             self.add(where, error.message)
         return default
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What was found, each with its place."""
+        return tuple(self._lines)
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -10,6 +10,7 @@ import attrs
 from ..domain.ids import MAX_INTEGER, event_properties
 from ..domain.period import time_zone
 from ..domain.plans import Credits, Metered, Quantity, UsageLimit
+from ..errors import InvalidInput
 from .problems import Problems
 from .spellings import Vocabulary
 from .values import boolean, integer, is_list, is_mapping, one_of
@@ -53,6 +54,22 @@ def read_alerts(value: object, where: str, problems: Problems) -> tuple[int, ...
     return tuple(cast("Sequence[int]", value))
 
 
+def usage_limit(value: object) -> UsageLimit:
+    """A limit from any form that it may have, by itself.
+
+    Raises:
+        InvalidInput: it is none; the first mistake is named.
+    """
+    problems = Problems()
+    found = _limit(value, "limit", problems)
+    if found is not None:
+        _check(found, "limit", problems)
+        if not problems:
+            return found
+    where, _, text = problems.lines[0].partition(": ")
+    raise InvalidInput(text, field=where)
+
+
 def check_limits(allowance: Quantity | Metered | Credits, where: str, problems: Problems) -> None:
     """Every limit by itself, and windows that two of them share."""
     if len(allowance.limits) > MAX_LIMITS:
@@ -60,8 +77,7 @@ def check_limits(allowance: Quantity | Metered | Credits, where: str, problems: 
     windows: list[UsageLimit] = []
     for number, limit in enumerate(allowance.limits):
         at = f"{where}.limits[{number}]"
-        for name, rule in _RULES.items():
-            problems.read(f"{at}.{name}", rule, getattr(limit, name), None)
+        _check(limit, at, problems)
         window = attrs.evolve(limit, maximum=0)
         if window in windows:
             problems.add(at, f"counts the same as limits[{windows.index(window)}]: the smaller one is enough")
@@ -82,6 +98,11 @@ def check_alerts(allowance: Quantity | Metered | Credits, where: str, problems: 
             problems.add(f"{at}[{number}]", "stands there already")
         if read is not None:
             known.add(read)
+
+
+def _check(limit: UsageLimit, where: str, problems: Problems) -> None:
+    for name, rule in _RULES.items():
+        problems.read(f"{where}.{name}", rule, getattr(limit, name), None)
 
 
 def _limit(value: object, where: str, problems: Problems) -> UsageLimit | None:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from .grants import Entry, Source
 from .ids import Property
 from .money import Money
-from .plans import Allowance, BillingInterval
+from .plans import Allowance, BillingInterval, UsageLimit
 from .references import Ref, Reference
 
 T = TypeVar("T")
@@ -221,6 +221,21 @@ class Override:
     id: str
     feature: str
     amount: int | bool | None
+    set_at: datetime
+    until: datetime | None
+    reason: str | None
+
+
+@frozen
+class LimitOverride:
+    """What a usage limit of a reference's plans allows instead, in the windows that the plans count.
+
+    `until` is when it ends, None if it was not said; of one that ended early, when that was.
+    """
+
+    id: str
+    feature: str
+    limit: UsageLimit
     set_at: datetime
     until: datetime | None
     reason: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -193,12 +193,16 @@ class Instead:
 
 @value
 class Holding:
-    """A live grant with its current bucket. `opened` is false while the bucket exists in thought only."""
+    """A live grant with its current bucket. `opened` is false while the bucket exists in thought only.
+
+    `limited` are the overrides of usage limits that the grant may bring.
+    """
 
     grant: Grant
     bucket: BucketRow
     opened: bool
     instead: Instead | None = None
+    limited: Sequence[Grant] = ()
 
     @property
     def amount(self) -> int | None:

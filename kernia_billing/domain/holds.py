@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from .buckets import Bucket, Draw
 from .drawing import shift, split
 from .instants import Instant
+from .limits import Drawn
 
 Status = Literal["open", "settled", "released", "expired"]
 
@@ -36,6 +37,12 @@ class Hold:
     entity: str = ""
     status: Status = "open"
     created_at: Instant = 0
+    created_seq: int = 0
+
+    @property
+    def drawn(self) -> Drawn:
+        """When it was made, which is when usage limits counted it."""
+        return Drawn(self.created_at, self.created_seq)
 
     def is_active(self, now: Instant) -> bool:
         """Whether its units are set aside at `now`."""
@@ -50,7 +57,7 @@ class Hold:
 class HoldRow:
     """One hold, as stored. Its lines are stored apart, and only while they are held: a hold that has ended has none.
 
-    `ended_at` is `FOREVER` while it is open.
+    `created_seq` is the write that made it, 0 where nobody noted it. `ended_at` is `FOREVER` while it is open.
     """
 
     id: str
@@ -62,6 +69,7 @@ class HoldRow:
     status: Status
     expires_at: Instant
     created_at: Instant
+    created_seq: int
     ended_at: Instant
     idempotency_key: str
     fingerprint: str
@@ -78,6 +86,7 @@ class HoldRow:
             entity=self.entity,
             status=self.status,
             created_at=self.created_at,
+            created_seq=self.created_seq,
         )
 
 

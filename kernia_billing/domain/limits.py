@@ -52,18 +52,29 @@ class Limit:
         return self.rhythm.period(now)
 
 
+@frozen(order=True)
+class Drawn:
+    """When something was drawn or set aside: at an instant, by the customer's write of this number.
+
+    Writes of one instant, which a clock that lags behind another one makes, are told apart by their numbers.
+    """
+
+    at: Instant
+    seq: int = 0
+
+
 @frozen
 class Window:
     """How much of a limit one window has used. `entity` is "" where the limit is not counted by entity.
 
-    `begun_at` is when it was counted in first: what was drawn before, while there was no such limit, is not in it.
+    `begun` is when it was counted in first: what was drawn before, while there was no such limit, is not in it.
     """
 
     limit_id: str
     entity: str
     start: Instant
     used: int = 0
-    begun_at: Instant = 0
+    begun: Drawn = Drawn(0)
 
     @property
     def key(self) -> tuple[str, str, Instant]:
@@ -72,7 +83,7 @@ class Window:
 
     def at(self, used: int) -> Window:
         """The window when so much of it is used."""
-        return Window(self.limit_id, self.entity, self.start, used, self.begun_at)
+        return Window(self.limit_id, self.entity, self.start, used, self.begun)
 
 
 @frozen
@@ -92,12 +103,12 @@ class Meter:
         """After so much more was drawn or set aside."""
         return Meter(self.limit, self.window.at(self.window.used + amount), self.resets_at)
 
-    def returned(self, amount: int, drawn_at: Instant) -> Meter:
-        """After so much of what was drawn at `drawn_at` was refunded or released: only the running window falls.
+    def returned(self, amount: int, drawn: Drawn) -> Meter:
+        """After so much of what was drawn then was refunded or released: only the running window falls.
 
         What was drawn in an earlier window, or before there was the limit, does not make room in this one.
         """
-        if not max(self.window.start, self.window.begun_at) <= drawn_at < self.resets_at:
+        if drawn < self.window.begun or not self.window.start <= drawn.at < self.resets_at:
             return self
         return Meter(self.limit, self.window.at(max(0, self.window.used - amount)), self.resets_at)
 
@@ -110,17 +121,18 @@ def meters(
     *,
     entity: str = "",
     properties: Mapping[str, Property] | None = None,
+    seq: int = 0,
 ) -> list[Meter]:
     """The limits that concern a use of `feature`, with their windows at `now`; a window that is missing is empty.
 
-    For what a credit pool pays, `feature` is the pool's.
+    For what a credit pool pays, `feature` is the pool's. `seq` is the number of the write that counts in them.
     """
     known = {window.key: window for window in windows}
     found: list[Meter] = []
     for limit in limits:
         if limit.concerns(feature, entity, properties or {}):
             period = limit.window(now)
-            empty = Window(limit.id, entity if limit.per_entity else "", period.start, begun_at=now)
+            empty = Window(limit.id, entity if limit.per_entity else "", period.start, begun=Drawn(now, seq))
             found.append(Meter(limit, known.get(empty.key, empty), period.end))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from .buckets import Allocation, Bucket, Mode, allocate, give_back
 from .grants import Grant
@@ -12,8 +12,21 @@ from .ids import Property
 from .instants import Instant
 from .limits import Meter, Window, headroom, meters
 from .offer import FeatureSpec
-from .rollover import Closing, Rolled, lose_at, opening, unused
+from .period import Rhythm
+from .rollover import Closing, Most, Rolled, least, lose_at, opening, unused
 from .terms import limits_of
+
+
+@frozen
+class Trial:
+    """What a grant includes instead between these instants, `amount` and nothing beyond it."""
+
+    amount: int
+    spans: Sequence[tuple[Instant, Instant]]
+
+    def ends(self, at: Instant) -> Instant | None:
+        """When it ends that runs at an instant, None where none does."""
+        return max((end for start, end in self.spans if start <= at < end), default=None)
 
 
 @define(eq=False)
@@ -24,12 +37,15 @@ class _Running:
     number: int
     amount: int | None
     used: int = 0
+    trial: Trial | None = None
     rolled: list[Rolled] = field(factory=list[Rolled])
 
-    @property
-    def left(self) -> int:
-        """What the period would leave if it closed now."""
-        return unused(self.amount, self.used, 0)
+    def most(self, rhythm: Rhythm) -> Most | None:
+        """What its periods may leave at most: of a trial nothing moves on."""
+        trial = self.trial
+        if trial is None:
+            return None
+        return lambda number: None if trial.ends(rhythm.start(number + 1) - 1) is None else 0
 
 
 @define(eq=False)
@@ -42,12 +58,14 @@ class Replay:
     _running: list[_Running] = field(factory=list[_Running])
     _windows: dict[tuple[str, str, Instant], Window] = field(factory=dict[tuple[str, str, Instant], Window])
 
-    def give(self, grants: Iterable[Grant], at: Instant, used: Mapping[str, int]) -> None:
+    def give(
+        self, grants: Iterable[Grant], at: Instant, used: Mapping[str, int], *, trial: Trial | None = None
+    ) -> None:
         """Begin with these grants, in the period at `at`. `used` says by feature what is used of them already."""
         for grant in grants:
             already = used.get(grant.feature, 0) if grant.kind == "grant" else 0
             already = already if grant.amount is None else min(already, grant.amount)
-            self._running.append(_Running(grant, grant.period(at).number, grant.amount, already))
+            self._running.append(_Running(grant, grant.period(at).number, grant.amount, already, trial))
 
     def end(self, source_type: str) -> Mapping[str, int]:
         """End the grants of a source; says by feature what was used of what they included."""
@@ -99,8 +117,9 @@ class Replay:
             return
         terms = grant.rules
         debt = sum(other.used for other in self._running if _is_overage_of(other.grant, grant))
-        closing = Closing(each.number, each.left, debt, each.rolled)
-        begun = opening(closing, number, grant.amount, rhythm, rule=terms.rollover, debt=terms.debt)
+        most = each.most(rhythm)
+        closing = Closing(each.number, unused(least(each.amount, most, each.number), each.used, 0), debt, each.rolled)
+        begun = opening(closing, number, grant.amount, rhythm, rule=terms.rollover, debt=terms.debt, most=most)
         each.number, each.amount, each.used = number, grant.amount, begun.used if grant.kind == "grant" else 0
         each.rolled = list(begun.rolled)
 
@@ -141,12 +160,17 @@ class Replay:
 def _buckets(each: _Running, at: Instant) -> list[Bucket]:
     grant, rhythm = each.grant, each.grant.rhythm
     ends = grant.expires_at if rhythm is None else lose_at(rhythm, each.number, grant.rules.rollover, grant.expires_at)
+    amount, trial_ends = each.amount, None if each.trial is None else each.trial.ends(at)
+    if each.trial is not None and trial_ends is not None:
+        if grant.kind == "overage":
+            return []
+        amount, ends = max(each.used, each.trial.amount), min(ends, trial_ends)
     bucket = Bucket(
         id=grant.id,
         grant_id=grant.id,
         feature=grant.feature,
         entity=grant.entity,
-        amount=each.amount,
+        amount=amount,
         used=each.used,
         priority=grant.priority,
         lose_at=ends,

@@ -38,7 +38,11 @@ class PreviewView(Struct, rename="camel", frozen=True):
 
 
 class CheckView(Struct, rename="camel", frozen=True):
-    """The answer of a check. A denial is a 200 with `allowed` false."""
+    """The answer of a check. A denial is a 200 with `allowed` false.
+
+    `minimum` is what a balance of credits may not fall below: above 0 it has to stay and does not count as remaining,
+    below 0 so much may be overdrawn, as overage.
+    """
 
     allowed: bool
     reason: str
@@ -53,6 +57,7 @@ class CheckView(Struct, rename="camel", frozen=True):
     held: int
     remaining: int | None
     overage: OverageView
+    minimum: int
     resets_at: Date | None
     breakdown: Lines
     limits: Lines

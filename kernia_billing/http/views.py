@@ -96,6 +96,7 @@ def check_view(decision: Decision, *, preview: bool) -> CheckView:
             used=balance.overage_used,
             limit=balance.overage_limit,
         ),
+        minimum=balance.minimum,
         resets_at=date_or_none(balance.resets_at),
         breakdown=_lines(decision.breakdown),
         limits=_lines(decision.limits),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +19,13 @@ from ..domain.offer import FeatureSpec, Offer, content_hash
 from ..domain.plan_items import PlanItem
 from ..domain.plans import Allowance, Boolean, Credits, Metered, Quantity
 from ..domain.references import Ref, Reference
-from ..domain.terms import terms_of
+from ..domain.terms import limits_of, terms_of
 from ..errors import InvalidInput
 from ..ports.store import Transaction
 from .balances import decide
 from .core import Core
 from .past import AsOf, drawing_on
-from .replacing import rules_in
+from .replacing import limit_of, rules_in
 from .situation import Situation, looked_up
 from .suggesting import plan_key_of
 from .usage import listed
@@ -222,6 +222,7 @@ def _text(found: _Found) -> str:
     lines += [_taken(each.grant) for each in found.state.holdings if each.grant.rules.given is not None]
     lines += [f"{least} of {key} have to stay." for key, least in found.state.minimums.items() if least > 0]
     lines += [_limit(each) for each in decision.limits]
+    lines += dict.fromkeys(line for each in found.state.holdings for line in _other_limits(each))
     lines += [
         f"Hold {row.id} keeps {_count(row.quantity, row.feature, found.state.feature)} until {_time(row.expires_at)}."
         for row in found.holds
@@ -303,6 +304,17 @@ def _limit(told: Mapping[str, Any]) -> str:
     per = f"a {told['per']}" if told["count"] == 1 else f"every {told['count']} {told['per']}s"
     used = f"{told['used']} of at most {told['maximum']} {told['feature']} {per}{whose} used"
     return f"{used}, anew on {_moment(told['resetsAt'])}."
+
+
+def _other_limits(holding: Holding) -> Iterator[str]:
+    """What overrides make of the limits of a plan."""
+    own = {limit.id: limit for limit in limits_of(holding.grant.terms, holding.grant.feature)}
+    for rule in holding.limited:
+        limit = limit_of(rule)
+        if limit is not None and limit.id in own:
+            until = "" if rule.expires_at == FOREVER else f", until {_time(rule.expires_at)}"
+            said = f"An override of {_time(rule.effective_at)} allows {limit.maximum} {limit.feature}"
+            yield f"{said} instead of {own[limit.id].maximum} a window{until}."
 
 
 def _count(quantity: int, feature: str, asked: FeatureSpec) -> str:

@@ -137,8 +137,10 @@ def give_top_up(core: Core, tx: Transaction, books: Books, top_up: TopUp, bought
 
 def _give(core: Core, tx: Transaction, books: Books, wanted: Grant, amount: int, why: Facts) -> Grant:
     given = books.give(wanted)
+    # The ledger tells of it from now on, and not from its first use.
+    current = books.open(holding(given, None, given.effective_at))
     if core.offer.features[given.feature].kind == "credit":
-        repay(tx, books, holding(given, None, given.effective_at), given.effective_at)
+        repay(tx, books, current, given.effective_at)
     books.raise_epoch()
     record(tx, core, "grant.given", books.customer.id, given.id, None, {**_facts(given), "amount": amount, **why})
     return given

@@ -55,7 +55,7 @@ class Books:
         bucket = evolve(holding.bucket, id=self._ids.new("bkt"), grant_id=grant.id, customer_id=self.customer.id)
         self._tx.entitlements.add_bucket(bucket)
         self._line(bucket, entry, bucket.used, held=bucket.held)
-        return Holding(grant, bucket, True, holding.instead)
+        return Holding(grant, bucket, True, holding.instead, holding.limited)
 
     def raise_epoch(self) -> None:
         """Raise the number by which others see that there is something else to hold."""
@@ -91,7 +91,7 @@ class Books:
         else:
             bucket = _beyond(before.moved(amount, held, before.amount, before.own))
         self.store(bucket, entry, amount, units=units, held=held)
-        return Holding(grant, bucket, True, holding.instead)
+        return Holding(grant, bucket, True, holding.instead, holding.limited)
 
     def change(self, holding: Holding, entry: Entry, *, used: int = 0, held: int = 0, **values: Any) -> Holding:
         """`move`, and give the bucket other `values` in the same breath; nothing where nothing changes."""

@@ -11,6 +11,7 @@ from ..domain.buckets import rescale
 from ..domain.customers import CustomerRow
 from ..domain.grants import BucketRow, Grant, UsageRow
 from ..domain.history import GrantState, PlanState, bucket_at, state_at
+from ..domain.holds import HoldRow
 from ..domain.instants import Instant, to_datetime
 from ..domain.limits import Limit, Window
 from ..domain.plan_items import items_of
@@ -23,6 +24,8 @@ from .core import Core
 from .writes import last_write
 
 _PAGE = 200
+_NO_LIMITS = ("default", "override")
+"""The limits of these are told by others: by the items of the default plan, and by what an override changes."""
 _GONE = "older books were thrown away"
 
 
@@ -241,24 +244,25 @@ class AsOf:
         last, used = self._last_count(customer_id, limit, entity, start, now)
         for each in self.tx.history.set_aside(customer_id, limit.feature, start, now):
             hold = each.hold
-            if entity not in ("", hold.entity):
+            # What was not counted when it was set aside is not taken out again either.
+            if entity not in ("", hold.entity) or not self._was_limited(limit, hold):
                 continue
-            if _is_after(last, hold.created_at, each.made_by) and self._was_limited(limit, hold.created_at):
+            if _is_after(last, hold.created_at, each.made_by):
                 used += each.amount
             over = min(hold.expires_at, hold.ended_at)
             if over <= now and _is_after(last, over, each.released_by):
                 used -= each.amount
         return Window(limit.id, entity, start, max(0, used))
 
-    def _was_limited(self, limit: Limit, at: Instant) -> bool:
-        """Whether a limit counted at an instant: it begins to with the plan that it is of."""
-        default = self.core.offer.default_plan
-        plan = max((each for each in self._plans if each.changed_at <= at), key=lambda each: each.seq, default=None)
+    def _was_limited(self, limit: Limit, hold: HoldRow) -> bool:
+        """Whether a limit counted when a hold was made: it begins to with the plan that it is of."""
+        default, at = self.core.offer.default_plan, hold.created_at
+        plan = max((each for each in self._plans if _is_before(each, hold)), key=lambda each: each.seq, default=None)
         items = items_of(default) if default is not None and (plan is None or plan.plan_until <= at) else ()
         given = [(item.terms, item.feature) for item in items]
         for grant in self._grants:
-            states = [each for each in self._states.get(grant.id, ()) if each.changed_at <= at]
-            if states and (then := states[-1].applied(grant)).is_live(at) and then.source_type != "default":
+            states = [each for each in self._states.get(grant.id, ()) if _is_before(each, hold)]
+            if states and (then := states[-1].applied(grant)).is_live(at) and then.source_type not in _NO_LIMITS:
                 given.append((then.terms, then.feature))
         return any(limit.id == each.id for terms, feature in given for each in limits_of(terms, feature))
 
@@ -280,6 +284,11 @@ class AsOf:
             if rows[-1].received_at < start:
                 break
             seq = rows[-1].seq - 1
+
+
+def _is_before(state: GrantState | PlanState, hold: HoldRow) -> bool:
+    """Whether a state was there when a hold was made."""
+    return state.seq <= hold.created_seq if hold.created_seq else state.changed_at <= hold.created_at
 
 
 def _is_after(last: UsageRow | None, at: Instant, seq: int | None) -> bool:

@@ -1,6 +1,7 @@
 """What if these had been the plans: recorded uses are drawn once more, in thought, and nothing is written.
 
-Every use is judged by the planner that judges real ones, over the grants that the customer's plan would have given.
+Every use is judged by the planner that judges real ones, over the grants that the customer's plan would have given,
+and as long as it was tried, over what its trial would have included.
 Periods begin with those that the range begins in; things that exist are there from the beginning. Uses that were
 refused are recorded nowhere, so that nobody can tell what more generous plans would have let through.
 """
@@ -21,10 +22,10 @@ from ..domain.history import PlanState, state_at
 from ..domain.instants import FOREVER, Instant, to_datetime, to_instant
 from ..domain.money import Money
 from ..domain.offer import FeatureSpec, Offer
-from ..domain.plan_items import items_of
+from ..domain.plan_items import PlanItem, items_of
 from ..domain.plans import BillingInterval, Plan
 from ..domain.pricing import CustomerPricing, PricingReport
-from ..domain.replaying import Replay
+from ..domain.replaying import Replay, Trial
 from ..domain.subscriptions import SubscriptionRow, first_live
 from ..errors import InvalidInput
 from ..ports.store import Transaction
@@ -127,6 +128,10 @@ class _Simulated:
     sums: _Sums
     _replay: Replay = field(init=False, factory=Replay)
     _subscription: SubscriptionRow | None = field(init=False, default=None)
+    _giver: SubscriptionRow | None = field(init=False, default=None)
+    """The subscription, or the trial without Stripe where there never was one."""
+    _sold: list[SubscriptionRow] = field(init=False, factory=list[SubscriptionRow])
+    """All of both."""
     _billed: set[str] = field(init=False, factory=set[str])
     _uses: int = field(init=False, default=0)
     _denied_uses: int = field(init=False, default=0)
@@ -137,6 +142,9 @@ class _Simulated:
         """Draw every use of the range once more."""
         rows = tx.subscriptions.of_customer(self.row.id)
         self._subscription = first_live(rows) or (rows[-1] if rows else None)
+        tried = [trial.as_row(self.until) for trial in tx.trials.local(self.row.id)]
+        self._giver = self._subscription or (tried[-1] if tried else None)
+        self._sold = [*rows, *tried]
         plans = tx.history.plan_states(self.row.id)
         seq, used = self._begin(tx)
         key: str | None = _NOT_YET
@@ -206,9 +214,10 @@ class _Simulated:
     def _change(self, key: str | None, used: Mapping[str, int], at: Instant) -> Mapping[str, int]:
         """Put the other set's plan in the place of what the one before gave. Things that exist go on existing."""
         exist = {**used, **self._replay.end("plan"), **self._replay.end("default")}
-        plan, row = self._plan(key), self._subscription
+        plan, row = self._plan(key), self._giver
         if plan is None:
             return exist
+        seats = plan.min_seats if row is None or key is None else row.seats or 1
         for item in items_of(plan):
             anchor = self.row.created_at if row is None else row.billing_cycle_anchor or row.created_at
             grants = grants_of(
@@ -217,14 +226,27 @@ class _Simulated:
                 source_type="default" if key is None else "plan",
                 source_id=plan.key,
                 category=0 if key is None else 1,
-                seats=plan.min_seats if row is None or key is None else row.seats or 1,
+                seats=seats,
                 given_at=min(at, self.since),
                 billing_anchor=anchor,
                 expires_at=FOREVER,
             )
             self._billed |= {each.id for each in grants if each.kind == "overage" and item.overage == "billed"}
-            self._replay.give(grants, at, exist if item.kind in _KEPT else {})
+            self._replay.give(grants, at, exist if item.kind in _KEPT else {}, trial=self._trial(key, item, seats))
         return exist
+
+    def _trial(self, key: str | None, item: PlanItem, seats: int) -> Trial | None:
+        """What an item of a plan includes while that is tried, None where it is the same."""
+        if key is None or item.trial is None:
+            return None
+        # Whoever has another plan by now may have changed it within the trial.
+        has_left = all(row.plan != key for row in self._sold)
+        spans = [
+            (row.trial_start, min(row.trial_end, row.ended_at or FOREVER))
+            for row in self._sold
+            if row.trial_start is not None and row.trial_end is not None and (has_left or row.plan == key)
+        ]
+        return Trial(item.trial * seats if item.per_seat else item.trial, spans)
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 

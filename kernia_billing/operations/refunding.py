@@ -13,6 +13,7 @@ from ..domain.drawing import split
 from ..domain.grants import Holding, LedgerLine, UsageRow
 from ..domain.ids import idempotency_key, quantity
 from ..domain.instants import Instant
+from ..domain.limits import Drawn
 from ..domain.offer import FeatureSpec
 from ..domain.references import Ref
 from ..domain.refunds import Place, Refund
@@ -21,7 +22,7 @@ from ..errors import Conflict, NotFound
 from ..ports.store import Transaction
 from .core import Core
 from .ledger import Books
-from .limiting import set_aside_at
+from .limiting import set_aside
 from .measuring import lower
 from .opening import is_rolled
 from .recipe import stamped, usage_of, write
@@ -157,7 +158,7 @@ def _uncounted(tx: Transaction, books: Books, before: Situation, use: UsageRow, 
         held = sum(line.units for line in lines if line.entry == "settle") if lines else use.funded
     excess = min(found.units, max(0, use.funded - held - use.refunded))
     last, first = split(found.draws, excess)
-    after = count(books, before, last, -1, units=excess, drawn_at=use.received_at)
+    after = count(books, before, last, -1, units=excess, drawn=Drawn(use.received_at, use.seq))
     if excess == found.units:
         return after
-    return count(books, after, first, -1, units=found.units - excess, drawn_at=set_aside_at(tx, use))
+    return count(books, after, first, -1, units=found.units - excess, drawn=set_aside(tx, use))

@@ -1,7 +1,8 @@
 """What is included instead of what plans include: in a trial of one of them, and by an override.
 
-Both are rows among the grants of a customer, which come with every read, and count by time alone. They change how much
-there is of a running period and never where its uses are counted, so nothing is moved when they begin or end.
+An override may also say what a usage limit of the plans allows instead. All of them are rows among the grants of a
+customer, which come with every read, and count by time alone. They change how much there is of a running period and
+never where its uses are counted, so nothing is moved when they begin or end.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from attrs import evolve
 from ..domain.customers import CustomerRow
 from ..domain.grants import Grant, Holding, Instead, Source, holding
 from ..domain.instants import Instant
+from ..domain.limits import Limit
 from ..domain.offer import Offer
 from ..domain.period import Rhythm
 from ..domain.plans import FeatureKind
 from ..domain.rollover import Most
+from ..domain.terms import limits_of
 from ..ports.store import Held
 
 RULES: frozenset[Source] = frozenset(("trial", "override"))
@@ -24,16 +27,40 @@ _FROM_PLANS: frozenset[Source] = frozenset(("plan", "default", "carry", "rollove
 _THINGS: tuple[FeatureKind, ...] = ("quantity", "seat")
 
 
+def limit_of(rule: Grant) -> Limit | None:
+    """The usage limit that an override sets, None where it sets an amount."""
+    found = limits_of(rule.terms, rule.feature)
+    return found[0] if found else None
+
+
 def rules_in(rows: Iterable[Held], now: Instant) -> list[Held]:
-    """The trials and overrides that count at `now`, overrides last: they win."""
-    found = [row for row in rows if row[0].source_type in RULES and row[0].is_live(now)]
+    """The trials and overrides of amounts that count at `now`, overrides last: they win."""
+    found = [row for row in _live(rows, now) if limit_of(row[0]) is None]
     return found if len(found) < 2 else sorted(found, key=lambda row: (row[0].source_type != "trial", row[0].id))
+
+
+def _live(rows: Iterable[Held], now: Instant) -> list[Held]:
+    return [row for row in rows if row[0].source_type in RULES and row[0].is_live(now)]
 
 
 def replaced(
     offer: Offer, customer: CustomerRow | None, holdings: Sequence[Holding], rows: Iterable[Held], now: Instant
 ) -> list[Holding]:
     """The holdings as trials and overrides want them."""
+    live = _live(rows, now)
+    found = _included(offer, customer, holdings, live, now) if live else list(holdings)
+    limits = [rule for rule, _ in live if limit_of(rule) is not None]
+    return [_limited(each, limits) for each in found] if limits else found
+
+
+def _limited(each: Holding, limits: Iterable[Grant]) -> Holding:
+    mine = tuple(rule for rule in limits if _concerns(rule, each.grant))
+    return evolve(each, limited=mine) if mine else each
+
+
+def _included(
+    offer: Offer, customer: CustomerRow | None, holdings: Sequence[Holding], rows: Iterable[Held], now: Instant
+) -> list[Holding]:
     found = list(holdings)
     for rule, bucket in rules_in(rows, now):
         spec = offer.features.get(rule.feature)

@@ -249,6 +249,7 @@ def set_aside(
         status="open",
         expires_at=before.now + asked.lasting,
         created_at=before.now,
+        created_seq=books.customer.ledger_seq,
         ended_at=FOREVER,
         idempotency_key=stamp.key,
         fingerprint=stamp.fingerprint,

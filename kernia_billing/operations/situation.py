@@ -11,7 +11,7 @@ from ..domain.customers import CustomerRow
 from ..domain.grants import Entry, Holding
 from ..domain.ids import Property
 from ..domain.instants import Instant
-from ..domain.limits import Meter, Window
+from ..domain.limits import Drawn, Meter, Window
 from ..domain.minimums import minimums_of
 from ..domain.minimums import room as room_above
 from ..domain.offer import FeatureSpec
@@ -186,7 +186,8 @@ def situation(
     if not limits:
         return found
     windows = tx.limits.running_locked(books.customer.id, features, entity, now)
-    return evolve(found, meters=meters_of(limits, windows, features, entity, now, properties))
+    seq = books.customer.ledger_seq
+    return evolve(found, meters=meters_of(limits, windows, features, entity, now, properties, seq=seq))
 
 
 def moved(
@@ -198,11 +199,11 @@ def moved(
     used: int = 0,
     held: int = 0,
     units: int | None = None,
-    drawn_at: Instant | None = None,
+    drawn: Drawn | None = None,
 ) -> Situation:
     """The situation after draws moved in their buckets, which is written down. `used` and `held` are 1, 0 or -1.
 
-    Usage limits count it too, or no longer, where it was drawn at `drawn_at` (None: now). `units` are how many units of
+    Usage limits count it too, or no longer, where it was `drawn` then (None: now). `units` are how many units of
     the feature the draws pay; they need to be told where pools pay some at no cost, without a draw.
     """
     moving = list(draws)
@@ -216,7 +217,7 @@ def moved(
         )
     after = Situation(before.feature, before.entity, before.now, holdings, before.pools, before.meters, before.minimums)
     change = used + held
-    return count(books, after, moving, change, units=units, drawn_at=drawn_at) if change and before.meters else after
+    return count(books, after, moving, change, units=units, drawn=drawn) if change and before.meters else after
 
 
 def count(
@@ -226,11 +227,11 @@ def count(
     change: int,
     *,
     units: int | None = None,
-    drawn_at: Instant | None = None,
+    drawn: Drawn | None = None,
 ) -> Situation:
     """The situation after usage limits counted draws (`change` 1), or no longer count them (-1); see `moved`."""
     amounts = amounts_of(before.feature.key, draws, units)
-    when = before.now if drawn_at is None else drawn_at
+    when = drawn or Drawn(before.now, books.customer.ledger_seq)
     after = [counted(each, change * amounts.get(each.limit.feature, 0), when) for each in before.meters]
     for old, new in zip(before.meters, after, strict=True):
         if new != old:

@@ -96,9 +96,11 @@ def _overridden(new: Sequence[Holding], state: Situation) -> Sequence[Holding]:
     """An override stays, whatever the plan."""
     found = [each.instead.grant for each in state.holdings if each.instead is not None]
     rules = {each.feature: each for each in found if each.source_type == "override"}
+    limited = {each.grant.feature: each.limited for each in state.holdings if each.limited}
     return [
         evolve(each, instead=Instead(rule, rule.amount)) if rule is not None and each.grant.kind == "grant" else each
-        for each in new
+        for fresh in new
+        for each in [evolve(fresh, limited=limited.get(fresh.grant.feature, ()))]
         for rule in [rules.get(each.grant.feature)]
     ]
 

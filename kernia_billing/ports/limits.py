@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..domain.instants import Instant
-from ..domain.limits import Meter, Window
+from ..domain.limits import Drawn, Meter, Window
 
 
 class Limits(Protocol):
@@ -30,10 +30,8 @@ class Limits(Protocol):
         """Insert the window of a meter, or overwrite what is used in it."""
         ...
 
-    def lower(
-        self, customer_id: str, feature: str, entity: str, amount: int, *, drawn_at: Instant, now: Instant
-    ) -> None:
-        """Take back what was counted at an instant, in the windows that run since then, never below 0.
+    def lower(self, customer_id: str, feature: str, entity: str, amount: int, *, drawn: Drawn, now: Instant) -> None:
+        """Take back what was counted then, in the windows that run and count since then, never below 0.
 
         For what was drawn without properties, as a hold is: limits that ask for some did not count it.
         """

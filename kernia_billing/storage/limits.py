@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, delete, func, literal_column, select, update
 
 from ..domain.instants import Instant
-from ..domain.limits import Meter, Window
+from ..domain.limits import Drawn, Meter, Window
 from ..domain.terms import UNFILTERED
 from . import tables
 from .db import Noun, Row
@@ -27,7 +27,7 @@ _IS_LAPSED = and_(
     _hold.status == _OPEN,
     _hold.expires_at <= _NOW,
     _hold.created_at >= t.c.window_start,
-    _hold.created_at >= t.c.begun_at,
+    (_hold.created_at > t.c.begun_at) | ((_hold.created_at == t.c.begun_at) & (_hold.created_seq >= t.c.begun_seq)),
     (t.c.entity_id == _NOBODY) | (_hold.entity_id == t.c.entity_id),
 )
 
@@ -54,6 +54,7 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     *_KEY,
     t.c.used - _UNITS - _CREDITS,
     t.c.begun_at,
+    t.c.begun_seq,
     t.c.feature_key,
 )
 """What `read` wants: a window without what lapsed holds have set aside, which the next writer will take out of it."""
@@ -61,10 +62,11 @@ IS_RUNNING = and_(t.c.window_start <= _NOW, t.c.window_end > _NOW, t.c.entity_id
 
 _MINE = (t.c.customer_id == text_param("customer"), t.c.feature_key.in_(texts_param("features")), IS_RUNNING)
 _RUNNING = select(*COLUMNS).where(*_MINE)
-_RUNNING_LOCKED = locking(select(*_KEY, t.c.used, t.c.begun_at, t.c.feature_key).where(*_MINE))
+_RUNNING_LOCKED = locking(select(*_KEY, t.c.used, t.c.begun_at, t.c.begun_seq, t.c.feature_key).where(*_MINE))
 _PUT = upsert(t, "customer_id", "limit_id", "entity_id", "window_start")
 _AMOUNT = number_param("amount")
 _DRAWN_AT = number_param("drawn_at")
+_DRAWN_BY = number_param("drawn_by")
 _LOWER = (
     update(t)
     .values(used=case((t.c.used > _AMOUNT, t.c.used - _AMOUNT), else_=_NONE))
@@ -74,7 +76,7 @@ _LOWER = (
         t.c.entity_id.in_([_NOBODY, text_param("entity")]),
         t.c.window_end > _NOW,
         t.c.window_start <= _DRAWN_AT,
-        t.c.begun_at <= _DRAWN_AT,
+        (t.c.begun_at < _DRAWN_AT) | ((t.c.begun_at == _DRAWN_AT) & (t.c.begun_seq <= _DRAWN_BY)),
         t.c.limit_id.like(text_param("unfiltered")),
     )
 )
@@ -94,7 +96,11 @@ _PRUNE = delete(t).where(
 
 def read(rows: Iterable[Row], features: Sequence[str] | None) -> list[Window]:
     """The windows of these features (None: all) in rows of `COLUMNS`; a row may have none, or that of another row."""
-    found = (Window(row[0], row[1], row[2], max(0, int(row[3])), row[4]) for row in rows if _is_of(row[5], features))
+    found = (
+        Window(row[0], row[1], row[2], max(0, int(row[3])), Drawn(row[4], row[5]))
+        for row in rows
+        if _is_of(row[6], features)
+    )
     return list({window.key: window for window in found}.values())
 
 
@@ -131,14 +137,13 @@ class Limits(Noun):
             "window_end": meter.resets_at,
             "feature_key": meter.limit.feature,
             "used": meter.window.used,
-            "begun_at": meter.window.begun_at,
+            "begun_at": meter.window.begun.at,
+            "begun_seq": meter.window.begun.seq,
         }
         self._db.run(_PUT, values)
 
-    def lower(
-        self, customer_id: str, feature: str, entity: str, amount: int, *, drawn_at: Instant, now: Instant
-    ) -> None:
-        """Take back what was counted at an instant, in the windows that run and count since then, never below 0.
+    def lower(self, customer_id: str, feature: str, entity: str, amount: int, *, drawn: Drawn, now: Instant) -> None:
+        """Take back what was counted then, in the windows that run and count since then, never below 0.
 
         For what was drawn without properties, as a hold is: limits that ask for some did not count it.
         """
@@ -147,7 +152,8 @@ class Limits(Noun):
             "feature": feature,
             "entity": entity,
             "amount": amount,
-            "drawn_at": drawn_at,
+            "drawn_at": drawn.at,
+            "drawn_by": drawn.seq,
             "now": now,
             "unfiltered": f"{UNFILTERED}%",
         }

@@ -22,6 +22,15 @@ def test_overrides_by_hand(stand: Stand) -> None:
     assert ["override.removed", "override.set"] == actions
 
 
+def test_limits_by_hand(stand: Stand) -> None:
+    """No plan here has a limit, so none can be overridden; what has no override loses none."""
+    told = stand.run("overrides", "set-limit", "ann", "projects", "3", "--per", "hour", "--property", "a=1", code=2)
+    assert told.err.startswith("at most 3 per hour of projects for ann instead of what plans allow")
+    assert "must count what a limit of a plan counts" in told.err
+    assert "there are none\n" == stand.run("overrides", "remove-limits", "ann", "projects").out
+    assert stand.run("overrides", "list", "ann", "--json").json == {"overrides": [], "limits": []}
+
+
 def test_what_cannot_be_set(stand: Stand) -> None:
     """No limit is a word; what is no amount changes nothing."""
     assert stand.run("overrides", "set", "ann", "projects", "unlimited", "--json").json["amount"] is None

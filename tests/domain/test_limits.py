@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernia_billing.domain.buckets import Bucket, Mode, Pool, allocate
 from kernia_billing.domain.ids import Property
 from kernia_billing.domain.instants import DAY, HOUR, to_instant
-from kernia_billing.domain.limits import Limit, Meter, Window, headroom, meters
+from kernia_billing.domain.limits import Drawn, Limit, Meter, Window, headroom, meters
 from kernia_billing.domain.period import Interval, Rhythm
 
 DAYS = Rhythm(0, Interval("day"))
@@ -83,9 +83,17 @@ def test_only_the_running_window_falls() -> None:
     """What was drawn today makes room again, what was drawn yesterday does not, and nothing falls below 0."""
     meter = Meter(PER_DAY, Window("day", "", DAY, 50), 2 * DAY)
 
-    assert 20 == meter.returned(30, DAY).window.used
-    assert 50 == meter.returned(30, DAY - 1).window.used
-    assert 0 == meter.returned(80, 2 * DAY - 1).window.used
+    assert 20 == meter.returned(30, Drawn(DAY)).window.used
+    assert 50 == meter.returned(30, Drawn(DAY - 1)).window.used
+    assert 0 == meter.returned(80, Drawn(2 * DAY - 1)).window.used
+
+
+def test_what_was_drawn_before_there_was_the_limit_is_not_in_its_window() -> None:
+    """Nor does it make room where both were written at one instant: the numbers of the writes tell them apart."""
+    meter = Meter(PER_DAY, Window("day", "", 0, 50, Drawn(HOUR, 7)), DAY)
+    drawn = [Drawn(HOUR - 1, 8), Drawn(HOUR, 6), Drawn(HOUR, 7), Drawn(HOUR + 1, 7)]
+
+    assert [50, 50, 20, 20] == [meter.returned(30, each).window.used for each in drawn]
 
 
 def test_a_limit_on_a_pool_clamps_what_the_pool_pays() -> None:
@@ -135,7 +143,7 @@ def test_no_window_passes_its_maximum(uses: list[tuple[int, str, int]]) -> None:
             drawn.append((now, entity, funded))
         mine = [use for use in drawn if use[1] == entity]
         if quantity < 0 and mine:
-            moved = [meter.returned(min(-quantity, mine[-1][2]), mine[-1][0]) for meter in found]
+            moved = [meter.returned(min(-quantity, mine[-1][2]), Drawn(mine[-1][0])) for meter in found]
             drawn.remove(mine[-1])
         windows.update({meter.window.key: meter.window for meter in moved})
         for limit_id, most in (("all", 100), ("each", 50)):

@@ -210,8 +210,8 @@ class EngineModel(EnginePlanning):
             back = costless = 0
             while event["units"] and (quantity is None or back < quantity):
                 unit = event["units"].pop()
-                held, held_at = event["held"]
-                counted_at = held_at if len(event["units"]) < held else event["at"]
+                held, made = event["held"]
+                counted = made if len(event["units"]) < held else event["made"]
                 back += 1
                 costless += not unit
                 for bucket_id, drawn in reversed(unit):
@@ -224,7 +224,7 @@ class EngineModel(EnginePlanning):
                     cost[pool] = sum(size for _, size in unit)
                     if self._is_live(bucket):
                         spendable[pool] = spendable.get(pool, 0) + amount
-                self._uncount(event, unit, counted_at)
+                self._uncount(event, unit, counted)
             event["refunded"] += back
             restored = costless + sum(amount // cost[pool] for pool, amount in spendable.items())
             return {"units": back, "restored": restored, "lapsed": back - restored}
@@ -248,7 +248,7 @@ class EngineModel(EnginePlanning):
             "units": units,
             "expires_at": expires_at,
             "status": "open",
-            "at": self.now,
+            "made": (self.now, self.seq),
         }
         self._count(feature, entity, quantity, units)
         return name
@@ -269,7 +269,7 @@ class EngineModel(EnginePlanning):
         more = self._units(hold["feature"], excess, hold["entity"])
         answer = self._record(hold["feature"], actual, more, hold["entity"], paid)
         # Limits counted with the hold what was held, and the excess when it was used.
-        self.events[answer["event"]]["held"] = len(paid), hold["at"]
+        self.events[answer["event"]]["held"] = len(paid), hold["made"]
         return {**answer, "late": late, "settled": len(paid)}
 
     def release(self, hold_id: str) -> None:
@@ -402,8 +402,8 @@ class EngineModel(EnginePlanning):
             "unfunded": quantity - len(whole),
             "units": whole,
             "refunded": 0,
-            "at": self.now,
-            "held": (0, 0),
+            "made": (self.now, self.seq),
+            "held": (0, (0, 0)),
         }
         drawn: dict[str, int] = {}
         for unit in units:

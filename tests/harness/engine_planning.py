@@ -22,7 +22,7 @@ class EnginePlanning(EngineBooks):
             "rhythm": rhythm,
             "entity": entity,
             "per_entity": per_entity,
-            "since": self.now,
+            "since": self.seq,
         }
         return name
 
@@ -114,7 +114,7 @@ class EnginePlanning(EngineBooks):
     def _free(self, hold: Row, units: list[Unit], entry: str) -> None:
         for unit in units:
             self._take(unit, entry, held=-1)
-            self._uncount(hold, unit, hold["at"])
+            self._uncount(hold, unit, hold["made"])
 
     def _windows(self, feature: str, entity: str, at: int) -> list[tuple[Row, tuple[str, str, int]]]:
         found: list[tuple[Row, tuple[str, str, int]]] = []
@@ -138,8 +138,9 @@ class EnginePlanning(EngineBooks):
             for _, key in self._windows(name, entity, self.now):
                 self.windows[key] = max(0, self.windows.get(key, 0) + amount)
 
-    def _uncount(self, source: Row, unit: Unit, counted_at: int) -> None:
-        """Take one unit out of the windows that count it, if they are still running."""
+    def _uncount(self, source: Row, unit: Unit, counted: tuple[int, int]) -> None:
+        """Take one unit out of the windows that counted it, at a time and by a write, if they are still running."""
+        counted_at, seq = counted
         moved = {source["feature"]: 1}
         for bucket, amount in unit:
             pool = self.buckets[bucket]["feature"]
@@ -149,5 +150,5 @@ class EnginePlanning(EngineBooks):
             running = [key for _, key in self._windows(name, source["entity"], self.now)]
             for limit, key in self._windows(name, source["entity"], counted_at):
                 # A limit that came later did not count it.
-                if key in running and counted_at >= limit["since"]:
+                if key in running and seq >= limit["since"]:
                     self.windows[key] = max(0, self.windows.get(key, 0) - amount)

@@ -47,6 +47,7 @@ def test_check() -> None:
         "held": 0,
         "remaining": 3,
         "overage": {"allowed": False, "used": 0, "limit": None},
+        "minimum": 0,
         "resetsAt": AT,
         "breakdown": [{"source": "plan", "kind": "grant", "resetsAt": AT}],
         "limits": [],

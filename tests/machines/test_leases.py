@@ -36,12 +36,7 @@ class Known:
 
 
 class LeaseMachine(EngineMachine):
-    """Everything that can be done to a customer's books, and leases beside it.
-
-    What was answered in the past is asked of lives without leases.
-    """
-
-    explain = None  # type: ignore[assignment]  # leaves the rule out
+    """Everything that can be done to a customer's books, and leases beside it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -75,6 +75,23 @@ def test_entries_tell_where_they_come_from(shop: Billing) -> None:
     assert shop.ledger("nobody").items == ()
 
 
+def test_what_is_given_is_told_at_once(shop: Billing, stripe: StripeSimulator) -> None:
+    """The ledger has it from when it was given on, also of what repays an overdraft, and the first use adds a line."""
+    given_ = shop.grant("ann", "credits", 5)
+    (entry,) = shop.ledger("ann").items
+    assert told(entry) == ("open", "manual", "credits", 0, 0)
+    assert (entry.at, entry.grant_id, entry.included_after) == (stripe.now, given_.id, 5)
+
+    shop.set_credit_min("ann", "credits", -20)
+    shop.consume("ann", "credits", 30)
+    shop.grant("ann", "credits", 8)
+    assert [told(each)[:4] for each in moved(shop, source="manual")][:2] == [
+        ("carry", "manual", "credits", 8),
+        ("open", "manual", "credits", 0),
+    ]
+    assert [each.included_after for each in moved(shop, source="manual", entry="open")] == [8, 5]
+
+
 def test_uses_are_found_by_properties(shop: Billing) -> None:
     """Uses are listed and exported with how they came, and by all of the properties that are asked for."""
     for number in range(6):

@@ -120,6 +120,57 @@ def test_things_that_exist_and_what_was_bought(open_billing: Callable[..., Billi
     assert told.denied == {"projects": 1, "messages": 1}
 
 
+def test_uses_of_a_trial(open_billing: Callable[..., Billing], stripe: StripeSimulator) -> None:
+    """They are drawn from what the other plan's trial includes, without overage; what was used later is not."""
+
+    def plans(**terms: Any) -> list[Plan]:
+        pro = Plan("pro", price_id="price_pro", trial_days=5, features={"messages": Metered(reset="day", **terms)})
+        return [Plan("free", features={"messages": Metered(95)}), pro]
+
+    shop = open_billing(plans=plans(included=100, trial=20), default_plan="free")
+    start = stripe.now
+    stripe.subscribe("payer", "pro")
+    shop.subscriptions.start_trial("guest", "pro")
+    shop.track("payer", "messages", 18)
+    shop.track("guest", "messages", 19)
+    stripe.advance(days=5)
+    shop.track("payer", "messages", 90)
+    shop.track("guest", "messages", 95)
+
+    assert _simulated(shop, plans(included=100, trial=20), start).customers == ()
+    told = _simulated(shop, plans(included=93, trial=15), start)
+    assert {each.reference.id: each.denied["messages"] for each in told.customers} == {"payer": 3, "guest": 4}
+    told = _simulated(shop, plans(included=10, trial=15, overage="free"), start)
+    assert {each.reference.id: each.denied["messages"] for each in told.customers} == {"payer": 3, "guest": 4}
+    told = _simulated(shop, plans(included=89), start)
+    assert {each.reference.id: each.denied["messages"] for each in told.customers} == {"payer": 1}
+    told = _simulated(shop, plans(included=200, trial=15), start, end=start + timedelta(days=5))
+    assert (told.uses, told.denied) == (2, {"messages": 3 + 4})
+
+
+def test_what_a_trial_leaves(open_billing: Callable[..., Billing], stripe: StripeSimulator) -> None:
+    """Nothing rolls over from it, whatever it includes; what is used of things that exist stays used."""
+
+    def plans(trial: int | None) -> list[Plan]:
+        features: dict[str, Allowance] = {
+            "messages": Metered(10, reset="day", rollover=50, trial=trial),
+            "projects": Quantity(9, trial=trial),
+        }
+        return [Plan("pro", price_id="price_pro", trial_days=3, features=features)]
+
+    shop = open_billing(plans=plans(None))
+    start = stripe.now
+    stripe.subscribe("payer", "pro")
+    shop.track("payer", "projects", 4)
+    stripe.advance(days=3, hours=1)
+    shop.track("payer", "messages", 25)
+    shop.track("payer", "projects", 5)
+
+    assert _simulated(shop, plans(None), start).denied == {}
+    assert _simulated(shop, plans(20), start).denied == {"messages": 15}
+    assert _simulated(shop, plans(1), start).denied == {"messages": 15, "projects": 3}
+
+
 TRIED = [
     Plan(
         "free",

@@ -292,6 +292,22 @@ def test_grants(shop: Shop, engine_name: str) -> None:
     billing.overrides.remove("ann", "messages")
     assert promised.on(engine_name, keyed=True) == shop.writes(lambda: override(idempotency_key="set"))
 
+    limit = partial(billing.overrides.set_limit, "ann", "mails", UsageLimit(5, "day"))
+    promised = stated(type(billing.overrides).set_limit)
+    assert promised.on(engine_name) == shop.writes(limit)
+    billing.overrides.remove_limits("ann", "mails")
+    assert promised.on(engine_name, keyed=True) == shop.writes(lambda: limit(idempotency_key="limit"))
+
+
+def test_grants_of_credits(shop: Shop, engine_name: str) -> None:
+    """Credits take one more, to see whether anything is overdrawn, and five more to repay it."""
+    billing = shop.billing
+    billing.set_credit_min("ann", "credits", -50)
+    alone = stated(Billing.grant).on(engine_name)
+    assert alone + 1 == shop.writes(lambda: billing.grant("ann", "credits", 5))
+    billing.track("ann", "credits", 1_025)
+    assert alone + 1 + 5 == shop.writes(lambda: billing.grant("ann", "credits", 5))
+
 
 def test_minimums(shop: Shop, engine_name: str) -> None:
     """The same of how low credits may get: the first time, and when something is drawn already."""

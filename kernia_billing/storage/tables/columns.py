@@ -43,6 +43,14 @@ def amount(name: str, *, nullable: bool = False, default: int | None = None) -> 
     return Column(name, Amount, nullable=nullable, server_default=filled)
 
 
+def counted(name: str) -> Column[int]:
+    """The number of a write of a customer, 0 where nobody noted it.
+
+    Numbers that grow by one with every write need no condition, which SQLite cannot add to a table that has rows.
+    """
+    return Column(name, Amount, nullable=False, server_default=text("0"), info={"counted": True})
+
+
 def instant(name: str, *, nullable: bool = False, default: int | None = None) -> Column[int]:
     """An instant. The database fills in `default` for code that does not know the column."""
     filled = None if default is None else text(str(default))
@@ -69,7 +77,8 @@ def table(name: str, *items: SchemaItem, flags: Sequence[str] = (), **checks: st
     """A table whose integers are bounded, whose `flags` are 0 or 1, and whose named `checks` hold."""
     columns: list[Column[Any]] = [item for item in items if isinstance(item, Column)]
     # The numbers that the database gives out are its own business, and MySQL refuses to check them.
-    numbers = [each.name for each in columns if isinstance(each.type, Amount) and each.autoincrement is not True]
+    given_out = [each for each in columns if each.autoincrement is True or "counted" in each.info]
+    numbers = [each.name for each in columns if isinstance(each.type, Amount) and each not in given_out]
     conditions = {f"{flag}_flag": f"{flag} IN (0, 1)" for flag in flags} | checks
     if bounded := [number for number in numbers if number not in flags]:
         conditions["bounds"] = " AND ".join(f"{each} BETWEEN -{MAX_INTEGER} AND {MAX_INTEGER}" for each in bounded)

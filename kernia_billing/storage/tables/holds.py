@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, ForeignKey, UniqueConstraint
 
 from ..types import Amount, Id
-from .columns import KEY, amount, id_, index, instant, one_of, table
+from .columns import KEY, amount, counted, id_, index, instant, one_of, table
 
 hold = table(
     "billing_hold",
@@ -21,6 +21,7 @@ hold = table(
     instant("ended_at"),
     id_("idempotency_key"),
     id_("fingerprint"),
+    counted("created_seq"),
     UniqueConstraint("customer_id", "idempotency_key", name="uq_billing_hold_key"),
     index("ix_billing_hold_customer", "customer_id", "status", "expires_at"),
     index("ix_billing_hold_expiry", "status", "expires_at"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column
 
 from ..types import Amount, Instant
-from .columns import KEY, amount, id_, index, instant, one_of, table
+from .columns import KEY, amount, counted, id_, index, instant, one_of, table
 
 limit_window = table(
     "billing_limit_window",
@@ -17,6 +17,7 @@ limit_window = table(
     id_("feature_key", KEY),
     amount("used"),
     instant("begun_at", default=0),
+    counted("begun_seq"),
     index("ix_billing_limit_window_running", "customer_id", "feature_key", "window_end"),
     index("ix_billing_limit_window_end", "window_end", "customer_id"),
     used="used >= 0",

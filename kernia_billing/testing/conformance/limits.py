@@ -11,7 +11,7 @@ from ...domain.alerts import Threshold
 from ...domain.buckets import Draw
 from ...domain.holds import HoldRow
 from ...domain.instants import DAY, HOUR
-from ...domain.limits import Limit, Meter, Window
+from ...domain.limits import Drawn, Limit, Meter, Window
 from ...domain.period import Interval, Rhythm
 from ...domain.plans import UsageLimit
 from ...domain.references import Reference
@@ -85,17 +85,34 @@ class LimitsConformance:
         assert [] == _running(store, now=_START + DAY)
 
     def test_window_began(self, store: DrivenStore) -> None:
-        """What was drawn before a window was counted in is not in it: nothing of that comes back."""
+        """What was drawn before a window was counted in is not in it, also at the same instant: it never comes back."""
         _add_customers(store)
-        began = evolve(_meter(5), window=evolve(_meter(5).window, begun_at=NOW))
-        _put(store, began)
-        found: list[tuple[int, int]] = []
-        for drawn_at in (NOW - 1, NOW):
-            store.each([drawn_at], lambda tx, at: tx.limits.lower(_CUSTOMER, "messages", "", 2, drawn_at=at, now=NOW))
+        begun = Drawn(NOW, 7)
+        _put(store, evolve(_meter(5), window=evolve(_meter(5).window, begun=begun)))
+        found: list[tuple[int, Drawn]] = []
+        for each in (Drawn(NOW - 1, 8), Drawn(NOW, 6), Drawn(NOW, 7), Drawn(NOW + 1, 0)):
+            store.each([each], lambda tx, drawn: tx.limits.lower(_CUSTOMER, "messages", "", 2, drawn=drawn, now=NOW))
             (window,) = store.read(lambda tx: tx.limits.running(_CUSTOMER, ["messages"], "", NOW))
-            found.append((window.used, window.begun_at))
+            found.append((window.used, window.begun))
 
-        assert [(5, NOW), (3, NOW)] == found
+        assert [(5, begun), (5, begun), (3, begun), (1, begun)] == found
+
+    def test_lapsed_holds_of_before(self, store: DrivenStore) -> None:
+        """A hold that was made before a window was counted in, also at the same instant, frees nothing of it."""
+        _add_customers(store)
+        late = NOW + 100
+        made = {"earlier": (NOW - 1, 9), "before": (NOW, 6), "with": (NOW, 7), "later": (NOW + 1, 0)}
+        holds = [
+            rows.hold(name, left=2**number, quantity=16, created_at=at, created_seq=seq)
+            for number, (name, (at, seq)) in enumerate(made.items())
+        ]
+        store.each(holds, lambda tx, each: tx.holds.add(each, []))
+        _put(store, evolve(_meter(100), window=evolve(_meter(100).window, begun=Drawn(NOW, 7))))
+
+        assert [("all:day", "", 88)] == [
+            (each.limit_id, each.entity, each.used)
+            for each in store.read(lambda tx: tx.limits.running(_CUSTOMER, ["messages"], "", late))
+        ]
 
     def test_windows_of_features(self, store: DrivenStore) -> None:
         """They are those of the features asked for, however many; none where nobody is known."""
@@ -168,8 +185,8 @@ class LimitsConformance:
         _put(store, _meter(10, hourly, start=NOW, length=HOUR), _meter(10, start=_START - DAY))
         _put(store, _meter(10), customer_id="cus:b")
 
-        def lower(feature: str, drawn_at: int) -> None:
-            store.transaction(lambda tx: tx.limits.lower(_CUSTOMER, feature, "a", 4, drawn_at=drawn_at, now=NOW))
+        def lower(feature: str, at: int) -> None:
+            store.transaction(lambda tx: tx.limits.lower(_CUSTOMER, feature, "a", 4, drawn=Drawn(at), now=NOW))
 
         lower("credits", NOW)
         lower("messages", _START - 1)

@@ -117,6 +117,7 @@ def hold(name: str = "hold", customer_id: str = "cus:org_a", **changes: Any) -> 
         status="open",
         expires_at=NOW + 100,
         created_at=NOW,
+        created_seq=1,
         ended_at=FOREVER,
         idempotency_key=f"key of {name}",
         fingerprint="fingerprint",

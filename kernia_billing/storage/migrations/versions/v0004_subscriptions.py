@@ -35,6 +35,7 @@ def upgrade() -> None:
         _cancellation,
         _cause,
         _notice,
+        _writes,
         _outbox,
     ):
         change()
@@ -166,6 +167,11 @@ def _notice() -> None:
         bounds("notice", "told_at", "kept_until"),
     )
     create_index("ix_billing_notice_end", "billing_notice", "kept_until", "kind")
+
+
+def _writes() -> None:
+    add_column("billing_limit_window", number("begun_seq", default=0))
+    add_column("billing_hold", number("created_seq", default=0))
 
 
 def _outbox() -> None:
