@@ -249,8 +249,9 @@ class Subscriptions:
         """Change the plan, interval or seats of a live subscription.
 
         `when="auto"` is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or
-        is equal, and the end of the period for what ranks lower. None for `annual` and `seats` keeps what there is.
-        What was to change later is replaced. A pending cancellation stays pending: a new plan ends then too.
+        is equal, and the end of the period for what ranks lower; the option `plan_change.pairs` may say otherwise.
+        None for `annual` and `seats` keeps what there is. What was to change later is replaced. A pending cancellation
+        stays pending: a new plan ends then too.
 
         `preview` has it charge exactly what was shown. `subscription_id` is our own id or Stripe's. The same
         `idempotency_key` again gives the subscription, and changes nothing.

@@ -18,7 +18,7 @@ from . import connections, features, rules, top_ups, values
 from .environment import from_environment
 from .files import Document, is_source, read_documents
 from .options import canonical
-from .plan_change import read_plan_change
+from .plan_change import check_pairs, read_plan_change
 from .plans import Located, PlanSet, read_features, read_plans
 from .problems import Problems
 from .settings import (
@@ -121,6 +121,8 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
     top_ups.check_top_ups(packs, plan_set.plans, declared, kinds, problems)
     default_plan = read("default_plan", _plan_name, None)
     rules.check_default_plan(default_plan, plan_set.plans, read.where("default_plan"), problems)
+    plan_change = read.many("plan_change", read_plan_change, PlanChange())
+    check_pairs(plan_change.pairs, plan_set.plans, read.where("plan_change"), problems)
     key = read("stripe_key", connections.stripe_key, None)
     if read.raw("event_bus") == connections.OWN_BUS:
         _check_own_bus(read)
@@ -147,7 +149,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         features=_values(declared),
         top_ups=_values(packs),
         default_plan=default_plan,
-        plan_change=read.many("plan_change", read_plan_change, PlanChange()),
+        plan_change=plan_change,
         default_currency=read("default_currency", normalise, "usd"),
         grace_period=read("grace_period", values.duration, GRACE_PERIOD),
         while_paused=cast("WhilePaused", read("while_paused", values.one_of("deny", "allow"), "deny")),

@@ -16,16 +16,40 @@ from .rollover import DebtMode
 
 Collection = Literal["charge_automatically", "send_invoice"]
 When = Literal["auto", "now", "period_end"]
+PendingInterval = Literal["day", "week", "month"]
+"""How often a yearly subscription can be billed for what it has to pay beside the year."""
+
+
+@frozen(kw_only=True)
+class PlanPair:
+    """What is said of the change from one plan to another one, by their names; None leaves it to the other options.
+
+    Both may be the same plan: then it is said of its interval and seats.
+    """
+
+    from_plan: str
+    to_plan: str
+    when: Literal["now", "period_end"] | None = None
+    proration_behavior: ProrationBehavior | None = None
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The two plans as they are compared."""
+        return self.from_plan.lower(), self.to_plan.lower()
 
 
 @frozen(kw_only=True)
 class PlanChange:
-    """How changes of plan are billed: the option `plan_change`.
+    """How changes of plan are billed, and when they take place: the option `plan_change`.
 
     `immediate_proration_behavior` is what Stripe does with the unused time where a plan is changed at once,
     `proration_behavior` where a scheduled change begins. `collection_method` (with `days_until_due` for invoices that
     are sent) is set on the subscription with an immediate change; None leaves it as it is. `direct` lets the HTTP
-    surface change plans at once instead of leading to a page where the customer confirms it.
+    surface change plans at once instead of leading to a page where the customer confirms it. `pairs` says of single
+    changes when they take place and what becomes of unused time.
+
+    `pending_invoice_item_interval` is how often Stripe bills a yearly subscription for prorations that wait for an
+    invoice; None lets them wait for the next year.
     """
 
     proration_behavior: ProrationBehavior = "none"
@@ -33,6 +57,12 @@ class PlanChange:
     collection_method: Collection | None = None
     days_until_due: int | None = None
     direct: bool = False
+    pairs: tuple[PlanPair, ...] = ()
+    pending_invoice_item_interval: PendingInterval | None = None
+
+    def pair(self, before: str, after: str) -> PlanPair | None:
+        """What is said of the change between two plans, by their keys."""
+        return next((each for each in self.pairs if each.keys == (before, after)), None)
 
 
 @frozen

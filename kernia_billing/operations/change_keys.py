@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from ..domain.outbound import IntentRow
 from ..domain.references import Ref
+from ..domain.subscriptions import SubscriptionRow
 from ..errors import IdempotencyMismatch, InvalidInput
 from .core import Core
 from .intents import intent_key
-from .switches import Switch
 
 _MAX_KEY = 255
 Asked = Sequence[str | int | bool | None]
@@ -44,11 +44,12 @@ async def is_repeated(core: Core, key: str, asked: Asked) -> bool:
     return True
 
 
-async def note(core: Core, key: str, asked: Asked, switch: Switch) -> None:
+async def note(core: Core, key: str, asked: Asked, changed: SubscriptionRow) -> None:
     """Remember that the change was made."""
-    path = f"/v1/subscriptions/{switch.theirs.id}"
+    stripe_id = changed.stripe_subscription_id
     told = {"asked": _digest(asked)}
-    row = IntentRow(key, "change", switch.row.customer_id, path, told, "done", switch.theirs.id, core.now())
+    path = f"/v1/subscriptions/{stripe_id}"
+    row = IntentRow(key, "change", changed.customer_id, path, told, "done", stripe_id, core.now())
     await core.store.transaction(lambda tx: tx.intents.add(row))
 
 

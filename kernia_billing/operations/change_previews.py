@@ -19,7 +19,7 @@ from ..errors import PreviewStale, StripeRefused
 from ..ports.stripe import StripeObject
 from .core import Core
 from .previewing import preview as preview_balances
-from .switches import Switch, switch_of
+from .switches import Switch, proration_of, switch_of
 
 
 async def preview_change(
@@ -45,7 +45,8 @@ async def preview_change(
 
 def behavior_of(core: Core, switch: Switch) -> ProrationBehavior:
     """What Stripe does with the unused time of a change that is made at once."""
-    return switch.plan.proration_behavior or core.plan_change.immediate_proration_behavior
+    option = core.plan_change.immediate_proration_behavior
+    return proration_of(switch, switch.plan.proration_behavior or option)
 
 
 async def preview_of(core: Core, switch: Switch, date: int | None = None) -> ChangePreview:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..domain.answers import ChangePreview, Subscription
+from ..domain.customers import CustomerRow
 from ..domain.item_moves import update_params
 from ..domain.plan_change import When
 from ..domain.plans import Plan, ProrationBehavior
@@ -16,23 +17,23 @@ from ..domain.preview_tokens import Shown, read
 from ..domain.reading import id_of, listed, members, text
 from ..domain.references import Ref
 from ..domain.subscriptions import SubscriptionRow, read_subscription
-from ..errors import NotFound, PaymentFailed, StripeRefused, Unavailable
+from ..errors import AlreadySubscribed, NotFound, PaymentFailed, StripeRefused, Unavailable
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
-from .audit import record
 from .change_keys import is_repeated, note, request_key
 from .change_previews import behavior_of, held_to
+from .change_progress import Progress, begin, end, forget, under_way
 from .core import Core
 from .intents import intent_key
 from .outbox import dispatch
+from .pending_items import other_interval
+from .plans import sold_by
 from .projections import sync_subscription
 from .scheduling import drop, schedule
 from .subscriptions import answer
 from .switches import (
     Switch,
     busy,
-    facts,
-    facts_before,
     find_row,
     fresh,
     one_at_a_time,
@@ -59,9 +60,10 @@ async def change(
     """Change the plan, interval or seats of a live subscription.
 
     `when="auto"` is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or is
-    equal, and the end of the period for what ranks lower. None for `annual` and `seats` keeps what there is. What was
-    to change later is replaced. A cancellation that is pending stays: the new plan ends then, and a change that would
-    come only then is refused. `preview` has it charge exactly what was shown, or refuse.
+    equal, and the end of the period for what ranks lower, unless the option `plan_change.pairs` says otherwise. None
+    for `annual` and `seats` keeps what there is. What was to change later is replaced, once the change is made. A
+    cancellation that is pending stays: the new plan ends then, and a change that would come only then is refused.
+    `preview` has it charge exactly what was shown, or refuse.
 
     Raises:
         NotFound: no such plan (PLAN_NOT_FOUND), no price of it for the interval (PRICE_NOT_FOUND), nothing to change
@@ -88,23 +90,27 @@ async def change(
         seats = shown.seats if seats is None else seats
         when = shown.when if when == "auto" else when
         subscription_id = shown.subscription if subscription_id is None else subscription_id
-    _, row = await find_row(core, reference, group=target.group, subscription_id=subscription_id)
+    customer, row = await find_row(core, reference, group=target.group, subscription_id=subscription_id)
 
-    async def work(core: Core) -> Switch:
-        switch = await switch_of(
-            core, reference, plan, when=when, annual=annual, seats=seats, subscription_id=subscription_id
-        )
-        date = None if preview is None else await held_to(core, switch, shown)
-        if switch.when == "period_end":
-            await schedule(core, switch)
+    async def work(core: Core) -> None:
+        try:
+            switch = await switch_of(
+                core, reference, plan, when=when, annual=annual, seats=seats, subscription_id=subscription_id
+            )
+        except AlreadySubscribed:
+            if not await went_on(core, row):
+                raise
         else:
-            await change_now(core, switch, behavior_of(core, switch), date=date)
+            date = None if preview is None else await held_to(core, switch, shown)
+            if switch.when == "period_end":
+                await schedule(core, switch)
+            else:
+                await change_now(core, switch, behavior_of(core, switch), date=date)
         if key is not None:
-            await note(core, key, asked, switch)
-        return switch
+            await note(core, key, asked, row)
 
-    switch = await finished(core, row, work)
-    return await current(core, switch)
+    await finished(core, row, work)
+    return await current(core, customer, row)
 
 
 async def finished(core: Core, row: SubscriptionRow, work: Callable[[Core], Awaitable[T]]) -> T:
@@ -134,27 +140,48 @@ async def change_now(
 ) -> None:
     """Make a change at once: with `date`, in UTC seconds, as if it were made then.
 
+    What was to change later goes only when this change is made, or waits for the customer alone.
+
     Raises:
         PaymentFailed: it could not be paid; the old plan stays.
         StripeRefused, NotFound: Stripe does not take the change.
         Unavailable: Stripe or the database does not answer.
     """
-    await drop(core, switch.theirs.id, switch.theirs.schedule_id)
+    progress = await begin(core, switch, cause)
     params = _params(core, switch, behavior, date)
-    for attempt in range(_ATTEMPTS):
-        after = await _sent(core, switch, params, attempt)
-        if after is not None:
-            break
-    else:
-        raise busy()
+    try:
+        after = await _made(core, switch, params)
+    except (StripeRefused, NotFound):
+        await core.store.transaction(lambda tx: forget(tx, switch.row))
+        raise
     if after.get("pending_update") is not None:
-        await _give_up(core, switch, after)
-    await sync_subscription(core, switch.theirs.id)
-    await _name_plan(core, switch)
-    told = {**facts(switch), "cause": cause}
-    await core.store.transaction(
-        lambda tx: record(tx, core, "change.made", switch.row.customer_id, switch.row.id, facts_before(switch), told)
-    )
+        await _give_up(core, switch, after, progress)
+    await _settle(core, switch.row, after, progress)
+
+
+async def went_on(core: Core, row: SubscriptionRow) -> bool:
+    """Finish the change of a subscription that was begun before and came no further than Stripe; whether one was."""
+    progress = await under_way(core, row)
+    if progress is None:
+        return False
+    after = await fresh(core, row)
+    if not progress.leads_to(await core.store.read(lambda tx: sold_by(core, tx, read_subscription(after)))):
+        return False
+    await _settle(core, row, after, progress)
+    return True
+
+
+async def _settle(core: Core, row: SubscriptionRow, after: StripeObject, progress: Progress) -> None:
+    """Do what is left once Stripe has made a change: `after` is the subscription as it is then."""
+    stripe_id = row.stripe_subscription_id
+    await drop(core, stripe_id, text(after.get("schedule")))
+    apart = other_interval(core, progress.after["interval"], after)
+    if apart:
+        key = core.ids.new("interval")
+        await core.provider().request("POST", f"/v1/subscriptions/{stripe_id}", apart, idempotency_key=key)
+    await sync_subscription(core, stripe_id)
+    await _name_plan(core, stripe_id, progress.after["plan"])
+    await end(core, row, progress, "change.made")
 
 
 def _params(core: Core, switch: Switch, behavior: ProrationBehavior, date: int | None) -> dict[str, Any]:
@@ -170,6 +197,15 @@ def _params(core: Core, switch: Switch, behavior: ProrationBehavior, date: int |
         # Stripe makes the change only when it is paid, and takes nothing but the change with it ("Pending updates").
         params["payment_behavior"] = "pending_if_incomplete"
     return params
+
+
+async def _made(core: Core, switch: Switch, params: Mapping[str, Any]) -> StripeObject:
+    """The subscription after the change, made or waiting for its payment."""
+    for attempt in range(_ATTEMPTS):
+        after = await _sent(core, switch, params, attempt)
+        if after is not None:
+            return after
+    raise busy()
 
 
 async def _sent(core: Core, switch: Switch, params: Mapping[str, Any], attempt: int) -> StripeObject | None:
@@ -215,8 +251,10 @@ def _is_made(switch: Switch, after: StripeObject) -> bool:
     )
 
 
-async def _give_up(core: Core, switch: Switch, after: StripeObject) -> None:
+async def _give_up(core: Core, switch: Switch, after: StripeObject, progress: Progress) -> None:
     """The change waits for a payment that failed: take it back, unless the customer can confirm the payment.
+
+    Then it takes the place of what was to change later, which would undo it once it is confirmed.
 
     Raises:
         PaymentFailed: always.
@@ -226,6 +264,7 @@ async def _give_up(core: Core, switch: Switch, after: StripeObject) -> None:
     invoice = await core.provider().request("GET", path, {"expand": ["payments.data.payment.payment_intent"]})
     failure = PaymentFailed("The payment was declined: the plan stays as it was")
     if _needs_person(invoice):
+        await drop(core, switch.theirs.id, switch.theirs.schedule_id)
         url = text(invoice.get("hosted_invoice_url"))
         failure = PaymentFailed(
             "The payment needs to be confirmed: the plan stays as it was until then", hosted_url=url
@@ -239,10 +278,7 @@ async def _give_up(core: Core, switch: Switch, after: StripeObject) -> None:
             if (await fresh(core, switch.row)).get("pending_update") is not None:
                 raise
     await sync_subscription(core, switch.theirs.id)
-    told = {**facts(switch), "cause": "payment", "invoice": invoice_id}
-    await core.store.transaction(
-        lambda tx: record(tx, core, "change.failed", switch.row.customer_id, switch.row.id, facts_before(switch), told)
-    )
+    await end(core, switch.row, progress, "change.failed", cause="payment", invoice=invoice_id)
     raise failure
 
 
@@ -251,22 +287,22 @@ def _needs_person(invoice: StripeObject) -> bool:
     return any(each.get("status") == "requires_action" for each in intents)
 
 
-async def _name_plan(core: Core, switch: Switch) -> None:
+async def _name_plan(core: Core, stripe_id: str, plan: str) -> None:
     """Say which plan it is where several share the price: the metadata decides, and it names the one before."""
-    row = await core.store.read(lambda tx: tx.subscriptions.by_stripe_id(switch.theirs.id))
-    if row is None or row.plan == switch.plan.key:
+    row = await core.store.read(lambda tx: tx.subscriptions.by_stripe_id(stripe_id))
+    if row is None or row.plan == plan:
         return
-    params = {"metadata": {"plan": switch.plan.key}}
-    key = intent_key("plan", switch.theirs.id, switch.plan.key, str(row.updated_at))
-    await core.provider().request("POST", f"/v1/subscriptions/{switch.theirs.id}", params, idempotency_key=key)
-    await sync_subscription(core, switch.theirs.id)
+    params = {"metadata": {"plan": plan}}
+    key = intent_key("plan", stripe_id, plan, str(row.updated_at))
+    await core.provider().request("POST", f"/v1/subscriptions/{stripe_id}", params, idempotency_key=key)
+    await sync_subscription(core, stripe_id)
 
 
-async def current(core: Core, switch: Switch) -> Subscription:
-    """The subscription that was changed, as it is stored now."""
+async def current(core: Core, customer: CustomerRow, changed: SubscriptionRow) -> Subscription:
+    """A subscription that was changed, as it is stored now."""
 
     def unit(tx: Transaction) -> Subscription:
-        row = tx.subscriptions.by_stripe_id(switch.theirs.id) or switch.row
-        return answer(core, switch.customer, row, core.now(), tx)
+        row = tx.subscriptions.by_stripe_id(changed.stripe_subscription_id) or changed
+        return answer(core, customer, row, core.now(), tx)
 
     return await core.store.read(unit)

@@ -16,7 +16,7 @@ from .audit import record
 from .changing import finished
 from .core import Core
 from .intents import intent_key
-from .projections import sync_subscription
+from .projections import sync_object, sync_subscription
 from .scheduling import SCHEDULES, drop, is_coming
 from .subscriptions import answer
 from .switches import CHANGEABLE, find_row, fresh, not_active
@@ -51,16 +51,17 @@ async def restored(
 
 async def _undone(core: Core, customer: CustomerRow, row: SubscriptionRow) -> tuple[StripeObject, Subscription]:
     before = await fresh(core, row)
-    path = f"/v1/subscriptions/{row.stripe_subscription_id}"
     undone = await _drop_change(core, row, before)
-    if undone is None:
+    if undone is None and _is_to_end(before):
         undone = "cancel"
         after = await _keep(core, before, _key(before))
-        if after.get("cancel_at") is not None and after.get("status") in CHANGEABLE:
+        if _is_to_end(after) and after.get("status") in CHANGEABLE:
             # What Stripe said before under this key: the same cancellation was made once more since.
             after = await _keep(core, before, core.ids.new("restore"))
+    elif undone is None:
+        undone, after = await _untold(core, customer, row), before
     else:
-        after = await core.provider().request("GET", path)
+        after = await core.provider().request("GET", f"/v1/subscriptions/{row.stripe_subscription_id}")
     await sync_subscription(core, row.stripe_subscription_id)
 
     def unit(tx: Transaction) -> Subscription:
@@ -70,6 +71,32 @@ async def _undone(core: Core, customer: CustomerRow, row: SubscriptionRow) -> tu
         return answer(core, customer, stored, core.now(), tx)
 
     return after, await core.store.transaction(unit)
+
+
+async def _untold(core: Core, customer: CustomerRow, row: SubscriptionRow) -> str:
+    """What is pending here and not at Stripe: a call before this one undid it, and did not live to say so.
+
+    Raises:
+        Conflict: nothing is (SUBSCRIPTION_NOT_PENDING_CHANGE).
+    """
+
+    def read(tx: Transaction) -> tuple[SubscriptionRow, Subscription]:
+        stored = tx.subscriptions.by_stripe_id(row.stripe_subscription_id) or row
+        return stored, answer(core, customer, stored, core.now(), tx)
+
+    stored, known = await core.store.read(read)
+    if stored.schedule_id is not None:
+        await sync_subscription(core, stored.stripe_subscription_id)
+        await sync_object(core, "schedule", stored.schedule_id)
+    if known.pending_change is not None:
+        return "change"
+    if known.cancel_at_period_end or known.cancel_at is not None:
+        return "cancel"
+    raise Conflict(
+        "Subscription has no pending cancellation or scheduled plan change",
+        code="SUBSCRIPTION_NOT_PENDING_CHANGE",
+        status=400,
+    )
 
 
 async def _keep(core: Core, before: StripeObject, key: str) -> StripeObject:
@@ -90,17 +117,15 @@ async def _drop_change(core: Core, row: SubscriptionRow, before: StripeObject) -
     return "change" if is_coming(theirs, core.now()) else None
 
 
+def _is_to_end(theirs: StripeObject) -> bool:
+    return theirs.get("cancel_at_period_end") is True or theirs.get("cancel_at") is not None
+
+
 def _undo(before: StripeObject) -> dict[str, Any]:
     """Only the one that is set: Stripe shows a `cancel_at` beside `cancel_at_period_end`, too, and takes no two."""
     if before.get("cancel_at_period_end") is True:
         return {"cancel_at_period_end": False}
-    if before.get("cancel_at") is not None:
-        return {"cancel_at": ""}
-    raise Conflict(
-        "Subscription has no pending cancellation or scheduled plan change",
-        code="SUBSCRIPTION_NOT_PENDING_CHANGE",
-        status=400,
-    )
+    return {"cancel_at": ""}
 
 
 def _key(before: StripeObject) -> str:

@@ -25,10 +25,11 @@ from ..errors import BillingError, Conflict, NotFound, StripeRefused
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from .audit import record
+from .change_progress import forget
 from .core import Core
 from .intents import create, fresh_key, intent_key, made_from
 from .projections import sync_object, sync_subscription
-from .switches import Switch, busy, facts, facts_before
+from .switches import Switch, busy, facts, facts_before, proration_of
 
 SCHEDULES = "/v1/subscription_schedules"
 SOURCE = "kernia_billing"
@@ -72,11 +73,13 @@ async def schedule(core: Core, switch: Switch, *, cause: str = "change") -> None
     await sync_object(core, "schedule", str(made["id"]))
     await sync_subscription(core, subscription_id)
     after = {**facts(switch), "cause": cause, "at": switch.theirs.period_end}
-    await core.store.transaction(
-        lambda tx: record(
-            tx, core, "change.scheduled", switch.row.customer_id, switch.row.id, facts_before(switch), after
-        )
-    )
+
+    def unit(tx: Transaction) -> None:
+        row = switch.row
+        record(tx, core, "change.scheduled", row.customer_id, row.id, facts_before(switch), after)
+        forget(tx, row)
+
+    await core.store.transaction(unit)
 
 
 async def drop(core: Core, subscription_id: str, schedule_id: str | None, theirs: StripeObject | None = None) -> bool:
@@ -180,7 +183,7 @@ def _phases(core: Core, switch: Switch, made: StripeObject) -> list[dict[str, An
             # By then it is what the subscription sells, and nothing is left for a schedule to do.
             "duration": {"interval": "day", "interval_count": 1},
             "metadata": {"plan": switch.plan.key},
-            "proration_behavior": core.plan_change.proration_behavior,
+            "proration_behavior": proration_of(switch, core.plan_change.proration_behavior),
         },
     ]
 

@@ -20,6 +20,7 @@ from ..ports.telemetry import kind_of
 from .core import Core
 from .fencing import LeaseLost, alone
 from .intents import intent_key
+from .pending_items import other_interval
 from .plans import sold_by
 from .projections import sync_subscription
 from .schedule_seats import follow_seats
@@ -167,7 +168,11 @@ def _change(core: Core, tx: Transaction, theirs: StripeObject, members: int) -> 
         return None
     line: dict[str, Any] = {"price": price_id} if item is None else {"id": item.id}
     behavior = plan.proration_behavior or "create_prorations"
-    params = {"items": [{**line, "quantity": count}], "proration_behavior": behavior}
+    params = {
+        "items": [{**line, "quantity": count}],
+        "proration_behavior": behavior,
+        **other_interval(core, sold.interval, theirs),
+    }
     return _Change(count, params)
 
 

@@ -16,6 +16,7 @@ from ..ports.guard import refuse_inside_unit
 from .core import Core
 from .intents import INTENT
 from .orders import Order
+from .pending_items import wanted_interval
 
 _OWNED = frozenset(
     (
@@ -82,7 +83,10 @@ def session_params(
         ],
         "locale": order.locale or theirs.get("locale") or page.locale,
         "metadata": merge({**order.metadata, **told}, internal),
-        "subscription_data": _subscription(order, internal, policy, trial_days, theirs.get("subscription_data")),
+        "subscription_data": {
+            **wanted_interval(core, order.interval),
+            **_subscription(order, internal, policy, trial_days, theirs.get("subscription_data")),
+        },
         "success_url": order.success_url,
         "cancel_url": order.cancel_url,
     }

@@ -10,8 +10,8 @@ from attrs import frozen
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE
 from ..domain.item_moves import Move, moves
-from ..domain.plan_change import When
-from ..domain.plans import BillingInterval, Plan
+from ..domain.plan_change import PlanPair, When
+from ..domain.plans import BillingInterval, Plan, ProrationBehavior
 from ..domain.reading import is_cut, own_id
 from ..domain.references import Ref
 from ..domain.subscriptions import StripeSubscription, SubscriptionRow, first_live, read_subscription
@@ -33,7 +33,10 @@ CHANGEABLE = ("active", "trialing", "past_due")
 
 @frozen
 class Switch:
-    """A change of plan that can be made: `moves` are what happens to each item, `theirs` is what Stripe has now."""
+    """A change of plan that can be made: `moves` are what happens to each item, `theirs` is what Stripe has now.
+
+    `pair` is what the option `plan_change.pairs` says of it.
+    """
 
     customer: CustomerRow
     row: SubscriptionRow
@@ -45,6 +48,7 @@ class Switch:
     seats: int
     moves: tuple[Move, ...]
     when: Literal["now", "period_end"]
+    pair: PlanPair | None = None
 
     @property
     def ends(self) -> bool:
@@ -195,6 +199,7 @@ async def switch_of(
         raise AlreadySubscribed
     lines = await lines_of(core, target, interval, count)
     await core.store.read(lambda tx: _refuse_archived(tx, lines[0][0]))
+    pair = None if sold is None else core.plan_change.pair(sold.plan.key, target.key)
     return Switch(
         customer=customer,
         row=row,
@@ -205,7 +210,8 @@ async def switch_of(
         interval=interval,
         seats=count,
         moves=_moves(theirs, sold, target, lines),
-        when=_when(core, sold, target, interval, count) if when == "auto" else when,
+        when=_when(core, sold, target, interval, count, pair) if when == "auto" else when,
+        pair=pair,
     )
 
 
@@ -238,9 +244,14 @@ def _moves(
 
 
 def _when(
-    core: Core, sold: Sold | None, target: Plan, interval: BillingInterval, seats: int
+    core: Core, sold: Sold | None, target: Plan, interval: BillingInterval, seats: int, pair: PlanPair | None
 ) -> Literal["now", "period_end"]:
-    """Upwards now, downwards at the end of what is paid for: by rank, then by interval, then by seats."""
+    """As the pair of plans says; else upwards now, downwards at the end of what is paid for.
+
+    What is upwards is decided by rank, then by interval, then by seats.
+    """
+    if pair is not None and pair.when is not None:
+        return pair.when
     if sold is None:
         return "now"
     lengths = {"month": 0, "year": 1}
@@ -259,6 +270,12 @@ def _refuse_archived(tx: Transaction, price_id: str) -> None:
     price = tx.catalog.price(price_id)
     if price is not None and (price.deleted or not price.active):
         raise NotFound("The price of the plan is not sold any more", code="PRICE_NOT_FOUND")
+
+
+def proration_of(switch: Switch, otherwise: ProrationBehavior) -> ProrationBehavior:
+    """What Stripe does with the unused time of a change: as is said of its pair of plans, or `otherwise`."""
+    said = None if switch.pair is None else switch.pair.proration_behavior
+    return said or otherwise
 
 
 def facts(switch: Switch) -> dict[str, Any]:

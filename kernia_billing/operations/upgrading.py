@@ -8,15 +8,15 @@ from typing import Any
 from ..domain.answers import Checkout
 from ..domain.item_moves import Move
 from ..domain.references import Identity, Ref
-from ..errors import Conflict, StripeRefused
+from ..errors import AlreadySubscribed, Conflict, StripeRefused
 from ..ports.store import Transaction
 from . import checkout
-from .changing import change_now, current, finished
+from .changing import change_now, current, finished, went_on
 from .core import Core
 from .pages import page_url
 from .projections import adopt_subscriptions
 from .scheduling import drop, schedule
-from .switches import CHANGEABLE, Switch, find_row, plan_of, switch_of
+from .switches import CHANGEABLE, Switch, find_row, plan_of, proration_of, switch_of
 
 
 async def upgrade(
@@ -41,8 +41,9 @@ async def upgrade(
 
     Without a live subscription of the plan's group it is a checkout page. With one it is Stripe's page on which the
     customer confirms the change, or, where Stripe has no such page for it, the change itself: where several items
-    change, where the option `plan_change.direct` says so, and where it is to take place at the end of the period. Then
-    `status` is "complete", and `url` is `return_url` (default: `success_url`).
+    change, where the option `plan_change.direct` says so, and where it is to take place at the end of the period, as
+    asked for or as the option `plan_change.pairs` says of the two plans. Then `status` is "complete", and `url` is
+    `return_url` (default: `success_url`).
 
     Raises:
         What `checkout.upgrade` raises for a first purchase, and `change` for a change.
@@ -50,19 +51,26 @@ async def upgrade(
     """
     group = plan_of(core, plan).group
     if subscription_id is not None or await _is_subscribed(core, reference, group):
-        _, row = await find_row(core, reference, group=group, subscription_id=subscription_id)
+        customer, row = await find_row(core, reference, group=group, subscription_id=subscription_id)
         back = return_url or success_url
 
         async def work(core: Core) -> Checkout:
-            switch = await switch_of(core, reference, plan, annual=annual, seats=seats, subscription_id=subscription_id)
-            if schedule_at_period_end:
-                await schedule(core, switch, cause="upgrade")
-            elif core.plan_change.direct or _needs_us(switch):
-                behavior = switch.plan.proration_behavior or "create_prorations"
-                await change_now(core, switch, behavior, cause="upgrade")
+            try:
+                switch = await switch_of(
+                    core, reference, plan, annual=annual, seats=seats, subscription_id=subscription_id
+                )
+            except AlreadySubscribed:
+                if not await went_on(core, row):
+                    raise
             else:
-                return await _confirmation(core, switch, back, locale)
-            return Checkout(back, None, "complete", await current(core, switch))
+                if schedule_at_period_end or _waits(switch):
+                    await schedule(core, switch, cause="upgrade")
+                elif core.plan_change.direct or _needs_us(switch):
+                    behavior = proration_of(switch, switch.plan.proration_behavior or "create_prorations")
+                    await change_now(core, switch, behavior, cause="upgrade")
+                else:
+                    return await _confirmation(core, switch, back, locale)
+            return Checkout(back, None, "complete", await current(core, customer, row))
 
         return await finished(core, row, work)
     return await checkout.upgrade(
@@ -94,6 +102,11 @@ async def _is_subscribed(core: Core, reference: Ref, group: str) -> bool:
         return any(row.group == group and row.plan is not None and row.status in CHANGEABLE for row in rows)
 
     return await core.store.read(read)
+
+
+def _waits(switch: Switch) -> bool:
+    """Whether changes between the two plans are to wait for the end of the period, whoever asks for them."""
+    return switch.pair is not None and switch.pair.when == "period_end"
 
 
 def _needs_us(switch: Switch) -> bool:
@@ -128,4 +141,4 @@ async def _confirmation(core: Core, switch: Switch, back: str, locale: str | Non
             raise
         text = "The customer portal does not offer this change: enable it there, or set plan_change.direct"
         raise Conflict(text, code="PORTAL_NOT_CONFIGURED") from refused
-    return Checkout(page_url(core, session), None, "open", await current(core, switch))
+    return Checkout(page_url(core, session), None, "open", await current(core, switch.customer, switch.row))

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from kernia_billing import AlreadySubscribed, Conflict, IdempotencyMismatch, InvalidInput, NotFound, PaymentFailed, Plan
+from kernia_billing import (
+    AlreadySubscribed,
+    Conflict,
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    PaymentFailed,
+    Plan,
+    StripeRefused,
+)
+from kernia_billing.testing import Fault
 from tests.webhooks.shop import Shop
 
 SCHEDULES = "/v1/subscription_schedules"
@@ -170,6 +180,43 @@ def test_a_declined_card_leaves_the_old_plan(shop: Shop) -> None:
     shop.stripe.use_card("ann", "4242424242424242")
     assert shop.billing.subscriptions.change("ann", "team").plan == "team"
     assert [status for *_, status in invoices(shop)] == ["paid", "void", "paid"]
+
+
+def test_a_declined_change_leaves_what_was_to_come(shop: Shop) -> None:
+    """The payment of a change at once fails: the change that waits for the end of the period still waits."""
+    shop.buy("ann", "pro")
+    waiting = shop.billing.subscriptions.change("ann", "desk", when="period_end")
+    shop.stripe.use_card("ann", "4000000000000341")
+    with pytest.raises(PaymentFailed):
+        shop.billing.subscriptions.change("ann", "team")
+    kept = shop.subscription()
+    assert (kept.plan, kept.schedule_id, kept.pending_change) == ("pro", waiting.schedule_id, waiting.pending_change)
+    assert [each["status"] for each in shop.objects("subscription_schedule")] == ["active"]
+    shop.stripe.use_card("ann", "4242424242424242")
+    shop.stripe.advance(months=1)
+    assert shop.subscription().plan == "desk"
+
+
+def test_a_change_that_is_refused_leaves_what_was_to_come(shop: Shop) -> None:
+    """Stripe does not take the change at all: nothing is different."""
+    shop.buy("ann", "team")
+    waiting = shop.billing.subscriptions.change("ann", "pro")
+    shop.stripe.faults.append(Fault("status", 400, method="POST", path="/v1/subscriptions/*"))
+    with pytest.raises(StripeRefused):
+        shop.billing.subscriptions.change("ann", "desk", when="now")
+    assert shop.subscription() == waiting
+
+
+def test_a_payment_that_waits_for_the_customer_takes_the_place_of_what_was_to_come(shop: Shop) -> None:
+    """3-D Secure: what is confirmed is not undone when the period ends."""
+    shop.buy("ann", "pro")
+    shop.billing.subscriptions.change("ann", "desk", when="period_end")
+    shop.stripe.use_card("ann", "4000002760003184")
+    with pytest.raises(PaymentFailed):
+        shop.billing.subscriptions.change("ann", "team")
+    assert (shop.subscription().plan, shop.subscription().pending_change) == ("pro", None)
+    shop.stripe.authenticate("ann")
+    assert (shop.subscription().plan, shop.subscription().schedule_id) == ("team", None)
 
 
 def test_a_payment_that_the_customer_has_to_confirm_waits_on_a_page(shop: Shop) -> None:

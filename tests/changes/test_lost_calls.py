@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from attrs import define, field
 
-from kernia_billing import Conflict, Unavailable
+from kernia_billing import Conflict, PaymentFailed, Unavailable
 from tests.webhooks.shop import Shop
 
 Act = Callable[[Shop], Any]
@@ -41,6 +42,12 @@ def _cancel(shop: Shop) -> None:
     shop.stripe.flush()
 
 
+def _declined(shop: Shop) -> Any:
+    shop.stripe.use_card("ann", "4000000000000341")
+    with suppress(PaymentFailed):
+        shop.billing.subscriptions.change("ann", "team", when="now")
+
+
 STORIES: dict[str, tuple[str, list[Act], Act]] = {
     "an upgrade": ("pro", [], _up),
     "a downgrade": ("team", [], _down),
@@ -48,6 +55,7 @@ STORIES: dict[str, tuple[str, list[Act], Act]] = {
     "a change now in place of a later one": ("team", [_down], _now),
     "a downgrade undone": ("team", [_down], _restore),
     "a cancellation undone": ("pro", [_cancel], _restore),
+    "a declined change beside a later one": ("pro", [_down_in_its_place], _declined),
 }
 
 OFTEN = ("an upgrade", "another downgrade", "a cancellation undone")
@@ -86,7 +94,7 @@ def _state(shop: Shop) -> Any:
         "cancel": (theirs["cancel_at_period_end"], theirs["cancel_at"]),
         "pending": theirs["pending_update"],
         "schedules": [[len(each["phases"]), each["metadata"]] for each in schedules],
-        "paid": sorted(each["amount_paid"] for each in shop.objects("invoice")),
+        "paid": sorted(each["amount_paid"] for each in shop.objects("invoice") if each["status"] != "void"),
         "subscriptions": len(shop.objects("subscription")),
     }
 

@@ -59,6 +59,18 @@ def feature(**members: Any) -> dict[str, Any]:
     return plan(features={"messages": {"kind": "metered", **members}})
 
 
+PAIRED = [
+    {"name": "pro", "price_id": "price_1"},
+    {"name": "team", "price_id": "price_2"},
+    {"name": "extra", "price_id": "price_3", "group": "extras"},
+]
+
+
+def pair(to: str = "team", **members: Any) -> dict[str, Any]:
+    """Options that say something of the change from the plan "pro" to another one."""
+    return {"plans": PAIRED, "plan_change": {"pairs": [{"from": "pro", "to": to, **members}]}}
+
+
 def sold(*features: Feature) -> dict[str, Any]:
     """Options with one plan that has a feature of every kind, and these declared ones."""
     given: dict[str, Allowance] = {
@@ -658,6 +670,27 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"plan_change": {"proration_behavior": "no"}}, "plan_change.proration_behavior: must be one of create_prorations"),
     ({"plan_change": {"immediate_proration_behavior": 1}}, "plan_change.immediate_proration_behavior: must be one of"),
     ({"plan_change": {"direct": 1}}, "plan_change.direct: must be"),
+    ({"plan_change": {"pending_invoice_item_interval": "year"}}, "plan_change.pending_invoice_item_interval: must be"),
+    ({"plan_change": {"pairs": {"pro": "team"}}}, "plan_change.pairs: must be a list of pairs of plans"),
+    ({"plan_change": {"pairs": ["pro"]}}, "plan_change.pairs[0]: must be a mapping with from and to"),
+    ({"plan_change": {"pairs": [{"from": "pro", "when": "now"}]}}, "plan_change.pairs[0].to: is missing"),
+    (
+        {"plans": PAIRED, "plan_change": {"pairs": [{"from": "pro", "to": 5, "when": "now"}]}},
+        "pairs[0].to: must be a text",
+    ),
+    (pair(), "plan_change.pairs[0]: says neither when nor proration_behavior"),
+    (pair(when="later"), "plan_change.pairs[0].when: must be one of now, period_end"),
+    (pair(proration_behavior="no"), "plan_change.pairs[0].proration_behavior: must be one of create_prorations"),
+    (pair(when="now", then="now"), "plan_change.pairs[0].then: unknown member of a pair"),
+    (pair(to="teem", when="now"), "plan_change.pairs[0].to: is not the name of a plan"),
+    (pair(to="extra", when="now"), "plan_change.pairs[0]: names plans of two groups"),
+    (
+        {
+            "plans": PAIRED,
+            "plan_change": {"pairs": [{"from": "pro", "to": name, "when": "now"} for name in ("team", "Team")]},
+        },
+        "plan_change.pairs[1]: the pair stands already at plan_change.pairs[0]",
+    ),
     ({"plan_change": {"collection_method": "send_invoice"}}, "plan_change.days_until_due: is needed with"),
     ({"plan_change": {"days_until_due": 30}}, "plan_change.days_until_due: needs collection_method to be send_invoice"),
     (feature(include=1), "plans[0].features.messages.include: unknown member of a feature; did you mean included?"),
@@ -847,6 +880,13 @@ def test_mistakes(options: dict[str, Any], problem: str) -> None:
 
     assert len(found) == 1
     assert problem in found[0]
+
+
+def test_all_mistakes_of_pairs_at_once() -> None:
+    """Two pairs with two mistakes each: four are told, beside a wrong interval."""
+    wrong = [{"from": "pro", "to": "teem"}, {"from": "prow", "to": "team", "when": "later"}]
+    found = problems_of({"plans": PAIRED, "plan_change": {"pairs": wrong, "pending_invoice_item_interval": 3}})
+    assert len(found) == 5, found
 
 
 def test_all_mistakes_at_once() -> None:

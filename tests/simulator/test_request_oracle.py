@@ -102,6 +102,7 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
                 "trial_settings": {"end_behavior": {"missing_payment_method": "pause"}},
                 "metadata": {"org": "1"},
                 "billing_mode": {"type": "flexible"},
+                "pending_invoice_item_interval": {"interval": "month", "interval_count": 1},
                 "proration_behavior": "none",
             },
             "payment_method_collection": "if_required",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..api import fields
 from ..catalog import tax_rates
 from ..invoices import discounts
+from ..subscriptions import pending_intervals
 
 _AUTO = fields.one_of("auto", "never")
 _ENABLED = fields.fields(required=("enabled",), enabled=fields.boolean)
@@ -51,6 +52,7 @@ _SUBSCRIPTION_DATA = fields.fields(
     default_tax_rates=tax_rates.IDS,
     description=fields.text_up_to(500),
     metadata=fields.metadata,
+    pending_invoice_item_interval=pending_intervals.PARAM,
     proration_behavior=fields.one_of("create_prorations", "none"),
     trial_end=fields.timestamp,
     trial_period_days=fields.integer(1, 730),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..customers import customers
+from ..subscriptions import pending_intervals
 from ..world.clock import add_interval
 from ..world.errors import ApiError, Json, invalid, not_modelled
 
@@ -134,7 +135,7 @@ def check_expiry(world: World, params: Json) -> int:
 
 
 def check_subscription_data(world: World, params: Json, sales: list[Sale]) -> None:
-    """See that trial and anchor are possible.
+    """See that trial, anchor and the interval of pending items are possible.
 
     Raises:
         ApiError: both are given, or one lies where it cannot.
@@ -144,6 +145,9 @@ def check_subscription_data(world: World, params: Json, sales: list[Sale]) -> No
         raise invalid("`trial_end` and `trial_period_days` are exclusive.", "subscription_data", "parameters_exclusive")
     if "trial_end" in data and data["trial_end"] < world.clock.seconds() + _TWO_DAYS:
         raise invalid("The `trial_end` date has to be at least 2 days in the future.", "subscription_data[trial_end]")
+    at = "subscription_data[pending_invoice_item_interval]"
+    given = data.get("pending_invoice_item_interval")
+    pending_intervals.check(given, [sale.price for sale in sales], world.clock.seconds(), at)
     _check_anchor(world, data, sales)
 
 

@@ -64,6 +64,7 @@ def _terms(world: World, session: Json, method: Json | None) -> subscriptions.Te
         discounts=session["_wanted"],
         automatic_tax=session["automatic_tax"]["enabled"],
         checkout_session=session["id"],
+        pending_interval=data.get("pending_invoice_item_interval"),
     )
 
 

@@ -10,7 +10,14 @@ from ..world.errors import Json
 if TYPE_CHECKING:
     from ..world.world import World
 
-Reason = Literal["subscription_create", "subscription_cycle", "subscription_update", "manual", "upcoming"]
+Reason = Literal[
+    "automatic_pending_invoice_item_invoice",
+    "manual",
+    "subscription_create",
+    "subscription_cycle",
+    "subscription_update",
+    "upcoming",
+]
 
 
 def blank(world: World, customer: Json, currency: str, reason: Reason) -> Json:

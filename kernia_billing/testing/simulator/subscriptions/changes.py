@@ -15,7 +15,7 @@ from ..invoices import automatic_tax, collection, discounts, proration
 from ..payments import payment_methods
 from ..world.errors import Json, invalid, not_modelled
 from ..world.events import updating
-from . import deductions, ending, item_changes, pending_updates, subscriptions, transitions
+from . import cycle, deductions, ending, item_changes, pending_intervals, pending_updates, subscriptions, transitions
 from .transitions import UPDATE_ORDER, WAIT_ORDER, Move
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ FIELDS: dict[str, fields.Reader] = {
     ),
     "payment_behavior": PAYMENT_BEHAVIOR,
     "payment_settings": PAYMENT_SETTINGS,
+    "pending_invoice_item_interval": fields.clearable(pending_intervals.PARAM),
     "trial_settings": TRIAL_SETTINGS,
 }
 _ALWAYS_EDITABLE = {"cancellation_details", "metadata"}
@@ -108,6 +109,7 @@ def update(world: World, call: Call) -> Json:
     automatic_tax.check(world.table("customer").get(subscription["customer"]), params)
     _check_settings(world, subscription, params)
     move = read_move(world, subscription, params)
+    _check_interval(world, subscription, move, params)
     owner, currency, has = subscription["customer"], subscription["currency"], deductions.ancestors(world, subscription)
     deducted = deductions.plan(world, params, customer=owner, currency=currency, has=has)
     metadata = fields.merge_metadata(subscription["metadata"], params.get("metadata"))
@@ -254,6 +256,13 @@ def _check_settings(world: World, subscription: Json, params: Json) -> None:
         check_collection(params, method, days)
 
 
+def _check_interval(world: World, subscription: Json, move: Move | None, params: Json) -> None:
+    """See that an interval for what waits is shorter than what is sold, before the change and after it."""
+    sold = [world.table("price").get(item["price"]) for item in subscriptions.items_of(world, subscription)]
+    sold += [change.sale.price for change in move.items] if move else []
+    pending_intervals.check(params.get("pending_invoice_item_interval"), sold, world.clock.seconds())
+
+
 def _apply_settings(world: World, subscription: Json, params: Json) -> None:
     for name in ("collection_method", "days_until_due", "default_payment_method"):
         if name in params:
@@ -272,6 +281,9 @@ def _apply_settings(world: World, subscription: Json, params: Json) -> None:
         subscription["automatic_tax"] = automatic_tax.of_subscription(enabled=params["automatic_tax"]["enabled"])
     if "pause_collection" in params:
         _pause_collection(world, subscription, params["pause_collection"] or None)
+    if "pending_invoice_item_interval" in params:
+        pending_intervals.write(subscription, params["pending_invoice_item_interval"], world.clock.seconds())
+        cycle.plan(world, subscription)
     ending.set_end(world, subscription, params)
 
 

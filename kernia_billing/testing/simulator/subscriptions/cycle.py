@@ -6,14 +6,16 @@ finalised and charged, so that a subscription is active and unpaid in between.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..catalog import prices
 from ..invoices import collection, invoice_items, invoice_lines, proration
+from ..invoices.invoice_shape import Reason
 from ..metering import usage
 from ..world.errors import Json
 from ..world.events import emit, updating
-from . import renewals, selling, subscriptions
+from . import pending_intervals, renewals, selling, subscriptions
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -38,6 +40,8 @@ def plan(world: World, subscription: Json) -> None:
         days = world.settings.upcoming_days
         if days is not None and end - days * 86_400 > now:
             world.agenda.add(end - days * 86_400, _announce, id)
+    if subscription["next_pending_invoice_item_invoice"] is not None:
+        world.agenda.add(subscription["next_pending_invoice_item_invoice"], _bill_waiting, id)
     if subscription["status"] == "trialing":
         warning = subscription["trial_end"] - WARNING_SECONDS
         if warning <= now:
@@ -93,9 +97,16 @@ def bill_last(world: World, subscription: Json) -> None:
     draft_for_later(world, subscription, lines, past)["_final"] = True
 
 
-def draft_for_later(world: World, subscription: Json, lines: list[Json], past: tuple[int, int]) -> Json:
+def draft_for_later(
+    world: World,
+    subscription: Json,
+    lines: list[Json],
+    past: tuple[int, int],
+    reason: Reason = "subscription_cycle",
+    waiting: Sequence[Json] | None = None,
+) -> Json:
     """Draft an invoice as a renewal does and finalise it an hour later."""
-    invoice = renewals.draft(world, subscription, lines, past)
+    invoice = renewals.draft(world, subscription, lines, past, reason, waiting)
     if invoice["automatically_finalizes_at"] is not None:
         world.agenda.add(invoice["automatically_finalizes_at"], collection.finalize_draft, invoice["id"])
     return invoice
@@ -110,6 +121,23 @@ def _first_line(world: World, subscription: Json, item: Json, period: tuple[int,
     if subscription["_first_period_free"]:
         amount = 0
     return invoice_lines.partial_line(world, subscription, item, period, amount)
+
+
+def _bill_waiting(world: World, id: str) -> None:
+    """Bill what waits for an invoice of a subscription, where it has an interval for that and nothing else bills it."""
+    subscription = world.table("subscription").get(id)
+    now, due = world.clock.seconds(), subscription["next_pending_invoice_item_invoice"]
+    if due is None or due > now or subscription["status"] in subscriptions.ENDED:
+        return
+    with updating(world, subscription, "customer.subscription.updated"):
+        begun = pending_intervals.move_on(subscription, due - 1)
+        pending_intervals.move_on(subscription, now)
+        waiting = [item for item in invoice_items.pending(world, subscription) if item["_subscription"]]
+        # What ends at this moment bills it itself.
+        if waiting and subscription["status"] not in _AT_REST and not _ends(world, subscription):
+            past = (begun or due, due)
+            draft_for_later(world, subscription, [], past, "automatic_pending_invoice_item_invoice", waiting)
+    plan(world, subscription)
 
 
 def _ends(world: World, subscription: Json) -> bool:

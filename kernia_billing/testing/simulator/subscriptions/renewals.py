@@ -6,12 +6,13 @@ own; those that end together are billed together, with the invoice items that wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..catalog import prices
 from ..invoices import invoice_items, invoice_lines, invoices, proration
+from ..invoices.invoice_shape import Reason
 from ..metering import usage
 from ..world.errors import Json
 from ..world.rehearsal import rehearsal
@@ -35,17 +36,27 @@ def move_on(world: World, subscription: Json, at: int) -> list[Json]:
     return [_next(world, subscription, item, at, trialed=trialed) for item in due]
 
 
-def draft(world: World, subscription: Json, lines: list[Json], past: tuple[int, int]) -> Json:
-    """Draft the invoice of a renewal. It is finalised an hour later, unless the subscription is not collected."""
+def draft(
+    world: World,
+    subscription: Json,
+    lines: list[Json],
+    past: tuple[int, int],
+    reason: Reason = "subscription_cycle",
+    waiting: Sequence[Json] | None = None,
+) -> Json:
+    """Draft the invoice of a renewal. It is finalised an hour later, unless the subscription is not collected.
+
+    It bills the invoice items that are `waiting`; None for all that do.
+    """
     pausing: Json = subscription["pause_collection"] or {}
     stays = subscription["status"] == "unpaid" or pausing.get("behavior") == "keep_as_draft"
     at = None if stays else world.clock.seconds() + DRAFT_SECONDS
     return invoices.draft(
         world,
         subscription,
-        "subscription_cycle",
+        reason,
         lines,
-        pending=invoice_items.pending(world, subscription),
+        pending=invoice_items.pending(world, subscription) if waiting is None else waiting,
         auto_advance=at is not None,
         automatically_finalizes_at=at,
         next_payment_attempt=_first_try(subscription, at),

@@ -18,7 +18,7 @@ from ..world.errors import Decline, Json, invalid
 from ..world.events import emit, updating
 from ..world.purchase_orders import BY_API
 from ..world.rehearsal import rehearsal
-from . import changes, cycle, ending, item_changes, selling, subscriptions
+from . import changes, cycle, ending, item_changes, pending_intervals, selling, subscriptions
 from .selling import Sale
 from .subscriptions import Terms
 
@@ -49,6 +49,7 @@ FIELDS: dict[str, fields.Reader] = {
     "off_session": fields.boolean,
     "payment_behavior": fields.one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
     "payment_settings": changes.PAYMENT_SETTINGS,
+    "pending_invoice_item_interval": fields.clearable(pending_intervals.PARAM),
     "proration_behavior": fields.one_of("create_prorations", "none"),
     "trial_end": changes.moment_or("now"),
     "trial_period_days": fields.integer(0, 730),
@@ -175,6 +176,8 @@ def _terms(world: World, customer: Json, sales: list[Sale], params: Json) -> Ter
     if mode.get("type") == "classic" and "flexible" in mode:
         raise invalid("`flexible` can only be set when `type` is `flexible`.", "billing_mode[flexible]")
     trial_end = _trial_end(world, params)
+    apart: Json | None = params.get("pending_invoice_item_interval") or None
+    pending_intervals.check(apart, [sale.price for sale in sales], world.clock.seconds())
     return Terms(
         metadata=fields.merge_metadata({}, params.get("metadata")),
         description=params.get("description"),
@@ -196,6 +199,7 @@ def _terms(world: World, customer: Json, sales: list[Sale], params: Json) -> Ter
             amount=quotes.at_start(world, sales)["subtotal"],
         ),
         automatic_tax=params.get("automatic_tax", {}).get("enabled", False),
+        pending_interval=apart,
     )
 
 

@@ -16,6 +16,7 @@ from ..world.clock import period_after
 from ..world.errors import Json
 from ..world.events import emit, updating
 from ..world.rendering import filler, render
+from . import pending_intervals
 from .selling import Sale, interval_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Terms:
     automatic_tax: bool = False
     checkout_session: str | None = None
     """Where the discounts were redeemed."""
+    pending_interval: Json | None = None
+    """How often it is billed for what waits for an invoice, as it was given."""
 
 
 def build(world: World, customer: Json, sales: Sequence[Sale], terms: Terms) -> Json:
@@ -58,6 +61,7 @@ def build(world: World, customer: Json, sales: Sequence[Sale], terms: Terms) -> 
     anchor = terms.anchor or terms.trial_end or now
     subscription = _blank(world, customer, terms, sales[0].price["currency"], anchor)
     subscription |= {"status": "trialing" if trialing else "active", "trial_start": now if trialing else None}
+    pending_intervals.write(subscription, terms.pending_interval, now)
     world.table("subscription").add(subscription)
     for sale in sales:
         if sale.price["type"] == "recurring":
