@@ -197,6 +197,7 @@ def _row(
         updated_at=now,
         cancel_reason=theirs.cancel_reason,
         cancel_feedback=theirs.cancel_feedback,
+        resumes_at=theirs.resumes_at,
     )
     return row if stored is None else _keep_history(stored, row)
 
