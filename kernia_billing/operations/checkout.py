@@ -18,6 +18,7 @@ from ..ports.store import DuplicateKey, Transaction
 from .core import Core
 from .customers import buyer
 from .intents import create, intent_key
+from .local_trials import rest_of_trial
 from .orders import Order, order_of
 from .pages import page_url
 from .projections import adopt_subscriptions
@@ -71,6 +72,8 @@ async def upgrade(
         reference=who,
     )
     customer = await buyer(core, who, identity)
+    if not skip_trial and trial_days != 0:
+        order = evolve(order, trial_end=await rest_of_trial(core, customer, order.plan))
     await adopt_subscriptions(core, customer)
     await _refuse_second(core, customer, order)
     row = await _claim(core, customer, order)
@@ -146,8 +149,8 @@ async def _refuse_second(core: Core, customer: CustomerRow, order: Order) -> Non
 async def _trial_days(
     core: Core, customer: CustomerRow, row: CheckoutRow, order: Order, identity: Identity | None
 ) -> int:
-    """How long may be tried: nothing where the trial was had, or is another page's."""
-    if not order.trial_days:
+    """How long may be tried: nothing where the trial was had, or is another page's. One that goes on is no second."""
+    if not order.trial_days or order.trial_end is not None:
         return 0
     return order.trial_days if await claim(core, customer, row.id, order.plan, identity) else 0
 

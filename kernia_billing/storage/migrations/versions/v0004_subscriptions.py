@@ -103,10 +103,12 @@ def _local_trial() -> None:
         instant("ends_at"),
         instant("ended_at", null=True),
         instant("due_at"),
+        instant("canceled_at", null=True),
+        text("cancel_feedback", 50, null=True),
         PrimaryKeyConstraint("id"),
         check("local_trial_seats", "seats >= 1"),
         check("local_trial_period", "ends_at > started_at"),
-        bounds("local_trial", "seats", "started_at", "ends_at", "ended_at", "due_at"),
+        bounds("local_trial", "seats", "started_at", "ends_at", "ended_at", "due_at", "canceled_at"),
     )
     create_index("ix_billing_local_trial_customer", "billing_local_trial", "customer_id", "started_at")
     create_index("ix_billing_local_trial_due", "billing_local_trial", "due_at", "customer_id")
