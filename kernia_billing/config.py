@@ -36,7 +36,7 @@ from .domain.seats import SeatChangeBehavior
 from .domain.secret import Secret
 from .domain.selling import AddressCollection, CheckoutContext, PaymentMethodCollection
 from .domain.subscriptions import WhilePaused
-from .domain.trials import AfterTrial, MissingPaymentMethod, RepeatedCard, TrialScope
+from .domain.trials import AfterTrial, MissingPaymentMethod, RepeatedCard, TrialScope, WhenBought
 from .domain.webhooks import WebhookMode
 from .ports.telemetry import Telemetry
 
@@ -112,6 +112,7 @@ class BillingOptions(_OtherSpellings, total=False):
     trial_missing_payment_method: MissingPaymentMethod | None
     behavior_after_trial: AfterTrial | None
     trial_repeated_card: RepeatedCard | None
+    trial_when_bought: WhenBought | None
     clawback: Clawback | None
     create_customer_on_sign_up: bool | None
     reuse_customers_by_email: bool | None

@@ -58,7 +58,8 @@ class Subscriptions:
         (`schedule_at_period_end`): then `status` is "complete" and `url` is `return_url`, by default `success_url`.
 
         `trial_days` (0 to 730) stands in for the plan's own, and `skip_trial` leaves the trial out; whether one is due
-        is judged by the option `trial_once_per` all the same.
+        is judged by the option `trial_once_per` all the same. A trial without Stripe is over once the plan is paid for,
+        or goes on to its end where `trial_when_bought` says so, but not with `skip_trial`.
 
         Raises:
             NotFound: no such plan (PLAN_NOT_FOUND), no price of it for the interval (PRICE_NOT_FOUND), or no such
@@ -94,9 +95,9 @@ class Subscriptions:
     ) -> Subscription:
         """Give the features of a plan for `days` days (1 to 730, default the plan's own): no card, no call to Stripe.
 
-        It ends by time alone, or as soon as a plan of the group is paid for. Its answer is "trialing" without a
-        `stripe_id`. The same plan again while it runs gives the trial that runs. `identity` is who asks, for the scopes
-        "user" and "email" of `trial_once_per`.
+        It ends by time alone, by `cancel`, or as soon as a plan of the group is paid for. Its answer is "trialing"
+        without a `stripe_id`. The same plan again while it runs gives the trial that runs. `identity` is who asks, for
+        the scopes "user" and "email" of `trial_once_per`.
 
         Raises:
             NotFound: no such plan (PLAN_NOT_FOUND).
@@ -145,9 +146,9 @@ class Subscriptions:
         """End a subscription when its period does, or now; the live one unless `subscription_id`, ours or Stripe's.
 
         One that ends already, or has ended, stays as it is; a second time changes nothing. A change of plan that was to
-        come is dropped. What Stripe does not know any more ends here only. `reason` is a text of at most 500
-        characters, kept by Stripe alone, and `feedback` one of Stripe's words for it. With "now", `prorate` credits
-        unused time and `invoice_now` bills what is open.
+        come is dropped. What Stripe does not know any more ends here only, and so does a trial without Stripe.
+        `reason` is a text of at most 500 characters, kept by Stripe alone, and `feedback` one of Stripe's words for it.
+        With "now", `prorate` credits unused time and `invoice_now` bills what is open.
 
         Raises:
             NotFound: the reference never had such a subscription (SUBSCRIPTION_NOT_FOUND).
@@ -178,7 +179,8 @@ class Subscriptions:
         """Stop collecting payments, until `resumes_at` (aware, in the future) or until `resume`.
 
         What is billed meanwhile is voided, kept as drafts ("keep_as_draft") or given up ("mark_uncollectible"). What
-        the subscription gives meanwhile says the option `while_paused`. Again it changes how and until when.
+        the subscription gives meanwhile says the option `while_paused`. Again it changes how and until when; the day
+        stands at `resumes_at` of the answer.
 
         Raises:
             NotFound: the reference has no such subscription (SUBSCRIPTION_NOT_FOUND).

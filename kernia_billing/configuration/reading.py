@@ -12,7 +12,7 @@ from ..domain.references import CustomerType
 from ..domain.seats import SeatChangeBehavior
 from ..domain.secret import Secret
 from ..domain.subscriptions import WhilePaused
-from ..domain.trials import AfterTrial
+from ..domain.trials import AfterTrial, WhenBought
 from ..domain.webhooks import WebhookMode
 from . import connections, features, rules, top_ups, values
 from .environment import from_environment
@@ -72,6 +72,7 @@ _ADDRESS: Any = values.one_of("auto", "required")
 _MISSING_METHOD: Any = values.one_of("cancel", "pause", "create_invoice")
 _AFTER_TRIAL: Any = values.one_of("release", "cancel")
 _REPEATED_CARD: Any = values.one_of("record", "end", "cancel")
+_WHEN_BOUGHT: Any = values.one_of("end", "continue")
 _CLAWBACK: Any = values.one_of("unused", "all", "none")
 
 
@@ -175,6 +176,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         trial_missing_payment_method=read("trial_missing_payment_method", _MISSING_METHOD, None),
         behavior_after_trial=cast("AfterTrial", read("behavior_after_trial", _AFTER_TRIAL, "release")),
         trial_repeated_card=read("trial_repeated_card", _REPEATED_CARD, "cancel"),
+        trial_when_bought=cast("WhenBought", read("trial_when_bought", _WHEN_BOUGHT, "end")),
         clawback=read("clawback", _CLAWBACK, "unused"),
         create_customer_on_sign_up=read("create_customer_on_sign_up", values.boolean, True),
         reuse_customers_by_email=read("reuse_customers_by_email", values.boolean, True),

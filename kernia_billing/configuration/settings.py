@@ -20,7 +20,7 @@ from ..domain.seats import SeatChangeBehavior
 from ..domain.secret import REDACTED, Secret
 from ..domain.selling import AddressCollection, CheckoutContext, Page, PaymentMethodCollection, Selling
 from ..domain.subscriptions import WhilePaused
-from ..domain.trials import AfterTrial, MissingPaymentMethod, RepeatedCard, TrialPolicy, TrialScope
+from ..domain.trials import AfterTrial, MissingPaymentMethod, RepeatedCard, TrialPolicy, TrialScope, WhenBought
 from ..domain.webhooks import WebhookMode
 from ..ports.telemetry import Telemetry
 from .spellings import Given
@@ -174,6 +174,9 @@ class Settings:
     trial_repeated_card: RepeatedCard = "cancel"
     """With "card" in `trial_once_per`, what becomes of a trial whose card has had one: "cancel" ends the subscription,
     "end" lets it be paid for at once, "record" only tells hooks."""
+    trial_when_bought: WhenBought = "end"
+    """What becomes of a trial without Stripe whose plan is bought: with "end" what is paid for begins at once, with
+    "continue" the trial goes on to its end at Stripe, and is paid for then."""
     clawback: Clawback = "unused"
     """What of a top-up is taken back with its payment: what is "unused", "all", or "none"."""
     create_customer_on_sign_up: bool = True
@@ -240,5 +243,6 @@ class Settings:
             missing_payment_method=self.trial_missing_payment_method,
             after=self.behavior_after_trial,
             repeated_card=self.trial_repeated_card,
+            when_bought=self.trial_when_bought,
         )
         return Selling(page, trials, self.clawback, self.get_checkout_session_params)

@@ -288,7 +288,10 @@ class PendingChange:
 
 @frozen
 class Subscription:
-    """A subscription as mirrored from Stripe. `status` is Stripe's, verbatim; `plan` is None where none is mapped."""
+    """A subscription as mirrored from Stripe. `status` is Stripe's, verbatim; `plan` is None where none is mapped.
+
+    `resumes_at` is when Stripe collects again by itself; None where collection is not paused, or is until `resume`.
+    """
 
     id: str
     stripe_id: str | None
@@ -315,6 +318,7 @@ class Subscription:
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
     schedule_id: str | None = None
+    resumes_at: datetime | None = None
 
 
 @frozen

@@ -58,8 +58,8 @@ def _of_trial(previous: Subscription | None, current: Subscription) -> Iterator[
         # Where the first payment fails the trial is over all the same; `subscription.recovered` tells of its success.
         if current.status in ("active", "past_due"):
             yield "trial.ended"
-        elif not _was_cut(current):
-            yield "trial.expired"
+        else:
+            yield "trial.canceled" if _was_cut(current) else "trial.expired"
 
 
 def _was_cut(current: Subscription) -> bool:

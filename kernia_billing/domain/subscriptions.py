@@ -91,6 +91,7 @@ class StripeSubscription:
     livemode: bool
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
+    resumes_at: Instant | None = None
 
 
 @frozen
@@ -128,6 +129,7 @@ class SubscriptionRow:
     updated_at: Instant
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
+    resumes_at: Instant | None = None
 
 
 def _item(item: Json, subscription: Json) -> SubscriptionItem:
@@ -160,6 +162,7 @@ def read_subscription(subscription: Json) -> StripeSubscription:
     """
     start, end = period_of_subscription(subscription)
     cancellation = members(subscription.get("cancellation_details"))
+    pause = members(subscription.get("pause_collection"))
     return StripeSubscription(
         id=own_id(subscription),
         customer_id=owner_of(subscription) or "",
@@ -176,13 +179,14 @@ def read_subscription(subscription: Json) -> StripeSubscription:
         ended_at=instant(subscription.get("ended_at")),
         billing_cycle_anchor=instant(subscription.get("billing_cycle_anchor")),
         start_date=instant(subscription.get("start_date")) or instant(subscription.get("created")) or 0,
-        pause_behavior=text(members(subscription.get("pause_collection")).get("behavior")),
+        pause_behavior=text(pause.get("behavior")),
         schedule_id=id_of(subscription.get("schedule")),
         unpaid_since=_unpaid_since(subscription.get("latest_invoice")),
         metadata=texts(subscription.get("metadata")),
         livemode=flag(subscription.get("livemode")),
         cancel_reason=text(cancellation.get("reason")),
         cancel_feedback=text(cancellation.get("feedback")),
+        resumes_at=instant(pause.get("resumes_at")),
     )
 
 

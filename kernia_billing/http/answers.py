@@ -94,7 +94,10 @@ class ReservationView(Struct, rename="camel", frozen=True):
 
 
 class SubscriptionView(Struct, rename="camel", frozen=True):
-    """A subscription. `limits` is absent when the plan is gone, `priceId` when the price is not known."""
+    """A subscription. `limits` is absent when the plan is gone, `priceId` when the price is not known.
+
+    `resumesAt` is there only while the collection of payments is paused until a day.
+    """
 
     id: str
     plan: str | None
@@ -115,6 +118,7 @@ class SubscriptionView(Struct, rename="camel", frozen=True):
     stripe_schedule_id: str | None
     limits: dict[str, Any] | UnsetType = UNSET
     price_id: str | UnsetType = UNSET
+    resumes_at: Date | UnsetType = UNSET
 
 
 class StripeSubscriptionView(Struct, frozen=True):

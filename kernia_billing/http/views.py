@@ -171,6 +171,7 @@ def subscription_view(
         stripe_schedule_id=subscription.schedule_id,
         limits=UNSET if limits is None else dict(limits),
         price_id=UNSET if price_id is None else price_id,
+        resumes_at=UNSET if subscription.resumes_at is None else date(subscription.resumes_at),
     )
 
 

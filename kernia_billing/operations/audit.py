@@ -100,6 +100,7 @@ def _facts(row: SubscriptionRow | None) -> Facts | None:
         "cancel_at": row.cancel_at,
         "cancel_feedback": row.cancel_feedback,
         "pause_behavior": row.pause_behavior,
+        "resumes_at": row.resumes_at,
         "ended_at": row.ended_at,
     }
 

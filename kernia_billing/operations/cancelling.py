@@ -17,6 +17,7 @@ from .projections import sync_subscription
 from .scheduling import drop
 from .steering import Steered, change, look
 from .switches import one_at_a_time
+from .trying import cancel_trial, find_trial
 
 _LONGEST_REASON = 500
 
@@ -35,7 +36,8 @@ async def cancel(
     """End a subscription, and give it as it is then. One that ends already, or has ended, stays as it is.
 
     `reason` is a text of at most 500 characters that only Stripe keeps. `prorate` credits unused time and
-    `invoice_now` bills what is open; both are for "now". What Stripe does not know any more ends here only.
+    `invoice_now` bills what is open; both are for "now". What Stripe does not know any more ends here only, and so does
+    a trial without Stripe, of which nothing is billed.
 
     Raises:
         NotFound: the reference never had such a subscription (SUBSCRIPTION_NOT_FOUND).
@@ -46,6 +48,9 @@ async def cancel(
     """
     details = _details(when, reason, feedback, invoice_now=invoice_now, prorate=prorate)
     with because_of("cancel"):
+        trial = await find_trial(core, reference, subscription_id)
+        if trial is not None:
+            return await cancel_trial(core, trial, when, feedback)
         found = await look(core, reference, subscription_id)
         if found.is_known and not _is_done(found.row, when):
             if when == "now" or found.row.status == "incomplete":

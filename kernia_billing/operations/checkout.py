@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from attrs import evolve
+
 from ..domain.answers import Checkout
 from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
@@ -13,6 +15,7 @@ from ..domain.subscriptions import SubscriptionRow, is_live
 from ..errors import AlreadySubscribed, Conflict
 from .core import Core
 from .customers import buyer
+from .local_trials import rest_of_trial
 from .one_page import CHECKOUTS, LIFE, claim, give_up, show, shown
 from .orders import Order, order_of
 from .projections import adopt_subscriptions
@@ -63,6 +66,8 @@ async def upgrade(
         reference=who,
     )
     customer = await buyer(core, who, identity)
+    if not skip_trial and trial_days != 0:
+        order = evolve(order, trial_end=await rest_of_trial(core, customer, order.plan))
     await adopt_subscriptions(core, customer)
     await _refuse_second(core, customer, order)
     row = await claim(core, CHECKOUTS, _row(core, customer, order), retired=partial(_refuse_paid, core))
@@ -96,8 +101,8 @@ async def _refuse_second(core: Core, customer: CustomerRow, order: Order) -> Non
 async def _trial_days(
     core: Core, customer: CustomerRow, row: CheckoutRow, order: Order, identity: Identity | None
 ) -> int:
-    """How long may be tried: nothing where the trial was had, or is another page's."""
-    if not order.trial_days:
+    """How long may be tried: nothing where the trial was had, or is another page's. One that goes on is no second."""
+    if not order.trial_days or order.trial_end is not None:
         return 0
     return order.trial_days if await claim_trial(core, customer, row.id, order.plan, identity) else 0
 

@@ -21,10 +21,10 @@ from .core import Core
 from .due import catch_up, open_until_the_end
 from .holdings import given_holdings, grants_of, same_thing
 from .ledger import Books
-from .local_trials import running_trials
+from .local_trials import Running, running_trials
 from .opening import is_rolled, may_be_due
 from .replacing import room
-from .succession import Successor, resized, same_subscription, take_over
+from .succession import Successor, resized, take_over
 
 
 @frozen
@@ -35,30 +35,35 @@ class _Wanted:
     item: PlanItem
     trial: Grant | None
     """What it includes instead while the subscription is trialing."""
+    continued: str = ""
+    """The id of the trial without Stripe that the subscription is, "" where it is none."""
 
     def is_tried(self, now: Instant) -> bool:
         """Whether the trial still runs."""
         return self.trial is not None and self.trial.expires_at > now
 
 
-def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequence[SubscriptionRow]) -> None:
+def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequence[SubscriptionRow]) -> Running:
     """Make the customer's plan grants those that its subscriptions give now.
 
     The result depends on the subscriptions and the configuration, not on the order in which news of them came: a grant
     is named by subscription, item, plan version and billing anchor, so that giving it again, also after a visit to
     another plan, finds the old one. What was used moves along to the grant that takes another's place. A trial without
-    Stripe gives its plan until its end, or until a subscription of its group gives one.
+    Stripe gives its plan until its end, or until a subscription of its group gives one. Says what became of those.
     """
     now = books.customer.time(core.now())
     wanted: list[_Wanted] = []
     plan: str | None = None
     until: Instant = 0
     sold = [(row, 0 if row.duplicate else entitled_until(row, core.grace, core.while_paused)) for row in subscriptions]
-    taken = {row.group for row, ends in sold if ends > now and row.plan is not None}
-    for row, ends in [*running_trials(core, tx, books.customer, taken, now), *sold]:
+    takers = {row.group: row for row, ends in sold if ends > now and row.plan is not None}
+    running = running_trials(core, tx, books.customer, takers, now)
+    for row, ends in [*running.trials, *sold]:
         version = tx.plans.by_id(row.plan_version_id) if row.plan_version_id is not None and ends > now else None
         if version is not None:
-            wanted.extend(_given(row, version, ends, _seat_room(core, books.customer, row)))
+            trial = running.bought.get(row.id)
+            given = _given(row, version, ends, _seat_room(core, books.customer, row))
+            wanted.extend(given if trial is None else [evolve(each, continued=trial.id) for each in given])
             if ends > until:
                 plan, until = row.plan, ends
     _reconcile(core, tx, books, wanted, now)
@@ -67,6 +72,7 @@ def apply_plans(core: Core, tx: Transaction, books: Books, subscriptions: Sequen
         tx.history.put_plan(PlanState(books.customer.id, books.customer.ledger_seq, now, plan, until))
     if plan is None and books.customer.plan is not None:
         _begin_default(core, tx, books, now)
+    return running
 
 
 def _begin_default(core: Core, tx: Transaction, books: Books, now: Instant) -> None:
@@ -209,7 +215,9 @@ def _given_now(
         current = evolve(holding(grant, buckets.get(grant.id), now), instead=room(grant, held, now))
         if old is not None:
             current = resized(books, current, old, each.item, now)
-        found[grant.id] = Successor(current, each.item, is_new=old is None, is_tried=each.is_tried(now))
+        found[grant.id] = Successor(
+            current, each.item, is_new=old is None, is_tried=each.is_tried(now), continued=each.continued
+        )
     return found
 
 
@@ -247,7 +255,7 @@ def _replace(books: Books, old: Holding, current: dict[str, Successor], held: Se
     if old.opened:
         books.change(old, "amend", closed_at=now)
     _put(books, old.grant, evolve(old.grant, closed_at=now))
-    moves = same_subscription(old.grant, new.holding.grant)
+    moves = new.follows(old.grant)
     moves = moves and policy_for(new.item.kind, new.item.on_plan_change) != "reset"
     for grant, _ in held:
         if is_rolled(grant) and grant.parent == old.grant.id:
@@ -257,7 +265,7 @@ def _replace(books: Books, old: Holding, current: dict[str, Successor], held: Se
 
 def _successor(old: Grant, current: dict[str, Successor]) -> Successor | None:
     found = [each for each in current.values() if _is_same_kind(old, each.holding.grant)]
-    own = [each for each in found if same_subscription(old, each.holding.grant)]
+    own = [each for each in found if each.follows(old)]
     best = own or found
     return best[-1] if best else None
 

@@ -15,6 +15,7 @@ from .core import Core
 from .portal import meant, portal
 from .steering import Steered, look
 from .switches import not_found
+from .trying import find_trial
 
 
 @frozen
@@ -30,13 +31,19 @@ async def leave(
 ) -> Leaving:
     """Cancel `direct`ly, or open Stripe's page on which a subscription is cancelled. `return_url` is absolute.
 
-    One that ends already stays as it is, and there is no page for it.
+    One that ends already stays as it is, and there is no page for it. Stripe has none for a trial without Stripe
+    either, which ends at its end unless it is cancelled `direct`ly now.
 
     Raises:
         NotFound: the reference has no such subscription that could end (SUBSCRIPTION_NOT_FOUND).
         StripeRefused, PortalNotConfigured: Stripe opens no page.
         Unavailable: Stripe or the database does not answer.
     """
+    trial = await find_trial(core, reference, subscription_id, _leavable)
+    if trial is not None:
+        if not trial.runs(core.now()):
+            raise not_found()
+        return Leaving(None, await cancel(core, reference, when=direct or "period_end", subscription_id=trial.id))
     found = await look(core, reference, subscription_id, _leavable)
     if not found.is_known or found.row.status in TERMINAL or found.row.status == "incomplete":
         raise not_found()

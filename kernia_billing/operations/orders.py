@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from ..domain.instants import Instant
 from ..domain.metadata import client_metadata
 from ..domain.plans import BillingInterval, Plan
 from ..domain.references import Identity, Reference
@@ -24,7 +25,10 @@ LONGEST_TRIAL = 730
 
 @frozen
 class Order:
-    """What is to be bought. `lines` are prices and their quantities, None for a metered price, which has none."""
+    """What is to be bought. `lines` are prices and their quantities, None for a metered price, which has none.
+
+    `trial_end` is where a trial that runs already ends, to which the plan is free; None where `trial_days` count.
+    """
 
     plan: Plan
     interval: BillingInterval
@@ -36,13 +40,16 @@ class Order:
     metadata: Mapping[str, str]
     user_id: str | None
     trial_days: int
+    trial_end: Instant | None = None
 
     @property
     def fingerprint(self) -> str:
         """Equal for orders that one page can serve."""
         told = [self.plan.key, self.interval, self.seats, self.lines, self.success_url, self.cancel_url, self.locale]
         text = json.dumps(
-            [*told, dict(self.metadata), self.user_id, self.trial_days], sort_keys=True, separators=(",", ":")
+            [*told, dict(self.metadata), self.user_id, self.trial_days, self.trial_end],
+            sort_keys=True,
+            separators=(",", ":"),
         )
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -10,6 +10,7 @@ from ..domain.reading import text
 from ..domain.references import Ref
 from ..domain.subscriptions import SubscriptionRow
 from ..errors import Conflict
+from ..ports.actor import because_of
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from .audit import record
@@ -18,8 +19,10 @@ from .core import Core
 from .intents import intent_key
 from .projections import sync_object, sync_subscription
 from .scheduling import SCHEDULES, drop, is_coming
+from .steering import live
 from .subscriptions import answer
-from .switches import CHANGEABLE, find_row, fresh, not_active
+from .switches import CHANGEABLE, find_row, fresh, not_active, not_pending
+from .trying import find_trial, keep_trial
 
 
 async def restore(core: Core, reference: Ref, *, subscription_id: str | None = None) -> Subscription:
@@ -38,7 +41,12 @@ async def restore(core: Core, reference: Ref, *, subscription_id: str | None = N
 async def restored(
     core: Core, reference: Ref, *, subscription_id: str | None = None
 ) -> tuple[StripeObject, Subscription]:
-    """The same, with the subscription as Stripe shows it afterwards."""
+    """The same, with the subscription as Stripe shows it afterwards; a trial without Stripe as Stripe would."""
+    trial = await find_trial(core, reference, subscription_id, live)
+    if trial is not None:
+        with because_of("restore"):
+            kept = await keep_trial(core, trial)
+        return _as_of_stripe(kept), kept
     customer, row = await find_row(core, reference, subscription_id=subscription_id)
     if row.ended_at is not None:
         raise not_active(row.status)
@@ -47,6 +55,18 @@ async def restored(
         return await _undone(core, customer, row)
 
     return await finished(core, row, work)
+
+
+def _as_of_stripe(kept: Subscription) -> StripeObject:
+    return {
+        "id": kept.id,
+        "object": "subscription",
+        "status": kept.status,
+        "cancel_at_period_end": kept.cancel_at_period_end,
+        "cancel_at": None,
+        "canceled_at": None,
+        "schedule": None,
+    }
 
 
 async def _undone(core: Core, customer: CustomerRow, row: SubscriptionRow) -> tuple[StripeObject, Subscription]:
@@ -92,11 +112,7 @@ async def _untold(core: Core, customer: CustomerRow, row: SubscriptionRow) -> st
         return "change"
     if known.cancel_at_period_end or known.cancel_at is not None:
         return "cancel"
-    raise Conflict(
-        "Subscription has no pending cancellation or scheduled plan change",
-        code="SUBSCRIPTION_NOT_PENDING_CHANGE",
-        status=400,
-    )
+    raise not_pending()
 
 
 async def _keep(core: Core, before: StripeObject, key: str) -> StripeObject:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ..domain.checkouts import CheckoutRow
 from ..domain.customers import CustomerRow
+from ..domain.instants import SECOND
 from ..domain.metadata import merge
 from ..domain.references import Identity, Reference
 from ..domain.selling import CheckoutContext, Page
@@ -143,7 +144,8 @@ def _subscription(
         **kept,
         "metadata": merge({**order.metadata, **_texts(told.get("metadata"))}, internal),
         "trial_period_days": trial_days or None,
-        "trial_settings": settings if trial_days else None,
+        "trial_end": None if order.trial_end is None else order.trial_end // SECOND,
+        "trial_settings": settings if trial_days or order.trial_end is not None else None,
     }
 
 

@@ -54,6 +54,7 @@ def answer(core: Core, customer: CustomerRow, row: SubscriptionRow, now: Instant
         cancel_reason=row.cancel_reason,
         cancel_feedback=row.cancel_feedback,
         schedule_id=row.schedule_id,
+        resumes_at=_when(row.resumes_at),
     )
 
 

@@ -22,17 +22,29 @@ class Successor:
     """What is given now of a feature, with its running period.
 
     `is_new` where it was never given before, `is_tried` while other amounts count because the subscription is trialing.
+    `continued` is the id of the trial without Stripe that goes on as its subscription.
     """
 
     holding: Holding
     item: PlanItem
     is_new: bool
     is_tried: bool = False
+    continued: str = ""
 
     @property
     def is_counted(self) -> bool:
         """Whether it is an allowance of something that is used up, not of things that exist."""
         return self.item.kind in ("metered", "credit")
+
+    def continues(self, old: Grant) -> bool:
+        """Whether it goes on with the trial without Stripe that gave another."""
+        return old.source_type == "plan" and _subscription_of(old) == self.continued
+
+    def follows(self, old: Grant) -> bool:
+        """Whether another comes from the same subscription, or from the trial that this one goes on with."""
+        new = self.holding.grant
+        same = _subscription_of(old) == _subscription_of(new)
+        return (old.source_type == new.source_type == "plan" and same) or self.continues(old)
 
 
 def take_over(books: Books, old: Holding, new: Successor, now: Instant) -> tuple[Holding, Successor]:
@@ -86,17 +98,19 @@ def resized(books: Books, current: Holding, before: Grant, item: PlanItem, now: 
     return books.change(current, "amend", amount=found.amount, owed=max(0, bucket.owed + found.debt - known))
 
 
-def same_subscription(one: Grant, other: Grant) -> bool:
-    """Whether two grants come from one subscription."""
-    both = one.source_type == other.source_type == "plan"
-    return both and one.source_id.partition(":")[0] == other.source_id.partition(":")[0]
+def _subscription_of(grant: Grant) -> str:
+    """The subscription, or the trial without Stripe, that a plan's grant comes from."""
+    return grant.source_id.partition(":")[0]
 
 
 def _policy(old: Holding, new: Successor) -> PlanChangePolicy:
     policy = policy_for(new.item.kind, new.item.on_plan_change)
     if not new.is_counted:
         return policy
-    if not same_subscription(old.grant, new.holding.grant):
+    if new.continues(old.grant):
+        # Nothing begins anew: it is the same trial.
+        return "carry_usage"
+    if not new.follows(old.grant):
         # The default plan's books had the uses of this very period while the subscription gave nothing.
         return "carry_usage" if new.holding.bucket.heir_id == old.bucket.id else "reset"
     # A trial that is extended is the same trial, though Stripe moves the anchor to its end.

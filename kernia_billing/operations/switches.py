@@ -157,6 +157,15 @@ def not_active(status: str) -> Conflict:
     return Conflict(text, code="SUBSCRIPTION_NOT_ACTIVE", status=400)
 
 
+def not_pending() -> Conflict:
+    """The error where there is nothing to take back."""
+    return Conflict(
+        "Subscription has no pending cancellation or scheduled plan change",
+        code="SUBSCRIPTION_NOT_PENDING_CHANGE",
+        status=400,
+    )
+
+
 async def switch_of(
     core: Core,
     reference: Ref,

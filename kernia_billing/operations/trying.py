@@ -1,4 +1,4 @@
-"""Trials without Stripe: begun by the host, ended by time or by a purchase.
+"""Trials without Stripe: begun by the host, ended by time, by a purchase, or by whoever wants no more of it.
 
 They are rows of their own, no subscriptions under an id of ours. Every row of billing_subscription is a copy of
 something that Stripe has: it is stored under a ticket, compared with Stripe's lists, looked for at Stripe when it is
@@ -9,6 +9,7 @@ like any other, derived from its own at that instant (`LocalTrial.as_row`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from attrs import evolve
@@ -18,7 +19,7 @@ from ..domain.customers import CustomerRow
 from ..domain.instants import DAY, FOREVER, Instant
 from ..domain.plans import Plan
 from ..domain.references import Identity, Ref
-from ..domain.subscriptions import is_live
+from ..domain.subscriptions import CancelFeedback, CancelWhen, is_live
 from ..domain.trials import LocalTrial
 from ..errors import AlreadySubscribed, Conflict, InvalidInput
 from ..ports.store import DuplicateKey, Rollback, Transaction
@@ -26,11 +27,14 @@ from .core import Core
 from .customers import lock_or_add
 from .grants import apply_plans
 from .ledger import Books
-from .local_trials import end_trial, tell_of_trial
+from .local_trials import put_trial
 from .orders import LONGEST_TRIAL, seats_of
+from .outbox import dispatch
 from .plans import publish
 from .seats import members_to_pay_for
-from .subscriptions import answer
+from .steering import Choice
+from .subscriptions import all_of, answer, entitling
+from .switches import not_active, not_found, not_pending
 from .trial_news import BEFORE, tell_end_of_trial
 from .trials import claim_at_once, note_trial
 
@@ -80,10 +84,9 @@ async def start_trial(
         )
         if not claim_at_once(core, tx, customer, trial.id, wanted, identity, now):
             raise Conflict("The trial was had already", code="TRIAL_ALREADY_USED")
-        tx.trials.put_local(trial)
         row = trial.as_row(now)
         note_trial(core, tx, customer, row)
-        tell_of_trial(core, tx, customer, "trial.started", None, row, now)
+        put_trial(core, tx, customer, None, trial, now, "trial.started")
         tell_end_of_trial(core, tx, customer, row, {}, now)
         _apply(core, tx, customer, now)
         return answer(core, customer, row, now, tx)
@@ -125,6 +128,78 @@ def _apply(core: Core, tx: Transaction, customer: CustomerRow, now: Instant) -> 
     books.close()
 
 
+async def find_trial(
+    core: Core, reference: Ref, subscription_id: str | None, choose: Choice = entitling
+) -> LocalTrial | None:
+    """The trial without Stripe that is meant: of this id, else where `choose` takes one of all that the reference has.
+
+    None where something else is meant, or nothing.
+    """
+    who = core.reference(reference)
+
+    def read(tx: Transaction) -> LocalTrial | None:
+        customer = tx.customers.get(who)
+        tried = () if customer is None else tx.trials.local(customer.id)
+        if customer is None or not tried:
+            return None
+        chosen = choose(all_of(tx, customer.id, core.now())) if subscription_id is None else None
+        wanted = subscription_id if chosen is None else chosen.id
+        return next((each for each in tried if each.id == wanted), None)
+
+    return await core.store.read(read)
+
+
+async def cancel_trial(
+    core: Core, trial: LocalTrial, when: CancelWhen, feedback: CancelFeedback | None = None
+) -> Subscription:
+    """End a trial now, or let it run to its end as one that was cancelled; what is over stays as it is."""
+    return await _change(
+        core,
+        trial,
+        lambda known, now: known.canceled(when, feedback, now),
+        "trial.canceled" if when == "now" else "trial.cancel_scheduled",
+    )
+
+
+async def keep_trial(core: Core, trial: LocalTrial) -> Subscription:
+    """Take the cancellation of a trial back.
+
+    Raises:
+        Conflict: it is over (SUBSCRIPTION_NOT_ACTIVE), or was not cancelled (SUBSCRIPTION_NOT_PENDING_CHANGE).
+    """
+
+    def keep(known: LocalTrial, now: Instant) -> LocalTrial:
+        if not known.runs(now):
+            raise not_active("canceled")
+        if known.canceled_at is None:
+            raise not_pending()
+        return known.kept()
+
+    return await _change(core, trial, keep, "trial.restored")
+
+
+async def _change(
+    core: Core, trial: LocalTrial, change: Callable[[LocalTrial, Instant], LocalTrial], kind: str
+) -> Subscription:
+    """Change a trial, and hand over what there is to tell of it."""
+
+    def unit(tx: Transaction) -> Subscription:
+        customer = tx.customers.lock(trial.customer_id, core.now())
+        if customer is None:
+            raise not_found()
+        now = customer.written_at
+        known = next(each for each in tx.trials.local(customer.id) if each.id == trial.id)
+        after = change(known, now)
+        if after != known:
+            put_trial(core, tx, customer, known, after, now, kind)
+            _apply(core, tx, customer, now)
+        return answer(core, customer, after.as_row(now), now, tx)
+
+    changed = await core.store.transaction(unit)
+    await dispatch(core)
+    return changed
+
+
 async def tell_due(core: Core) -> int:
     """Tell of trials that are about to end, or have ended; says of how many customers.
 
@@ -152,7 +227,7 @@ def _tell(core: Core, customer_id: str, tx: Transaction) -> int:
             tell_end_of_trial(core, tx, customer, trial.as_row(now), {}, now)
             tx.trials.put_local(evolve(trial, due_at=trial.ends_at))
         elif trial.ended_at is None:
-            end_trial(core, tx, customer, trial, trial.ends_at, now)
+            put_trial(core, tx, customer, trial, trial.ended(trial.ends_at), now, "trial.expired")
         else:
             tx.trials.put_local(evolve(trial, due_at=FOREVER))
     _apply(core, tx, customer, now)

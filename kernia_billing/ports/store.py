@@ -234,7 +234,7 @@ class Subscriptions(Protocol):
         ...
 
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
-        """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
+        """The Stripe ids of live ones whose period, trial, pause or time should have ended before an instant.
 
         Those that were looked at since come again after as long a time as they were overdue then, a day at most.
         """

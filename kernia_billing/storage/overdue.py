@@ -38,7 +38,12 @@ def is_live(status: ColumnElement[str]) -> ColumnElement[bool]:
 def overdue_subscriptions() -> AnySelect:
     """The Stripe ids of live subscriptions; the parameters are `old`, `now` and `limit`."""
     t = subscription.c
-    ends = or_(_is_due(t.period_end), _is_due(t.cancel_at), and_(t.status == "trialing", _is_due(t.trial_end)))
+    ends = or_(
+        _is_due(t.period_end),
+        _is_due(t.cancel_at),
+        _is_due(t.resumes_at),
+        and_(t.status == "trialing", _is_due(t.trial_end)),
+    )
     return _of("subscription", subscription, t.stripe_subscription_id, and_(is_live(t.status), ends), t.period_end)
 
 

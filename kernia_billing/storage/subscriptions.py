@@ -42,7 +42,7 @@ class Subscriptions(Noun):
         return _SHAPE.read_all(self._db.all(_OF_CUSTOMER, {"customer": customer_id}))
 
     def overdue(self, before: Instant, now: Instant, limit: int) -> Sequence[str]:
-        """The Stripe ids of live ones whose period, trial or time should have ended before an instant.
+        """The Stripe ids of live ones whose period, trial, pause or time should have ended before an instant.
 
         Those that were looked at since come again after as long a time as they were overdue then, a day at most.
         """

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from tests.webhooks.fixtures import each_shop, honest_client, open_shop, quiet_shop, shop
+from collections.abc import Iterator
 
-__all__ = ["each_shop", "honest_client", "open_shop", "quiet_shop", "shop"]
+import pytest
+
+from tests.checkout.trials import OPTIONS
+from tests.webhooks.fixtures import each_shop, honest_client, open_shop, quiet_shop, shop
+from tests.webhooks.shop import Shop, opened
+
+__all__ = ["each_shop", "each_trial", "honest_client", "open_shop", "quiet_shop", "shop"]
+
+
+@pytest.fixture
+def each_trial(engine_url: str) -> Iterator[Shop]:
+    """An application with trials without Stripe on each database."""
+    with opened(Shop(engine_url, options=OPTIONS)) as shop:
+        yield shop

@@ -2,73 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from kernia_billing import (
-    AlreadySubscribed,
-    Billing,
-    BillingError,
-    Conflict,
-    Identity,
-    InvalidInput,
-    Metered,
-    NotFound,
-    Plan,
-    Quantity,
-)
+from kernia_billing import AlreadySubscribed, Billing, BillingError, Conflict, Identity, InvalidInput, NotFound
+from tests.checkout.trials import OPTIONS, PLANS, later, left, told, told_of_trials, whole
 from tests.harness.house import new_engine
 from tests.harness.processes import RemoteStripe, together
-from tests.webhooks.shop import ORIGIN, Shop, hurry, opened
-
-PLANS = [
-    Plan("free", features={"messages": Metered(10), "projects": Quantity(1)}),
-    Plan(
-        "one",
-        price_id="price_one",
-        trial_days=14,
-        features={"messages": Metered(100, trial=20), "projects": Quantity(5)},
-    ),
-    Plan("two", price_id="price_two", features={"messages": Metered(1_000), "projects": Quantity(9)}),
-    Plan("side", price_id="price_side", trial_days=3, group="sides", features={"exports": Metered(7)}),
-]
-OPTIONS: dict[str, Any] = {"plans": PLANS}
+from tests.webhooks.shop import ORIGIN, Shop, hurry
 
 OpenShop = Callable[..., Shop]
-
-
-@pytest.fixture
-def each_trial(engine_url: str) -> Iterator[Shop]:
-    """An application on each database."""
-    with opened(Shop(engine_url, options=OPTIONS)) as shop:
-        yield shop
-
-
-def left(shop: Shop, feature: str = "messages", reference: str = "ann") -> int | None:
-    """What is left of a feature."""
-    balance = shop.billing.balances(reference).get(feature)
-    return 0 if balance is None else balance.remaining
-
-
-def later(shop: Shop, **time: float) -> None:
-    """Let time pass, and nothing else."""
-    clock = shop.stripe.clock
-    clock.move_to(clock.seconds() + int(timedelta(**time).total_seconds()))
-
-
-def told(shop: Shop) -> list[str]:
-    """What hooks are told of trials and subscriptions, in order."""
-    topics = [row["topic"] for row in sorted(shop.rows()["outbox"], key=lambda row: row["position"])]
-    return [each for each in topics if each.startswith(("trial.", "subscription."))]
-
-
-def whole(shop: Shop) -> None:
-    """The books contradict nothing."""
-    shop.billing.jobs.run()
-    assert not [each for each in shop.billing.doctor().findings if each.severity == "error"]
 
 
 def test_a_trial_without_stripe(each_trial: Shop) -> None:
@@ -194,7 +140,7 @@ def test_a_purchase_ends_it_at_once(each_trial: Shop, plan: str) -> None:
     assert (left(shop), left(shop, "projects")) == (included[0], included[1] - 4)
     tried = next(each for each in shop.billing.subscriptions.list("ann") if each.id == begun.id)
     assert (tried.status, tried.ended_at) == ("canceled", shop.stripe.now)
-    own = [each for each in told(shop) if each.startswith("trial.")]
+    own = told_of_trials(shop)
     assert own == ["trial.started", "trial.ended"]
     shop.account.delete(f"/v1/subscriptions/{bought.stripe_id}")
     shop.stripe.flush()
@@ -202,7 +148,7 @@ def test_a_purchase_ends_it_at_once(each_trial: Shop, plan: str) -> None:
     assert shop.subscription().stripe_id == bought.stripe_id
     later(shop, days=20)
     assert shop.billing.jobs.run()["trials"] == 0
-    assert [each for each in told(shop) if each.startswith("trial.")] == own
+    assert told_of_trials(shop) == own
     whole(shop)
 
 
@@ -226,7 +172,7 @@ def test_a_purchase_after_its_end(open_shop: OpenShop) -> None:
     later(shop, days=5)
     shop.buy("ann", "two")
     assert shop.billing.jobs.run()["trials"] == 1
-    assert [each for each in told(shop) if each.startswith("trial.")] == ["trial.started", "trial.expired"]
+    assert told_of_trials(shop) == ["trial.started", "trial.expired"]
     assert left(shop) == 1_000
     whole(shop)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernia_billing import Conflict, InvalidInput, NotFound
-from kernia_billing.domain.answers import Event
+from kernia_billing.domain.answers import Event, SubscriptionEvent
 from tests.webhooks.fixtures import Open
 from tests.webhooks.shop import Shop
 
@@ -58,15 +58,48 @@ def test_a_pause_ends_by_itself(shop: Shop) -> None:
     """`resumes_at` is told to Stripe, whose news ends the pause; what was billed meanwhile is void."""
     shop.buy()
     until = shop.stripe.now + timedelta(days=45)
-    shop.billing.subscriptions.pause("ann", resumes_at=until)
+    assert shop.billing.subscriptions.pause("ann", resumes_at=until).resumes_at == until
     (request,) = shop.called("POST", SUBSCRIPTIONS)
     assert request.params["pause_collection"] == {"behavior": "void", "resumes_at": str(int(until.timestamp()))}
     shop.stripe.advance(days=40)
-    assert shop.subscription().display_state == "paused"
+    assert (shop.subscription().display_state, shop.subscription().resumes_at) == ("paused", until)
     assert {each["status"] for each in shop.objects("invoice")} == {"paid", "void"}
     shop.stripe.advance(days=6)
-    assert shop.subscription().display_state == "active"
+    assert (shop.subscription().display_state, shop.subscription().resumes_at) == ("active", None)
     assert shop.billing.check("ann", "projects", 5)
+
+
+def test_until_when_can_change(shop: Shop) -> None:
+    """Whoever pauses again says anew until when, hooks hear of it, and `resume` leaves nothing of it."""
+    heard: list[SubscriptionEvent] = []
+    shop.buy()
+    shop.billing.on("subscription.updated")(heard.append)
+    first, second = (shop.stripe.now + timedelta(days=days) for days in (5, 9))
+    for until in (first, second, None):
+        assert shop.billing.subscriptions.pause("ann", resumes_at=until).resumes_at == until
+    shop.billing.subscriptions.pause("ann", resumes_at=first)
+    assert shop.billing.subscriptions.resume("ann").resumes_at is None
+    assert [each.subscription.resumes_at for each in heard] == [first, second, None, first, None]
+
+
+def test_the_end_of_a_pause_that_nobody_told_of(quiet_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at once its day has come: the news may be lost, and too old for Stripe's list of events."""
+    shop = quiet_shop
+    shop.buy(annual=True)
+    heard: list[SubscriptionEvent] = []
+    shop.billing.on("subscription.resumed")(heard.append)
+    shop.billing.subscriptions.pause("ann", resumes_at=shop.stripe.now + timedelta(days=2))
+    shop.billing.reconcile()
+    with monkeypatch.context() as down:
+        down.setattr(shop.stripe.state.outbox.targets.library, "run_jobs", lambda: None)
+        shop.stripe.advance(days=40)
+    assert shop.subscription().display_state == "paused"
+    done = shop.billing.reconcile()
+    assert (done.events, done.subscriptions) == (0, 1)
+    assert (shop.subscription().display_state, shop.subscription().resumes_at) == ("active", None)
+    assert [each.type for each in heard] == ["subscription.resumed"]
+    assert shop.billing.check("ann", "projects", 5)
+    assert shop.billing.reconcile().subscriptions == 0
 
 
 def test_a_subscription_that_stands_still_is_resumed(shop: Shop) -> None:

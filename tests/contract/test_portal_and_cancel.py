@@ -223,6 +223,27 @@ def test_cancelling_acts_on_the_named_one(open_shop: OpenShop) -> None:
     assert pending == {"pro": False, "extra": True}
 
 
+@pytest.mark.parametrize("direct", [None, "now"])
+def test_cancelling_a_trial_without_stripe(open_shop: OpenShop, direct: Any) -> None:
+    """There is no page for it: it ends at its end, or now where the host wants that, and can be restored until then."""
+    tried = Plan("tried", price_id="price_tried", trial_days=14)
+    shop = open_shop(plans=(*PLANS, tried), direct_cancel=direct)
+    begun = shop.billing.subscriptions.start_trial("ann", "tried")
+    answer = cancel(shop, subscriptionId=begun.id)
+    assert (answer.status, answer.json["url"].endswith("/account")) == (200, True)
+    shown = answer.json["subscription"]
+    assert (shown["id"], shown["stripeSubscriptionId"]) == (begun.id, None)
+    assert (shown["status"], shown["cancelAtPeriodEnd"]) == (("canceled", False) if direct else ("trialing", True))
+    if direct is None:
+        restored = shop.post("/subscription/restore", {})
+        assert (restored.status, restored.json["id"], restored.json["cancel_at_period_end"]) == (200, begun.id, False)
+        assert [row["cancelAtPeriodEnd"] for row in shop.rows()] == [False]
+    else:
+        refused = cancel(shop, subscriptionId=begun.id)
+        assert (refused.status, refused.json["code"]) == (400, "SUBSCRIPTION_NOT_FOUND")
+    assert not shop.calls()
+
+
 def test_nobody_cancels_what_he_does_not_have(shop: Shop) -> None:
     """Without a subscription, with one that was never paid and with one that has ended it is a 400, without a page."""
     assert cancel(shop).json["code"] == "SUBSCRIPTION_NOT_FOUND"

@@ -60,6 +60,7 @@ def test_a_change_has_one_name_and_no_contradiction(previous: Subscription | Non
     for one, other in (
         ("subscription.paused", "subscription.resumed"),
         ("trial.ended", "trial.expired"),
+        ("trial.canceled", "trial.expired"),
         ("trial.started", "trial.ended"),
         ("subscription.deleted", "subscription.activated"),
         ("subscription.deleted", "subscription.cancel_scheduled"),
@@ -79,7 +80,7 @@ def test_a_life_is_told_in_pairs(states: list[Subscription]) -> None:
     assert all(one != other for one, other in pairwise(trials) if "trial.started" not in (one, other))
     assert trials[:1] in ([], ["trial.started"])
     began = told.count("trial.started")
-    assert told.count("trial.ended") + told.count("trial.expired") <= began
+    assert sum(told.count(f"trial.{how}") for how in ("ended", "expired", "canceled")) <= began
     wishes = sum(is_leaving(b) and not (a is not None and is_leaving(a)) for a, b in steps)
     assert told.count("subscription.cancel_scheduled") == wishes
 
@@ -90,3 +91,4 @@ def test_a_trial_that_was_cut_short_did_not_expire(before: Subscription, cut: bo
     trial = state("trialing", held=False, leaving=before.cancel_at_period_end, duplicate=False, cut=False)
     ended = state("canceled", held=False, leaving=False, duplicate=False, cut=cut)
     assert ("trial.expired" in transitions(trial, ended)) is not cut
+    assert ("trial.canceled" in transitions(trial, ended)) is cut

@@ -287,7 +287,16 @@ def test_list_has_exactly_these_members() -> None:
         "priceId": "price_1",
     }
     assert (second["status"], second["cancelAt"]) == ("trialing", AT)
+    assert "resumesAt" not in second
     assert not {"limits", "priceId"} & set(second)
+
+
+def test_a_paused_subscription_says_until_when() -> None:
+    """Where collection goes on by itself, the row has the day."""
+    service = Recorder()
+    service.rows = [subscription(resumes_at=NOW)]
+    (row,) = parsed(send(service, "GET", "/subscription/list"))
+    assert row["resumesAt"] == AT
 
 
 def test_an_empty_list_is_an_array() -> None:

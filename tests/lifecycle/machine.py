@@ -312,6 +312,7 @@ class LifeMachine(RuleBasedStateMachine):
             return
         assert ours.period_end == _moment(one.period_end), (ours, one)
         assert ours.cancel_at == (_moment(one.period_end) if one.ends else None), (ours, one)
+        assert ours.resumes_at == (None if one.resumes_at is None else _moment(one.resumes_at)), (ours, one)
         coming, told = one.coming, ours.pending_change
         assert (told is None) == (coming is None), (ours, one)
         if told is not None and coming is not None:

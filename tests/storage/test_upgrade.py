@@ -53,6 +53,37 @@ _ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"kind": "price", "stripe_id": f"price_{number}", "next_ticket": 5, "applied_ticket": number, "deleted": gone}
         for number, gone in ((0, 0), (4, 0), (5, 1))
     ],
+    "billing_subscription": [
+        {
+            "id": f"sub:{number}",
+            "customer_id": "cus:a",
+            "stripe_subscription_id": f"sub_{number}",
+            "plan_group": "default",
+            "plan": "pro",
+            "plan_version_id": "plan:a",
+            "status": "active",
+            "billing_interval": "year",
+            "price_id": "price_1",
+            "item_id": "si_1",
+            "seats": 3,
+            "period_start": NOW,
+            "period_end": NOW + MONTH,
+            "trial_start": NOW + 1,
+            "trial_end": NOW + 2,
+            "cancel_at_period_end": 1,
+            "cancel_at": NOW + 3,
+            "canceled_at": NOW + 4,
+            "ended_at": NOW + 5,
+            "billing_cycle_anchor": NOW + 6,
+            "past_due_since": NOW + 7,
+            "pause_behavior": behavior,
+            "schedule_id": "sub_sched_1",
+            "duplicate": 0,
+            "created_at": NOW,
+            "updated_at": NOW + number,
+        }
+        for number, behavior in enumerate((None, "void"))
+    ],
     "billing_sync_state": [{"kind": "catalog", "started_at": NOW, "finished_at": NOW + 1, "counts": '{"prices":2}'}],
     "billing_webhook_event": [
         {

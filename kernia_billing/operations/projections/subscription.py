@@ -127,14 +127,16 @@ def _replace_all(
             tx.subscriptions.put(each)
     mirror_subscriptions(core, tx, customer.reference, flagged)
     books = Books(tx, core.ids, customer, now)
-    apply_plans(core, tx, books, flagged)
+    bought = apply_plans(core, tx, books, flagged).bought
     books.close()
     for each in flagged:
         known = before if each.id == row.id else others[each.id]
         previous = None if known is None else answer(core, customer, known, now, tx)
         current = answer(core, customer, each, now, tx)
         theirs: StripeObject = stripe_object if each.id == row.id else {}
-        tx.outbox.add(subscription_events(core, customer, previous, current, theirs, now))
+        events = subscription_events(core, customer, previous, current, theirs, now)
+        # A trial without Stripe that goes on here was told of when it began.
+        tx.outbox.add([told for told in events if told.topic != "trial.started" or each.id not in bought])
         record_subscription(tx, core, known, each)
     told = next(each for each in flagged if each.id == row.id)
     tell_end_of_trial(core, tx, customer, told, stripe_object, now)
@@ -197,6 +199,7 @@ def _row(
         updated_at=now,
         cancel_reason=theirs.cancel_reason,
         cancel_feedback=theirs.cancel_feedback,
+        resumes_at=theirs.resumes_at,
     )
     return row if stored is None else _keep_history(stored, row)
 

@@ -36,6 +36,7 @@ subscription = table(
     instant("updated_at"),
     id_("cancel_reason", 50, nullable=True),
     id_("cancel_feedback", 50, nullable=True),
+    instant("resumes_at", nullable=True),
     UniqueConstraint("stripe_subscription_id", name="uq_billing_subscription_stripe"),
     index("ix_billing_subscription_customer", "customer_id", "created_at"),
     flags=("cancel_at_period_end", "duplicate"),

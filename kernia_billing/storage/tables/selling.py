@@ -60,6 +60,8 @@ local_trial = table(
     instant("ends_at"),
     instant("ended_at", nullable=True),
     instant("due_at"),
+    instant("canceled_at", nullable=True),
+    id_("cancel_feedback", 50, nullable=True),
     index("ix_billing_local_trial_customer", "customer_id", "started_at"),
     index("ix_billing_local_trial_due", "due_at", "customer_id"),
     seats="seats >= 1",

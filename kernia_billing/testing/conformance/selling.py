@@ -94,7 +94,7 @@ class SellingConformance:
         assert [_CUSTOMER, "cus:b"] == store.read(lambda tx: tx.trials.due(NOW + 6, 5))
         assert [_CUSTOMER] == store.read(lambda tx: tx.trials.due(NOW + 6, 1))
         assert [] == store.read(lambda tx: tx.trials.due(NOW + 3, 5))
-        ended = evolve(other, ended_at=NOW + 2, due_at=NOW + 100)
+        ended = evolve(other, ended_at=NOW + 2, due_at=NOW + 100, canceled_at=NOW + 1, cancel_feedback="unused")
         store.transaction(lambda tx: tx.trials.put_local(ended))
         assert [ended] == store.read(lambda tx: tx.trials.local("cus:b"))
         assert [_CUSTOMER] == store.read(lambda tx: tx.trials.due(NOW + 6, 5))

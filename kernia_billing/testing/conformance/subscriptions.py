@@ -40,6 +40,7 @@ class SubscriptionsConformance:
             schedule_id="sub_sched_1",
             duplicate=True,
             updated_at=NOW + 9,
+            resumes_at=NOW + 10,
         )
         for row in (bare, full, bare):
             store.each([row], lambda tx, row: tx.subscriptions.put(row))
@@ -95,6 +96,10 @@ class SubscriptionsConformance:
             return "".join(each.removeprefix("stripe:") for each in ids)
 
         assert ("ba9876120", "ba") == (found(20), found(2))
+        paused = rows.subscription("paused", pause_behavior="void", period_end=NOW + 1, resumes_at=NOW - 1)
+        until_later = evolve(paused, id="later", stripe_subscription_id="stripe:later", resumes_at=NOW)
+        store.each([paused, until_later], lambda tx, row: tx.subscriptions.put(row))
+        assert "ba9876120paused" == found(20)
 
     def test_checkout_round_trip(self, store: DrivenStore) -> None:
         """A checkout is found by each of its ids."""

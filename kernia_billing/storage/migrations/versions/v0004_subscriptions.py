@@ -10,6 +10,7 @@ from kernia_billing.storage.migrations.steps import (
     check,
     create_index,
     create_table,
+    flag,
     instant,
     is_sqlite,
     json,
@@ -32,7 +33,7 @@ def upgrade() -> None:
         _trial,
         _local_trial,
         _seat_count,
-        _cancellation,
+        _subscription,
         _cause,
         _notice,
         _writes,
@@ -103,10 +104,12 @@ def _local_trial() -> None:
         instant("ends_at"),
         instant("ended_at", null=True),
         instant("due_at"),
+        instant("canceled_at", null=True),
+        text("cancel_feedback", 50, null=True),
         PrimaryKeyConstraint("id"),
         check("local_trial_seats", "seats >= 1"),
         check("local_trial_period", "ends_at > started_at"),
-        bounds("local_trial", "seats", "started_at", "ends_at", "ended_at", "due_at"),
+        bounds("local_trial", "seats", "started_at", "ends_at", "ended_at", "due_at", "canceled_at"),
     )
     create_index("ix_billing_local_trial_customer", "billing_local_trial", "customer_id", "started_at")
     create_index("ix_billing_local_trial_due", "billing_local_trial", "due_at", "customer_id")
@@ -145,9 +148,62 @@ def _seat_count() -> None:
     create_index("ix_billing_seat_count_due", "billing_seat_count", "next_at", "customer_id")
 
 
-def _cancellation() -> None:
-    add_column("billing_subscription", text("cancel_reason", 50, null=True))
-    add_column("billing_subscription", text("cancel_feedback", 50, null=True))
+def _subscription() -> None:
+    told = (
+        *("seats", "period_start", "period_end", "trial_start", "trial_end", "cancel_at", "canceled_at", "ended_at"),
+        *("billing_cycle_anchor", "past_due_since", "created_at", "updated_at"),
+    )
+    within = bounds("subscription", *told, "resumes_at")
+    if is_sqlite():
+        rebuild_table(
+            "billing_subscription",
+            (
+                *("id", "customer_id", "stripe_subscription_id", "plan_group", "plan", "plan_version_id", "status"),
+                *("billing_interval", "price_id", "item_id", "pause_behavior", "schedule_id"),
+                *("cancel_at_period_end", "duplicate", *told),
+            ),
+            text("id"),
+            text("customer_id"),
+            text("stripe_subscription_id"),
+            text("plan_group", 100),
+            text("plan", 100, null=True),
+            text("plan_version_id", null=True),
+            text("status", 50),
+            text("billing_interval", 20, null=True),
+            text("price_id", null=True),
+            text("item_id", null=True),
+            number("seats", null=True),
+            instant("period_start", null=True),
+            instant("period_end", null=True),
+            instant("trial_start", null=True),
+            instant("trial_end", null=True),
+            number("cancel_at_period_end"),
+            instant("cancel_at", null=True),
+            instant("canceled_at", null=True),
+            instant("ended_at", null=True),
+            instant("billing_cycle_anchor", null=True),
+            instant("past_due_since", null=True),
+            text("pause_behavior", 50, null=True),
+            text("schedule_id", null=True),
+            number("duplicate"),
+            instant("created_at"),
+            instant("updated_at"),
+            text("cancel_reason", 50, null=True),
+            text("cancel_feedback", 50, null=True),
+            instant("resumes_at", null=True),
+            PrimaryKeyConstraint("id"),
+            UniqueConstraint("stripe_subscription_id", name="uq_billing_subscription_stripe"),
+            flag("subscription", "cancel_at_period_end"),
+            flag("subscription", "duplicate"),
+            check("subscription_interval", "billing_interval IS NULL OR billing_interval IN ('month', 'year')"),
+            within,
+        )
+        create_index("ix_billing_subscription_customer", "billing_subscription", "customer_id", "created_at")
+    else:
+        add_column("billing_subscription", text("cancel_reason", 50, null=True))
+        add_column("billing_subscription", text("cancel_feedback", 50, null=True))
+        add_column("billing_subscription", instant("resumes_at", null=True))
+        replace_check(within, "billing_subscription")
 
 
 def _cause() -> None:
