@@ -33,7 +33,9 @@ from kernia_billing.ports.telemetry import NullTelemetry
 KEY = "sk_test_51Canary0"
 SECRET = "whsec_canary1"
 _BUS_URL = "must be memory://, redis://…, rediss://…, unix://…, nats://…, tls://… or postgresql"
-_BUS_OBJECT = "must be a URL, or an object with the methods publish, receive, wait, dead_letters, healthy, close"
+_BUS_OBJECT = (
+    "must be a URL, or an object with the methods publish, receive, wait, waiting, dead_letters, healthy, close"
+)
 STRIPE: dict[str, Any] = {"stripe_key": KEY, "stripe_webhook_secrets": [SECRET], "base_url": "https://shop.example"}
 
 
