@@ -360,7 +360,7 @@ class Invoice:
     """An invoice, its amounts as Stripe counts them. `number` is None until it is finalized.
 
     `hosted_url` is where it can be looked at and paid. Stripe gives that page a limited life, so it is read anew where
-    one invoice is asked for, and None in lists.
+    one invoice is asked for, and None in lists. `reference` is who was billed.
     """
 
     id: str
@@ -375,6 +375,7 @@ class Invoice:
     period_start: datetime
     period_end: datetime
     due_at: datetime | None = None
+    reference: Reference = field(kw_only=True)
 
 
 @frozen

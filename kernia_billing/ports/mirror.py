@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from ..domain.instants import Instant
 from ..domain.invoices import InvoiceRow
 from ..domain.payment_methods import PaymentMethodRow
+from ..domain.references import Reference
 from ..domain.schedules import ScheduleRow
 from ..domain.stripe_customers import StripeCustomerRow
 
@@ -47,6 +48,19 @@ class Invoices(Protocol):
         Those that were deleted are left out, and drafts, unless `status` asks for them. With `charged` those whose
         total is not 0, or is.
         """
+        ...
+
+    def search(
+        self,
+        *,
+        status: str | None,
+        charged: bool | None,
+        start: Instant | None,
+        end: Instant | None,
+        limit: int,
+        after: Position | None,
+    ) -> Sequence[tuple[InvoiceRow, Reference]]:
+        """The same of all customers, each with who was billed, in one statement."""
         ...
 
     def by_payment_intent(self, payment_intent_id: str) -> InvoiceRow | None:

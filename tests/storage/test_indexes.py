@@ -17,6 +17,7 @@ from kernia_billing.storage import (
     holds,
     horizons,
     inbox,
+    invoices,
     limits,
     measures,
     meter_events,
@@ -26,6 +27,7 @@ from kernia_billing.storage import (
 )
 from kernia_billing.storage.dialects import Variants
 
+from kernia_billing.storage.pages import Pages
 NOW = 2_000_000_000_000_000
 OLD: dict[str, object] = {"old": NOW - DAY, "limit": 500}
 BOOKS: dict[str, object] = {
@@ -111,3 +113,34 @@ def test_jobs_search_by_an_index(
     found = steps(connection, statement, values)
     assert search in found
     assert "SCAN" not in found
+
+
+@pytest.mark.parametrize(
+    ("pages", "names", "search"),
+    [
+        (invoices._LISTED, {"status"}, "ix_billing_invoice_customer (customer_id=? AND created_at>? AND created_at<?)"),
+        (
+            invoices._LISTED,
+            {"finalized"},
+            "ix_billing_invoice_customer (customer_id=? AND created_at>? AND created_at<?)",
+        ),
+        (invoices._SEARCHED, {"status"}, "ix_billing_invoice_status (status=? AND created_at>? AND created_at<?)"),
+        (invoices._SEARCHED, {"finalized", "charged"}, "ix_billing_invoice_time (created_at>? AND created_at<?)"),
+    ],
+)
+def test_invoices_are_listed_by_the_index_that_fits(
+    connection: Connection, pages: Pages, names: set[str], search: str
+) -> None:
+    """Those of one customer are not looked for among all of a status, and those of all come in their order."""
+    values: dict[str, object] = {
+        "customer": "cust_1",
+        "status": "paid",
+        "start": 0,
+        "before": NOW,
+        "before_id": "",
+        "limit": 21,
+    }
+    found = steps(connection, pages._statements[frozenset(names)], values)
+    assert search in found
+    assert "SCAN" not in found
+    assert "TEMP B-TREE" not in found

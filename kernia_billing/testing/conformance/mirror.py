@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 
 from ...domain.ids import MAX_INTEGER
@@ -70,6 +72,35 @@ class MirrorConformance:
             rows.invoice("in_3", payment_intent_id="pi_2", created_at=NOW + 1),
             rows.invoice("in_4"),
         ]
+    def test_invoices_of_all(self, store: DrivenStore) -> None:
+        """Those of every customer in one order, each with whose it is; none of a customer that is not there."""
+        store.each([rows.customer("org_a"), rows.customer("org_b")], lambda tx, row: tx.customers.add(row))
+        invoices = [
+            rows.invoice("in_1", created_at=NOW - 2, status="open"),
+            rows.invoice("in_2", "cus:org_b", created_at=NOW - 1, status="draft"),
+            rows.invoice("in_3", "cus:org_b", created_at=NOW - 1, status="void", total=0),
+            rows.invoice("in_4", created_at=NOW - 1, status="open", deleted=True),
+            rows.invoice("in_5", "cus:lost", status="paid"),
+            rows.invoice("in_6", status="paid"),
+        ]
+        store.each(invoices, lambda tx, row: tx.invoices.put(row))
+
+        def page(**asked: Any) -> str:
+            bare: dict[str, Any] = {"status": None, "charged": None, "start": None, "end": None, "after": None}
+            given: dict[str, Any] = {**bare, "limit": 9, **asked}
+            found = store.read(lambda tx: tx.invoices.search(**given))
+            assert all(rows.customer(who.id).id == row.customer_id for row, who in found)
+            return "".join(row.id[-1] for row, _ in found)
+
+        assert "631" == page()
+        assert "63" == page(limit=2)
+        assert "1" == page(after=(NOW - 1, "in_3"))
+        assert "2" == page(status="draft")
+        assert "61" == page(charged=True)
+        assert "3" == page(charged=False)
+        assert "31" == page(end=NOW)
+        assert "6" == page(start=NOW)
+
         store.each(invoices, lambda tx, row: tx.invoices.put(row))
 
         assert invoices[1] == store.read(lambda tx: tx.invoices.by_payment_intent("pi_1"))

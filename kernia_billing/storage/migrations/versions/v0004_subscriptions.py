@@ -35,6 +35,8 @@ def upgrade() -> None:
         _cancellation,
         _cause,
         _notice,
+        _invoice,
+        _expiry,
         _outbox,
     ):
         change()
@@ -166,6 +168,17 @@ def _notice() -> None:
         bounds("notice", "told_at", "kept_until"),
     )
     create_index("ix_billing_notice_end", "billing_notice", "kept_until", "kind")
+
+
+def _invoice() -> None:
+    create_index("ix_billing_invoice_time", "billing_invoice", "created_at", "id")
+    create_index("ix_billing_invoice_status", "billing_invoice", "status", "created_at", "id")
+
+
+def _expiry() -> None:
+    add_column("billing_subscription", text("default_payment_method_id", null=True))
+    add_column("billing_subscription", text("collection_method", 50, null=True))
+    create_index("ix_billing_payment_method_expiry", "billing_payment_method", "exp_year", "exp_month", "id")
 
 
 def _outbox() -> None:
