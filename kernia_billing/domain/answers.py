@@ -509,6 +509,22 @@ class DunningEvent(Event):
 
 
 @frozen
+class CardExpiringEvent(Event):
+    """A card that subscriptions are paid with expires soon ("payment_method.expiring"); once for each date on it.
+
+    It is good through the month that it names, so before `expires_at`. `subscription_ids` are ours.
+    """
+
+    payment_method_id: str
+    brand: str | None
+    last4: str | None
+    exp_month: int
+    exp_year: int
+    expires_at: datetime
+    subscription_ids: Sequence[str]
+
+
+@frozen
 class AuditEntry:
     """One change: who (`actor`) did what (`action`) to what (`subject`), and how that was before and after.
 

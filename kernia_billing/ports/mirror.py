@@ -99,6 +99,15 @@ class PaymentMethods(Protocol):
         """The payment methods that are attached to a customer, oldest first."""
         ...
 
+    def expiring(
+        self, year: int, month: int, *, untold: tuple[str, str], limit: int, after: str
+    ) -> Sequence[PaymentMethodRow]:
+        """Attached ones that expire with a month, of customers with a live subscription, in the order of their ids.
+
+        So many at most, from just after an id; none of which a notice of this kind and mark was given.
+        """
+        ...
+
 
 class StripeCustomers(Protocol):
     """billing_stripe_customer."""

@@ -24,10 +24,11 @@ from kernia_billing.storage import (
     migrations,
     notices,
     outbox,
+    payment_methods,
 )
 from kernia_billing.storage.dialects import Variants
-
 from kernia_billing.storage.pages import Pages
+
 NOW = 2_000_000_000_000_000
 OLD: dict[str, object] = {"old": NOW - DAY, "limit": 500}
 BOOKS: dict[str, object] = {
@@ -101,6 +102,11 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
         (horizons._USES, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>? AND seq<?)"),
         (horizons._USE_FROM, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>?)"),
         (horizons._STATES, BOOKS, "ix_billing_entitlement_change_customer (customer_id=?)"),
+        (
+            payment_methods._EXPIRING,
+            {"year": 2033, "month": 5, "kind": "k", "mark": "2033-5", "after": "", "limit": 500},
+            "ix_billing_payment_method_expiry (exp_year=? AND exp_month=? AND id>?)",
+        ),
         (inbox._OLD, OLD, "ix_billing_webhook_event_status (status=? AND received_at<?)"),
         (outbox._OLD, OLD, "ix_billing_outbox_waiting (sent_at<?)"),
         (audit._OLD, OLD, "ix_billing_audit_time (happened_at<?)"),

@@ -197,6 +197,8 @@ def _row(
         updated_at=now,
         cancel_reason=theirs.cancel_reason,
         cancel_feedback=theirs.cancel_feedback,
+        default_payment_method_id=theirs.default_payment_method_id,
+        collection_method=theirs.collection_method,
     )
     return row if stored is None else _keep_history(stored, row)
 
