@@ -329,6 +329,21 @@ class BillingService:
             cursor=cursor,
         )
 
+    async def search_invoices(
+        self,
+        *,
+        status: InvoiceStatus | None,
+        charged: bool | None,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Invoice]:
+        """The invoices of all references."""
+        return await invoices.search(
+            self._wiring.core, status=status, charged=charged, start=start, end=end, limit=limit, cursor=cursor
+        )
+
     async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
         """Where an invoice lies as a PDF."""
         return await invoices.pdf_url(self._wiring.core, reference, invoice_id)

@@ -197,6 +197,7 @@ def _core(config: BillingConfig, hooks: Hooks, simulator: Simulated | None, *, a
         create_on_sign_up=config.create_customer_on_sign_up,
         while_paused=config.while_paused,
         dunning_final_attempt=config.dunning_final_attempt,
+        card_expiry_notice=config.card_expiry_notice // timedelta(microseconds=1),
         portal_configuration=config.portal_configuration,
         usage_retention=config.usage_retention // timedelta(microseconds=1),
         selling=config.selling,

@@ -93,6 +93,7 @@ class BillingOptions(_OtherSpellings, total=False):
     grace_period: timedelta | int | str | None
     while_paused: WhilePaused | None
     dunning_final_attempt: int | None
+    card_expiry_notice: timedelta | int | str | None
     direct_cancel: Literal["period_end", "now"] | None
     portal_configuration: str | None
     refresh_interval: timedelta | int | str | None

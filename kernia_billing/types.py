@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from .domain.answers import (
     Balance,
+    CardExpiringEvent,
     ChangePreview,
     Checkout,
     Customer,
@@ -51,6 +52,7 @@ from .domain.pricing import CustomerPricing, PricingReport
 
 __all__ = [
     "Balance",
+    "CardExpiringEvent",
     "ChangePreview",
     "Checkout",
     "CheckoutSession",

@@ -87,6 +87,7 @@ class Customers:
             InvalidInput: a value is not a text, or too long.
             NotFound: the reference was never billed, or has a `tax_id` but no Stripe customer (CUSTOMER_NOT_FOUND).
             StripeRefused: the tax id is none of its kind; what else was told is at Stripe already.
+            Conflict: another call with a `tax_id` is under way (CHANGE_IN_PROGRESS, retryable); nothing was sent.
             Unavailable: Stripe does not answer; nothing was changed.
         """
         core = self._wiring.core

@@ -52,6 +52,26 @@ class Invoices:
             cursor=cursor,
         )
 
+    async def search(
+        self,
+        *,
+        status: InvoiceStatus | None = None,
+        charged: bool | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Invoice]:
+        """The same of all references, for administrators: one read by an index, however many invoices there are.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+            Unavailable: the database does not answer.
+        """
+        return await invoices.search(
+            self._wiring.core, status=status, charged=charged, start=start, end=end, limit=limit, cursor=cursor
+        )
+
     async def get(self, reference: Ref, invoice_id: str) -> Invoice:
         """One invoice by Stripe's id, as Stripe has it now, with the page on which it can be looked at and paid.
 

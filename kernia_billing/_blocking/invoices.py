@@ -44,6 +44,26 @@ class Invoices:
             )
         )
 
+    def search(
+        self,
+        *,
+        status: InvoiceStatus | None = None,
+        charged: bool | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Invoice]:
+        """The same of all references, for administrators: one read by an index, however many invoices there are.
+
+        Raises:
+            InvalidInput: a value is out of range, or the cursor is not one of ours.
+            Unavailable: the database does not answer.
+        """
+        return run_blocking(
+            self._inner.search(status=status, charged=charged, start=start, end=end, limit=limit, cursor=cursor)
+        )
+
     def get(self, reference: Ref, invoice_id: str) -> Invoice:
         """One invoice by Stripe's id, as Stripe has it now, with the page on which it can be looked at and paid.
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.messages import LANES, Handler, Message
+from ..domain.messages import LANES, Handler, Message, Waiting
 from ..errors import InvalidInput
 from ..ports.guard import refuse_inside_unit
 
@@ -78,6 +78,17 @@ class LaneBus(ABC):
     @abstractmethod
     async def hold(self, group: str, lane: int) -> Hold | None:
         """Take a lane for a while; None where somebody has it, nothing waits in it, or it is to wait."""
+
+    @abstractmethod
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """The first message of a lane that a group is not done with, also while somebody holds the lane."""
+
+    async def waiting(self, group: str) -> Sequence[Waiting]:
+        """The first message of each lane; see the port."""
+        refuse_inside_unit("the bus")
+        check_name(group)
+        found = [await self.first(group, lane) for lane in range(self.lanes)]
+        return [each for each in found if each is not None]
 
     async def receive(self, group: str, handler: Handler, *, topics: Sequence[str] = (), limit: int = 100) -> int:
         """Call `handler` with what waits for a group; see the port."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from ..domain.messages import LANES, Message, lane_of
+from ..domain.messages import LANES, Message, Waiting, lane_of
 from ..ports.guard import refuse_inside_unit
 from .lanes import Delivery, LaneBus, Patience
 
@@ -36,7 +36,7 @@ class MemoryBus(LaneBus):
     patience: Patience = field(factory=Patience, kw_only=True)
     now: Callable[[], float] = field(default=time.monotonic, kw_only=True)
     kept: list[list[Message]] = field(factory=_lanes, init=False)
-    _ids: set[str] = field(factory=set[str], init=False)
+    _published: dict[str, float] = field(factory=dict[str, float], init=False)
     _readers: dict[tuple[str, int], _Reader] = field(factory=lambda: defaultdict(_Reader), init=False)
     dead: dict[str, list[Message]] = field(factory=lambda: defaultdict(list), init=False)
     guard: threading.Condition = field(factory=threading.Condition, init=False)
@@ -46,8 +46,8 @@ class MemoryBus(LaneBus):
         refuse_inside_unit("the bus")
         with self.guard:
             for message in messages:
-                if message.id not in self._ids:
-                    self._ids.add(message.id)
+                if message.id not in self._published:
+                    self._published[message.id] = self.now()
                     self.kept[lane_of(message)].append(message)
 
     async def hold(self, group: str, lane: int) -> _MemoryHold | None:
@@ -59,6 +59,15 @@ class MemoryBus(LaneBus):
             reader.token += 1
             reader.until = now + self.patience.lease
             return _MemoryHold(self, group, lane, reader, reader.token)
+
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """The message that a group is at."""
+        with self.guard:
+            reader, kept = self._readers.get((group, lane)), self.kept[lane]
+            position = 0 if reader is None else reader.position
+            if position >= len(kept):
+                return None
+            return Waiting(kept[position], self.now() - self._published[kept[position].id])
 
     async def wait(self, seconds: float) -> bool | None:
         """Nothing: it cannot listen."""

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
@@ -19,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from ..domain.messages import Message, lane_of
+from ..domain.messages import Message, Waiting, lane_of
 from ..errors import Unavailable
 from ..ports.guard import refuse_inside_unit
 from .lanes import Delivery, LaneBus, Patience, check_name
@@ -72,6 +73,22 @@ class NatsBus(LaneBus):
     async def _hold(self, group: str, lane: int) -> _ConsumerHold | None:
         held = _ConsumerHold(self, group, lane, await self._consumer(group, lane))
         return held if await held.waits() else None
+
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """What follows in a lane on what the group's consumer is done with."""
+        return await self.run(self._first(group, lane))
+
+    async def _first(self, group: str, lane: int) -> Waiting | None:
+        stream, name, done = await self.stream(), self._name("events"), 0
+        with suppress(NotFoundError):
+            info = await stream.consumer_info(name, f"{group}-{lane}")
+            done = info.ack_floor.stream_seq
+        with suppress(NotFoundError):
+            subject = f"{self.prefix}.events.{lane}.>"
+            raw = await stream.get_msg(name, seq=done + 1, subject=subject, next=True)
+            message = _message(str(raw.subject), raw.headers or {}, raw.data or b"")
+            return Waiting(message, max(0.0, time.time() - raw.time.timestamp()))
+        return None
 
     async def wait(self, seconds: float) -> bool | None:
         """Nothing: consumers look now and then."""

@@ -7,8 +7,8 @@ from functools import partial
 
 from attrs import define, field
 
-from ..domain.instants import Instant
-from ..domain.messages import Message, lane_of, message_of, raw_row
+from ..domain.instants import SECOND, Instant
+from ..domain.messages import Message, Waiting, lane_of, message_of, raw_row
 from ..domain.outbound import OutboxRow
 from ..domain.upkeep import Lease, SyncState
 from ..ports.clock import Clock
@@ -48,12 +48,18 @@ class PostgreSQLBus(LaneBus):
 
     async def hold(self, group: str, lane: int) -> _TableHold | None:
         """Take a lane in which something waits."""
-        name, now = f"bus.{group}.{lane}", self.clock.now()
+        name, now = _name(group, lane), self.clock.now()
         if await self.store.read(partial(_next, name=name, lane=lane, now=now)) is None:
             return None
         holder, until = self.ids.new("worker"), now + self._term
         lease = await self.store.transaction(lambda tx: tx.leases.acquire(name, holder, now, until))
         return None if lease is None else _TableHold(self, group, lane, lease)
+
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """What follows in a lane on the place that the group is at."""
+        name, now = _name(group, lane), self.clock.now()
+        found = await self.store.read(partial(_following, name=name, lane=lane))
+        return None if found is None else Waiting(message_of(found[1]), max(0, now - found[1].created_at) / SECOND)
 
     async def wait(self, seconds: float) -> bool | None:
         """Wait for a notification."""
@@ -93,7 +99,11 @@ class PostgreSQLBus(LaneBus):
 
 
 def _micros(seconds: float) -> int:
-    return int(seconds * 1_000_000)
+    return int(seconds * SECOND)
+
+
+def _name(group: str, lane: int) -> str:
+    return f"bus.{group}.{lane}"
 
 
 def _graveyard(group: str) -> str:
@@ -109,8 +119,13 @@ def _next(tx: Transaction, name: str, lane: int, now: Instant) -> tuple[int, Out
     state = _state(tx, name)
     if state.started_at > now:
         return None
-    found = tx.bus.after(lane, state.counts.get(_POSITION, 0))
+    found = _following(tx, name, lane)
     return None if found is None else (*found, state.counts.get(_DELIVERIES, 0))
+
+
+def _following(tx: Transaction, name: str, lane: int) -> tuple[int, OutboxRow] | None:
+    """The first message that a group is not done with, with its place."""
+    return tx.bus.after(lane, _state(tx, name).counts.get(_POSITION, 0))
 
 
 @define(eq=False)

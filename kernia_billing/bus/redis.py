@@ -20,7 +20,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError, ResponseError
 
-from ..domain.messages import LANES, Message, lane_of
+from ..domain.messages import LANES, Message, Waiting, lane_of
 from ..errors import Unavailable
 from ..ports.guard import refuse_inside_unit
 from .lanes import Delivery, LaneBus, Patience, check_name
@@ -98,6 +98,22 @@ class RedisBus(LaneBus):
             await held.join()
             self._grouped.add((group, lane))
         return held
+
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """What was delivered and is not done with, else what was not delivered; by the server's clock."""
+        stream = self._key(lane, "stream")
+        if not await self.ask("exists", stream):
+            return None
+        start = b"(0-0"
+        for each in await self.ask("xinfo_groups", stream):
+            if each["name"] == group.encode():
+                pending = await self.ask("xpending_range", stream, group, "-", "+", 1)
+                start = pending[0]["message_id"] if pending else b"(" + each["last-delivered-id"]
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = await self.ask("xrange", stream, start, "+", 1)
+        if not entries:
+            return None
+        (entry, fields), (seconds, _) = entries[0], await self.ask("time")
+        return Waiting(_message(fields), max(0.0, seconds - int(entry.split(b"-")[0]) / 1000))
 
     async def wait(self, seconds: float) -> bool | None:
         """Wait for a new message in any lane; the first time there may be some already."""

@@ -61,7 +61,7 @@ def _database_url(url: str) -> str:
 OWN_BUS = "postgresql"
 """The event bus that is our own database."""
 _BUS_URL = re.compile(r"(?:memory|rediss?|unix|nats|tls)://\S*")
-_BUS_METHODS = ("publish", "receive", "wait", "dead_letters", "healthy", "close")
+_BUS_METHODS = ("publish", "receive", "wait", "waiting", "dead_letters", "healthy", "close")
 
 
 def event_bus(value: object) -> object:

@@ -16,7 +16,7 @@ from .values import duration, is_list, is_mapping
 NAMES = tuple(each.name for each in fields(Settings) if not each.name.startswith("_"))
 _LENGTHS = (
     *("grace_period", "refresh_interval", "event_retention", "audit_retention", "usage_retention"),
-    "snapshot_max_age",
+    *("snapshot_max_age", "card_expiry_notice"),
 )
 _PAGE = (
     *("allow_promotion_codes", "payment_method_collection", "billing_address_collection", "tax_id_collection"),

@@ -23,6 +23,7 @@ from .plans import Located, PlanSet, read_features, read_plans
 from .problems import Problems
 from .settings import (
     BASE_URL,
+    CARD_EXPIRY_NOTICE,
     DATABASE,
     EVENT_RETENTION,
     GRACE_PERIOD,
@@ -155,6 +156,7 @@ def settings_of(given: Mapping[str, Given], problems: Problems) -> Settings:
         grace_period=read("grace_period", values.duration, GRACE_PERIOD),
         while_paused=cast("WhilePaused", read("while_paused", values.one_of("deny", "allow"), "deny")),
         dunning_final_attempt=read("dunning_final_attempt", values.integer(1, 100), 3),
+        card_expiry_notice=read("card_expiry_notice", values.duration, CARD_EXPIRY_NOTICE),
         direct_cancel=cast(
             'Literal["period_end", "now"] | None', read("direct_cancel", values.one_of("period_end", "now"), None)
         ),

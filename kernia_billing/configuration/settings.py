@@ -30,6 +30,7 @@ BASE_URL = "http://localhost:8000"
 GRACE_PERIOD = timedelta(days=7)
 EVENT_RETENTION = timedelta(days=30)
 USAGE_RETENTION = timedelta(days=400)
+CARD_EXPIRY_NOTICE = timedelta(days=30)
 REFRESH_INTERVAL = timedelta(days=7)
 
 _SECRET_URL = re.compile(r"([a-z0-9_+]+://).*[@?].*", re.DOTALL)
@@ -129,6 +130,8 @@ class Settings:
     so that the default plan counts, "allow" its plan. The status "paused" always gives nothing."""
     dunning_final_attempt: int = 3
     """From which attempt on a failed payment is told of as "final"; earlier ones are "retry"."""
+    card_expiry_notice: timedelta = CARD_EXPIRY_NOTICE
+    """How long before a card that a subscription is paid with expires hooks are told. A length of 0 is never."""
     direct_cancel: Literal["period_end", "now"] | None = None
     """How `POST /subscription/cancel` cancels by itself. None: it opens Stripe's page for it."""
     portal_configuration: str | None = None

@@ -379,7 +379,7 @@ class Invoice:
     """An invoice, its amounts as Stripe counts them. `number` is None until it is finalized.
 
     `hosted_url` is where it can be looked at and paid. Stripe gives that page a limited life, so it is read anew where
-    one invoice is asked for, and None in lists.
+    one invoice is asked for, and None in lists. `reference` is who was billed.
     """
 
     id: str
@@ -394,6 +394,7 @@ class Invoice:
     period_start: datetime
     period_end: datetime
     due_at: datetime | None = None
+    reference: Reference = field(kw_only=True)
 
 
 @frozen
@@ -524,6 +525,22 @@ class DunningEvent(Event):
     amount_due: Money
     hosted_url: str | None
     subscription_id: str | None
+
+
+@frozen
+class CardExpiringEvent(Event):
+    """A card that subscriptions are paid with expires soon ("payment_method.expiring"); once for each date on it.
+
+    It is good through the month that it names, so before `expires_at`. `subscription_ids` are ours.
+    """
+
+    payment_method_id: str
+    brand: str | None
+    last4: str | None
+    exp_month: int
+    exp_year: int
+    expires_at: datetime
+    subscription_ids: Sequence[str]
 
 
 @frozen

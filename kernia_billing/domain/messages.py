@@ -31,6 +31,14 @@ class Message:
     body: Mapping[str, Any]
 
 
+@frozen
+class Waiting:
+    """A message that a group is not done with, and how many seconds it has been on the bus."""
+
+    message: Message
+    seconds: float
+
+
 Handler = Callable[[Message], Awaitable[None] | None]
 """Takes a message. One that raises gets it again after a while; one that raises `InvalidInput` never does."""
 

@@ -92,6 +92,8 @@ class StripeSubscription:
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
     resumes_at: Instant | None = None
+    default_payment_method_id: str | None = None
+    collection_method: str | None = None
 
 
 @frozen
@@ -130,6 +132,8 @@ class SubscriptionRow:
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
     resumes_at: Instant | None = None
+    default_payment_method_id: str | None = None
+    collection_method: str | None = None
 
 
 def _item(item: Json, subscription: Json) -> SubscriptionItem:
@@ -187,6 +191,8 @@ def read_subscription(subscription: Json) -> StripeSubscription:
         cancel_reason=text(cancellation.get("reason")),
         cancel_feedback=text(cancellation.get("feedback")),
         resumes_at=instant(pause.get("resumes_at")),
+        default_payment_method_id=id_of(subscription.get("default_payment_method")),
+        collection_method=text(subscription.get("collection_method")),
     )
 
 
@@ -206,6 +212,24 @@ def entitled_until(row: SubscriptionRow, grace: int, while_paused: WhilePaused) 
     if status == "past_due" and past_due_since is not None:
         return past_due_since + grace
     return 0
+
+
+def paid_with(row: SubscriptionRow, customer_default: str | None) -> str | None:
+    """The payment method that invoices of a subscription are charged to: its own, else its customer's; None for none.
+
+    That is Stripe's order ("The Subscription object", default_payment_method). An invoice that is sent is charged to
+    nothing.
+    """
+    if row.collection_method == "send_invoice":
+        return None
+    return row.default_payment_method_id or customer_default
+
+
+def set_to_end(row: SubscriptionRow) -> Instant | None:
+    """When a live subscription ends if nothing changes; None where it goes on."""
+    if row.cancel_at is not None:
+        return row.cancel_at
+    return row.period_end if row.cancel_at_period_end else None
 
 
 def first_live(rows: Sequence[SubscriptionRow], group: str | None = None) -> SubscriptionRow | None:

@@ -207,6 +207,20 @@ class InvoicesView(Struct, rename="camel", frozen=True):
     next_cursor: str | None
 
 
+class FoundInvoiceView(InvoiceView, rename="camel", frozen=True, kw_only=True):
+    """An invoice, and who was billed."""
+
+    reference_id: str
+    customer_type: CustomerType
+
+
+class FoundInvoicesView(Struct, rename="camel", frozen=True):
+    """A page of invoices of all references."""
+
+    invoices: list[FoundInvoiceView]
+    next_cursor: str | None
+
+
 class RedirectView(Struct, rename="camel", frozen=True):
     """Where to send the browser. The official client goes there by itself when `redirect` is true."""
 

@@ -310,6 +310,16 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        "/billing/invoices/search",
+        billing.search_invoices,
+        "admin",
+        wire.SearchInvoices,
+        answers.FoundInvoicesView,
+        "List invoices of all references, newest first",
+        safe=True,
+    ),
+    Route(
+        "GET",
         "/billing/invoices/{invoiceId}/pdf",
         billing.invoice_pdf,
         "billing-portal",

@@ -287,6 +287,19 @@ class Service(Protocol):
         """The invoices of a reference."""
         ...
 
+    async def search_invoices(
+        self,
+        *,
+        status: InvoiceStatus | None,
+        charged: bool | None,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Invoice]:
+        """The invoices of all references."""
+        ...
+
     async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
         """Where an invoice lies as a PDF. Raises `NotFound` when it is not this reference's."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from ..domain.answers import (
     Balance,
@@ -38,6 +38,8 @@ from .answers import (
     BalanceView,
     CheckView,
     CustomerView,
+    FoundInvoicesView,
+    FoundInvoiceView,
     InvoicesView,
     InvoiceView,
     MoneyView,
@@ -214,6 +216,17 @@ def series_view(points: Sequence[UsagePoint], *, grouped: bool) -> UsageSeriesVi
 def invoices_view(page: Page[Invoice]) -> InvoicesView:
     """A page of invoices."""
     return InvoicesView([_invoice(each) for each in page.items], page.next_cursor)
+
+
+def found_invoices_view(page: Page[Invoice]) -> FoundInvoicesView:
+    """A page of invoices of all references."""
+    found = [
+        FoundInvoiceView(
+            **structs.asdict(_invoice(each)), reference_id=each.reference.id, customer_type=each.reference.type
+        )
+        for each in page.items
+    ]
+    return FoundInvoicesView(found, page.next_cursor)
 
 
 def redirect_view(

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from ..domain.answers import Mode
+from ..domain.answers import InvoiceStatus, Mode
 from ..domain.bins import Bin
 from ..domain.ids import MAX_QUANTITY
 from ..domain.references import CustomerType
@@ -178,6 +178,17 @@ class ListInvoices(Scope, rename="camel", kw_only=True, frozen=True):
     """Which invoices to list."""
 
     status: ListedStatus | None = None
+    charged: bool | None = None
+    start: Instant | None = msgspec.field(name="from", default=None)
+    end: Instant | None = msgspec.field(name="to", default=None)
+    limit: PageSize = 20
+    cursor: Cursor | None = None
+
+
+class SearchInvoices(Struct, rename="camel", kw_only=True, frozen=True):
+    """Which invoices of all references to list."""
+
+    status: InvoiceStatus | None = None
     charged: bool | None = None
     start: Instant | None = msgspec.field(name="from", default=None)
     end: Instant | None = msgspec.field(name="to", default=None)

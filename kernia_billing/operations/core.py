@@ -46,6 +46,7 @@ class Core:
     `while_paused` is what a subscription gives whose collection is paused; from the payment attempt
     `dunning_final_attempt` on a failure is told of as final. `signing_key` signs what is given out and comes back, such
     as previews; it follows from the Stripe key. Without a `bus` nothing leaves the process but for hooks.
+    `card_expiry_notice` is how many microseconds before a card expires hooks are told.
     `pages_a_minute` is how many pages one person has opened over HTTP at most, None for any number.
     """
 
@@ -76,6 +77,7 @@ class Core:
     create_on_sign_up: bool = True
     while_paused: WhilePaused = "deny"
     dunning_final_attempt: int = 3
+    card_expiry_notice: int = 30 * DAY
     portal_configuration: str | None = None
     plan_change: PlanChange = field(factory=PlanChange)
     signing_key: bytes = field(default=b"", repr=False)

@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..domain.answers import Customer
+from ..domain.customers import CustomerRow
+from ..domain.instants import MINUTE
 from ..domain.reading import members
 from ..domain.references import Ref
 from ..domain.shapes import is_deleted
-from ..errors import InvalidInput, NotFound
+from ..errors import Conflict, InvalidInput, NotFound
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
 from .audit import record
 from .core import Core
 from .customers import MAX_EMAIL, MAX_NAME, check_text, get
+from .fencing import one_at_a_time
 from .projections import sync_object
 from .tax_ids import Told, check_tax_id, send_tax_id
 
+_TERM = 2 * MINUTE
 _MAX_PHONE = 20
 _MAX_LINE = 500
 _ADDRESS = frozenset({"city", "country", "line1", "line2", "postal_code", "state"})
@@ -43,6 +47,7 @@ async def update(
         InvalidInput: a value is not a text, or too long.
         NotFound: the reference was never billed, or Stripe does not know it and has to (CUSTOMER_NOT_FOUND).
         StripeRefused: the tax id is none of its kind.
+        Conflict: a `tax_id`, and another call for one is under way (CHANGE_IN_PROGRESS, retryable); nothing was sent.
         Unavailable: Stripe does not answer; nothing was changed here.
         ProviderNotConfigured: a `tax_id`, and the library is offline.
     """
@@ -61,9 +66,7 @@ async def update(
             raise NotFound("Stripe has no customer that could have a tax id", code="CUSTOMER_NOT_FOUND")
     told = {"email": email, "name": name, "phone": phone, "address": address}
     if row.stripe_customer_id is not None and core.stripe is not None:
-        await _send(core, row.stripe_customer_id, {key: value for key, value in told.items() if value is not None})
-        if tax_id is not None:
-            await send_tax_id(core, row.stripe_customer_id, tax_id)
+        await _tell(core, row, {key: value for key, value in told.items() if value is not None}, tax_id)
 
     def unit(tx: Transaction) -> None:
         tx.customers.lock(row.id)
@@ -86,6 +89,22 @@ def _check_address(address: object) -> None:
         if name not in _ADDRESS:
             raise InvalidInput(f"has no members but {', '.join(sorted(_ADDRESS))}", field="address")
         check_text(value, f"address.{name}", _MAX_LINE)
+
+
+async def _tell(core: Core, row: CustomerRow, told: Mapping[str, Any], tax_id: Told | None) -> None:
+    stripe_id = row.stripe_customer_id or ""
+
+    async def work(core: Core) -> None:
+        await _send(core, stripe_id, told)
+        if tax_id is not None:
+            await send_tax_id(core, stripe_id, tax_id)
+
+    if tax_id is None:
+        await work(core)
+    else:
+        text = "Another change of the customer's tax ids takes place: try again"
+        taken = Conflict(text, code="CHANGE_IN_PROGRESS", retryable=True)
+        await one_at_a_time(core, f"tax_ids:{row.id}", work, taken, term=_TERM)
 
 
 async def _send(core: Core, stripe_id: str, told: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from ..domain.plans import BillingInterval
 from ..domain.reports import Diagnosis, Finding, Severity
 from ..errors import BillingError
 from ..ports.store import Transaction
-from . import drift, meter_check, traces
+from . import bus_check, drift, meter_check, traces
 from .core import Core
 from .endpoint import Wanted, look_at
 from .plans import mapped_prices, price_of
@@ -50,6 +50,9 @@ async def examine(
                     on_check(check)
                 found += await _breaches(core, check)
                 checks.append(check)
+            if core.bus is not None:
+                found += await bus_check.look_at(core, core.bus, SHOWN)
+                checks.append(bus_check.CHECK)
             if with_stripe:
                 found += await _at_stripe(core.in_background(), wanted)
                 checks += _AT_STRIPE

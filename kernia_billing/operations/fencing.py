@@ -82,3 +82,17 @@ async def alone(core: Core, name: str, work: Callable[[Core], Awaitable[T]], *, 
         return await work(evolve(core, store=Fenced(core.store, lease, core.clock, term)))
     finally:
         await core.store.transaction(lambda tx: tx.leases.release(name, lease.token))
+
+
+async def one_at_a_time(
+    core: Core, name: str, work: Callable[[Core], Awaitable[T]], taken: Conflict, *, term: int = TERM
+) -> T:
+    """`alone`, for work that somebody waits for: raises `taken` where another process is at it."""
+
+    async def held(fenced: Core) -> tuple[T]:
+        return (await work(fenced),)
+
+    made = await alone(core, name, held, term=term)
+    if made is None:
+        raise taken
+    return made[0]

@@ -1,9 +1,10 @@
-"""Invoices of one reference: lists from our copies, pages and documents read anew from Stripe."""
+"""Invoices, of one reference and of all: lists from our copies, pages and documents read anew from Stripe."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 from attrs import evolve
 
@@ -12,7 +13,7 @@ from ..domain.ids import quantity, stripe_id
 from ..domain.instants import to_datetime, to_instant
 from ..domain.invoices import InvoiceRow
 from ..domain.money import Money
-from ..domain.references import Ref
+from ..domain.references import Ref, Reference
 from ..domain.subscriptions import SubscriptionRow, is_live
 from ..errors import InvalidInput, NotFound, StripeRefused
 from ..ports.mirror import Position
@@ -23,6 +24,8 @@ from .pages import safe_url
 from .projections.invoice import invoice_row
 
 MAX_PAGE = 200
+Billed = tuple[InvoiceRow, Reference]
+"""An invoice, and who was billed."""
 
 
 async def page(
@@ -42,27 +45,58 @@ async def page(
         InvalidInput: a value is out of range, or the cursor is not one of ours.
     """
     who = core.reference(reference)
+    asked = _asked(status=status, charged=charged, start=start, end=end, limit=limit, cursor=cursor)
+
+    def read(tx: Transaction) -> list[Billed]:
+        customer = tx.customers.get(who)
+        return [] if customer is None else [(row, who) for row in tx.invoices.listed(customer.id, **asked)]
+
+    return _page(await core.store.read(read), limit)
+
+
+async def search(
+    core: Core,
+    *,
+    status: InvoiceStatus | None = None,
+    charged: bool | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+) -> Page[Invoice]:
+    """The same of all references, for administrators. Raises what `page` raises."""
+    asked = _asked(status=status, charged=charged, start=start, end=end, limit=limit, cursor=cursor)
+    return _page(await core.store.read(lambda tx: tx.invoices.search(**asked)), limit)
+
+
+def _asked(
+    *,
+    status: InvoiceStatus | None,
+    charged: bool | None,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int,
+    cursor: str | None,
+) -> Mapping[str, Any]:
+    """What a list is narrowed by, as the store takes it, with room for one row more than the page has."""
     if status is not None and status not in get_args(InvoiceStatus):
         raise InvalidInput("must be " + " or ".join(map(repr, get_args(InvoiceStatus))), field="status")
-    quantity(limit, "limit", maximum=MAX_PAGE)
-    since = None if start is None else to_instant(start, field="start")
-    until = None if end is None else to_instant(end, field="end")
-    after = None if cursor is None else _position(cursor)
+    if charged is not None and type(charged) is not bool:
+        raise InvalidInput("must be true or false", field="charged")
+    return {
+        "status": status,
+        "charged": charged,
+        "start": None if start is None else to_instant(start, field="start"),
+        "end": None if end is None else to_instant(end, field="end"),
+        "limit": quantity(limit, "limit", maximum=MAX_PAGE) + 1,
+        "after": None if cursor is None else _position(cursor),
+    }
 
-    def read(tx: Transaction) -> list[InvoiceRow]:
-        customer = tx.customers.get(who)
-        if customer is None:
-            return []
-        return list(
-            tx.invoices.listed(
-                customer.id, status=status, charged=charged, start=since, end=until, limit=limit + 1, after=after
-            )
-        )
 
-    rows = await core.store.read(read)
+def _page(rows: Sequence[Billed], limit: int) -> Page[Invoice]:
     shown = rows[:limit]
-    following = f"{shown[-1].created_at}.{shown[-1].id}" if len(rows) > limit else None
-    return Page(tuple(_told(row, None) for row in shown), following)
+    following = f"{shown[-1][0].created_at}.{shown[-1][0].id}" if len(rows) > limit else None
+    return Page(tuple(_told(row, who, None) for row, who in shown), following)
 
 
 async def get(core: Core, reference: Ref, invoice_id: str) -> Invoice:
@@ -75,7 +109,7 @@ async def get(core: Core, reference: Ref, invoice_id: str) -> Invoice:
     row, found = await _read(core, reference, invoice_id)
     url = found.get("hosted_invoice_url")
     fresh = invoice_row(found, row.customer_id, core.now())
-    return _told(fresh, None if url is None else safe_url(core, url))
+    return _told(fresh, core.reference(reference), None if url is None else safe_url(core, url))
 
 
 async def pdf_url(core: Core, reference: Ref, invoice_id: str) -> str:
@@ -118,7 +152,7 @@ async def upcoming(core: Core, reference: Ref) -> Invoice | None:
             raise
         return None
     # What Stripe calls a preview meanwhile leads to nothing.
-    return _told(evolve(invoice_row({**found, "id": "upcoming"}, customer.id, core.now()), number=None), None)
+    return _told(evolve(invoice_row({**found, "id": "upcoming"}, customer.id, core.now()), number=None), who, None)
 
 
 def _is_billed_again(row: SubscriptionRow) -> bool:
@@ -157,7 +191,7 @@ def _position(cursor: str) -> Position:
     return int(when), stripe_id(invoice_id, None, "cursor")
 
 
-def _told(row: InvoiceRow, hosted_url: str | None) -> Invoice:
+def _told(row: InvoiceRow, who: Reference, hosted_url: str | None) -> Invoice:
     def money(amount: int) -> Money:
         return Money(amount, row.currency)
 
@@ -174,4 +208,5 @@ def _told(row: InvoiceRow, hosted_url: str | None) -> Invoice:
         period_start=to_datetime(row.period_start),
         period_end=to_datetime(row.period_end),
         due_at=None if row.due_date is None else to_datetime(row.due_date),
+        reference=who,
     )

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 from attrs import evolve, frozen
 
-from ..domain.instants import HOUR, MINUTE, Instant
+from ..domain.instants import DAY, HOUR, MINUTE, Instant
 from ..domain.jobs import JobsReport
 from ..domain.upkeep import SyncState
 from ..errors import ConfigError, GuardError, Unavailable
 from ..ports.telemetry import kind_of
 from . import (
+    expiring_cards,
     inbox,
     incoming,
     intents,
@@ -126,6 +127,13 @@ async def _members(core: Core) -> int:
 async def _trials(core: Core) -> int:
     with traces.job(core, "trials"):
         return await trying.tell_due(core)
+
+
+async def _cards(core: Core) -> int:
+    async def work(core: Core) -> Share:
+        return Share(*await expiring_cards.tell_due(core))
+
+    return await _now_and_then(core, "cards", DAY // 2, work)
 
 
 async def _events(core: Core) -> int:
@@ -246,6 +254,7 @@ JOBS: Mapping[str, Job] = {
     "members": _members,
     "seats": _seats,
     "trials": _trials,
+    "cards": _cards,
     "events": _events,
     "bus": _bus,
     "holds": _holds,

@@ -10,7 +10,15 @@ from typing import Any
 import attrs
 from attrs import define, field
 
-from ..domain.answers import DunningEvent, Event, PendingChange, Subscription, SubscriptionEvent, ThresholdEvent
+from ..domain.answers import (
+    CardExpiringEvent,
+    DunningEvent,
+    Event,
+    PendingChange,
+    Subscription,
+    SubscriptionEvent,
+    ThresholdEvent,
+)
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE, SECOND, Instant, to_datetime, to_instant
 from ..domain.lifecycle import transitions
@@ -25,6 +33,8 @@ THRESHOLD = "balance.threshold"
 """A use reached a threshold of what is included."""
 DUNNING = frozenset({"dunning.payment_failed", "dunning.action_required", "dunning.recovered"})
 """What happens to the payments of invoices: see `DunningEvent`."""
+CARD_EXPIRING = "payment_method.expiring"
+"""A card that subscriptions are paid with expires soon."""
 _BATCH = 100
 _LEASE = 5 * MINUTE
 _LONGEST_WAIT = 60 * MINUTE
@@ -121,6 +131,8 @@ def read_event(row: OutboxRow) -> Event:
         return _threshold_event(row, reference, payload["data"])
     if row.topic in DUNNING:
         return _dunning_event(row, reference, payload["data"])
+    if row.topic == CARD_EXPIRING:
+        return _card_event(row, reference, payload["data"])
     if "subscription" not in payload:
         return Event(row.id, row.topic, reference, when, payload["data"])
     return SubscriptionEvent(
@@ -149,6 +161,11 @@ def _dunning_event(row: OutboxRow, reference: Reference | None, data: Mapping[st
         "amount_due": Money(*data["amount_due"]),
     }
     return DunningEvent(row.id, row.topic, reference, to_datetime(row.created_at), told, **told)
+
+
+def _card_event(row: OutboxRow, reference: Reference | None, data: Mapping[str, Any]) -> CardExpiringEvent:
+    told: dict[str, Any] = {**data, "expires_at": to_datetime(data["expires_at"])}
+    return CardExpiringEvent(row.id, row.topic, reference, to_datetime(row.created_at), told, **told)
 
 
 @define

@@ -18,8 +18,8 @@ from ..domain.subscriptions import StripeSubscription, SubscriptionRow, first_li
 from ..errors import AlreadySubscribed, Conflict, InvalidInput, NotFound
 from ..ports.store import Transaction
 from ..ports.stripe import StripeObject
+from . import fencing
 from .core import Core
-from .fencing import alone
 from .orders import lines_of, seats_of
 from .plans import Sold, sold_by
 from .projections import sync_subscription
@@ -95,14 +95,7 @@ async def one_at_a_time(core: Core, row: SubscriptionRow, work: Callable[[Core],
     Raises:
         Conflict: somebody else is at it (CHANGE_IN_PROGRESS, retryable).
     """
-
-    async def held(fenced: Core) -> tuple[T]:
-        return (await work(fenced),)
-
-    made = await alone(core, f"change:{row.id}", held, term=_TERM)
-    if made is None:
-        raise busy()
-    return made[0]
+    return await fencing.one_at_a_time(core, f"change:{row.id}", work, busy(), term=_TERM)
 
 
 def not_found() -> NotFound:

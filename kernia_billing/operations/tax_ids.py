@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 from ..domain.answers import TaxId
@@ -62,18 +63,27 @@ def check_tax_id(told: object) -> None:
 
 
 async def send_tax_id(core: Core, stripe_customer_id: str, told: Told) -> None:
-    """Make the customer's tax id of a kind this one: added before others go, so that a refused value loses nothing."""
+    """Make the customer's tax id of a kind this one: added before others go, so that a refused value loses nothing.
+
+    One process does this for a customer at a time: two that find nothing would each add one.
+    """
     kind, value = told
     own = [each for each in await _read(core, stripe_customer_id) if each.type == kind]
     path = _path(stripe_customer_id)
+    kept = next((each for each in own if each.value == value), None)
     # The same value may come back after another: every change is one of its own, and what is there is looked at first.
-    if value is not None and not any(each.value == value for each in own):
+    if value is not None and kept is None:
         params = {"type": kind, "value": value}
         await core.provider().request("POST", path, params, idempotency_key=core.ids.new("tax_id"))
     for each in own:
-        if each.value != value:
-            key = core.ids.new("tax_id")
-            await core.provider().request("DELETE", f"{path}/{each.id}", {}, idempotency_key=key)
+        if each is not kept:
+            await _remove(core, f"{path}/{each.id}")
+
+
+async def _remove(core: Core, path: str) -> None:
+    # Somebody may have taken it away in the Dashboard meanwhile.
+    with suppress(NotFound):
+        await core.provider().request("DELETE", path, {}, idempotency_key=core.ids.new("tax_id"))
 
 
 def _path(stripe_customer_id: str) -> str:

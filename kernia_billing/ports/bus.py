@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..domain.messages import Handler, Message
+from ..domain.messages import Handler, Message, Waiting
 
 
 class Bus(Protocol):
@@ -38,6 +38,13 @@ class Bus(Protocol):
         """Wait until something may be there to receive, at most so long; says whether something may.
 
         None at once where it cannot listen now.
+        """
+        ...
+
+    async def waiting(self, group: str) -> Sequence[Waiting]:
+        """The first message of each lane that a group is not done with; those behind it wait for it. Takes nothing.
+
+        A group that never received anything is done with nothing.
         """
         ...
 

@@ -200,6 +200,10 @@ class BusEvents(Protocol):
         """How many events written up to `now` are not on the bus yet, and when the oldest of them was written."""
         ...
 
+    def waiting(self, until: Instant, limit: int) -> Sequence[OutboxRow]:
+        """Those of them, the first in their order: so many at most, and none is taken."""
+        ...
+
     def number(self, events: Sequence[tuple[OutboxRow, int]], now: Instant) -> None:
         """Give events their places at the end of their lanes, once, and wake up whoever listens.
 

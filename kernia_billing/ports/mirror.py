@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from ..domain.instants import Instant
 from ..domain.invoices import InvoiceRow
 from ..domain.payment_methods import PaymentMethodRow
+from ..domain.references import Reference
 from ..domain.schedules import ScheduleRow
 from ..domain.stripe_customers import StripeCustomerRow
 
@@ -49,6 +50,19 @@ class Invoices(Protocol):
         """
         ...
 
+    def search(
+        self,
+        *,
+        status: str | None,
+        charged: bool | None,
+        start: Instant | None,
+        end: Instant | None,
+        limit: int,
+        after: Position | None,
+    ) -> Sequence[tuple[InvoiceRow, Reference]]:
+        """The same of all customers, each with who was billed, in one statement."""
+        ...
+
     def by_payment_intent(self, payment_intent_id: str) -> InvoiceRow | None:
         """The newest invoice that a payment intent pays."""
         ...
@@ -83,6 +97,15 @@ class PaymentMethods(Protocol):
 
     def of_customer(self, customer_id: str) -> Sequence[PaymentMethodRow]:
         """The payment methods that are attached to a customer, oldest first."""
+        ...
+
+    def expiring(
+        self, year: int, month: int, *, untold: tuple[str, str], limit: int, after: str
+    ) -> Sequence[PaymentMethodRow]:
+        """Attached ones that expire with a month, of customers with a live subscription, in the order of their ids.
+
+        So many at most, from just after an id; none of which a notice of this kind and mark was given.
+        """
         ...
 
 

@@ -52,7 +52,9 @@ _SKIP = update(t).values(bus_at=_NOW).where(_HAVE_IDS)
 _IS_OURS = _HAS_ID & _WAITS & (t.c.bus_attempts == number_param("made"))
 _PUBLISHED = update(t).values(bus_at=_NOW).where(_IS_OURS)
 _FAILED = update(t).values(bus_lease=number_param("until")).where(_IS_OURS)
-_LAG = select(func.count(), func.min(t.c.created_at)).where(_WAITS, t.c.created_at.between(number_param("since"), _NOW))
+_IS_LATE = _WAITS & t.c.created_at.between(number_param("since"), _NOW)
+_LAG = select(func.count(), func.min(t.c.created_at)).where(_IS_LATE)
+_FIRST_LATE = _SHAPE.select().where(_IS_LATE).order_by(t.c.position).limit(number_param("limit"))
 _ADD = insert_new(t, "id")
 _NUMBER = update(t).values(bus_seq=number_param("seq"), bus_lane=number_param("lane")).where(_HAS_ID, t.c.bus_seq == 0)
 _AFTER = (
@@ -111,9 +113,12 @@ class BusEvents(Noun):
 
     def lag(self, now: Instant) -> tuple[int, Instant | None]:
         """How many events written up to `now` are not on the bus yet, and when the oldest of them was written."""
-        since = Settings(self._db).get(_SINCE)
-        row = self._db.only(_LAG, {"now": now, "since": int(since or 0)})
+        row = self._db.only(_LAG, {"now": now, "since": self._since()})
         return int(row[0]), row[1]
+
+    def waiting(self, until: Instant, limit: int) -> Sequence[OutboxRow]:
+        """Those of them, the first in their order: so many at most, and none is taken."""
+        return _SHAPE.read_all(self._db.all(_FIRST_LATE, {"now": until, "since": self._since(), "limit": limit}))
 
     def number(self, events: Sequence[tuple[OutboxRow, int]], now: Instant) -> None:
         """Give events their places at the end of their lanes, once, and wake up whoever listens.
@@ -144,6 +149,10 @@ class BusEvents(Noun):
     def buried(self, topic: str, limit: int) -> Sequence[OutboxRow]:
         """The copies that are kept under a topic, oldest first."""
         return _SHAPE.read_all(self._db.all(_BURIED, {"lane": _GRAVEYARD, "topic": topic, "limit": limit}))
+
+    def _since(self) -> Instant:
+        """When anybody first claimed for a bus."""
+        return int(Settings(self._db).get(_SINCE) or 0)
 
     def _hold(self, name: str, first: str = "") -> str:
         """Hold a setting to the end of the transaction; gives its value. SQLite has one writer."""

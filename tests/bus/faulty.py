@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from kernia_billing.bus.memory import MemoryBus
-from kernia_billing.domain.messages import Message
+from kernia_billing.domain.messages import Message, Waiting
 from kernia_billing.errors import Unavailable
 
 
@@ -34,3 +34,9 @@ class FaultyBus(MemoryBus):
         await super().publish(messages)
         if self.lost:
             raise Unavailable("The event bus does not answer")
+
+    async def first(self, group: str, lane: int) -> Waiting | None:
+        """Say it, or not."""
+        if self.down:
+            raise Unavailable("The event bus does not answer")
+        return await super().first(group, lane)

@@ -18,8 +18,8 @@ from kernia_billing._drive import run_blocking
 from kernia_billing.bus.lanes import Patience
 from kernia_billing.bus.memory import MemoryBus
 from kernia_billing.domain.answers import Event
-from kernia_billing.domain.instants import DAY, MINUTE
-from kernia_billing.domain.messages import Message
+from kernia_billing.domain.instants import DAY, MINUTE, SECOND, to_iso_ms
+from kernia_billing.domain.messages import Message, lane_of
 from kernia_billing.errors import ConfigError, InvalidInput
 from kernia_billing.operations import relaying, retention
 from kernia_billing.ports.telemetry import QUEUE_DEPTH
@@ -285,6 +285,37 @@ def test_lag(small: House) -> None:
 
     assert (1, written) == run_blocking(core.store.read(lambda tx: tx.bus.lag(core.now())))
     assert "kernia_billing.queue.depth" == QUEUE_DEPTH.name
+
+
+def test_what_waits_is_a_finding(small: House) -> None:
+    """After a day the doctor names what the bus did not take, and what nobody took from it, with since when."""
+    small.bus.now = lambda: float(small.stripe.clock.seconds())
+
+    def found() -> list[tuple[str, int, tuple[str, ...]]]:
+        found = small.billing.doctor().findings
+        return [(each.severity, each.count, each.ids) for each in found if each.check == "bus.waiting"]
+
+    assert [] == found()
+    since = small.stripe.clock.seconds()
+    small.bus.down = True
+    first = small.billing.publish("user.created", {"id": "ann"})
+    small.later(DAY)
+    assert [("warning", 1, ())] == found()
+    small.later(SECOND)
+    assert [("error", 1, (f"user.created {first}",)), ("warning", 1, ())] == found()
+    (told,) = [each.found for each in small.billing.doctor().findings if each.severity == "error"]
+    assert told == f"1 found, the oldest since {to_iso_ms(since * SECOND)}"
+
+    small.bus.down = False
+    second = small.billing.publish("user.created", {"id": "ben"})
+    assert [] == found()
+    small.later(DAY + SECOND)
+    lanes = {lane_of(Message(each, "", key, {})) for each, key in ((first, "user:ann"), (second, "user:ben"))}
+    ((severity, count, ids),) = found()
+    assert (severity, count) == ("error", len(lanes))
+    assert set(ids) <= {f"user.created {first}", f"user.created {second}"}
+    small.billing.jobs.run()
+    assert [] == found()
 
 
 def test_two_relays(house: House) -> None:

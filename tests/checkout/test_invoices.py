@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,7 +15,7 @@ from kernia_billing import InvalidInput, Money, NotFound, Unavailable
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.instants import to_datetime
 from kernia_billing.domain.invoices import InvoiceRow
-from kernia_billing.types import Invoice
+from kernia_billing.types import Invoice, Page
 from tests.webhooks.shop import Shop
 
 STATUSES = ("draft", "open", "paid", "uncollectible", "void")
@@ -159,6 +161,19 @@ ROWS = st.lists(
 )
 
 
+def every_page(ask: Callable[..., Page[Invoice]], limit: int) -> list[Invoice]:
+    """All pages of a list, of which none but the last is short."""
+    found: list[Invoice] = []
+    cursor: str | None = None
+    while True:
+        page = ask(limit=limit, cursor=cursor)
+        assert len(page.items) == limit or page.next_cursor is None
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
 @given(
     rows=ROWS,
     status=st.none() | st.sampled_from(STATUSES),
@@ -171,19 +186,26 @@ ROWS = st.lists(
 def test_pages_are_what_a_filter_over_everything_gives(
     shop: Shop, rows: Any, status: Any, charged: bool | None, start: int | None, end: int | None, limit: int
 ) -> None:
-    """All pages together are the wanted invoices in their order, each once, whatever the filters and the page size."""
+    """All pages together are the wanted invoices in their order, each once, whatever the filters and the page size.
+
+    So for one reference, and for all of them, where each invoice says whose it is.
+    """
     stored = [row_of(n, when, state, total, deleted=gone) for n, (when, state, total, gone) in enumerate(rows)]
     core = shop.billing._wiring.core
 
+    def owner(invoice_id: str) -> Any:
+        return core.reference(("ada", "ben")[int(invoice_id[3:]) % 2])
+
     def replace(tx: Any) -> None:
-        customer = tx.customers.lock_reference(core.reference("ada"), 0)
         for number in range(12):
             if number >= len(stored) and (old := tx.invoices.get(f"in_{number}")) is not None:
                 tx.invoices.put(evolve(old, deleted=True))
         for each in stored:
+            customer = tx.customers.lock_reference(owner(each.id), 0)
             tx.invoices.put(evolve(each, customer_id=customer.id))
 
-    shop.billing.customers.ensure("ada")
+    for reference in ("ada", "ben"):
+        shop.billing.customers.ensure(reference)
     run_blocking(core.store.transaction(replace))
     wanted = [
         each.id
@@ -194,24 +216,17 @@ def test_pages_are_what_a_filter_over_everything_gives(
         and (start is None or each.created_at >= start)
         and (end is None or each.created_at < end)
     ]
-    found: list[Invoice] = []
-    cursor: str | None = None
-    while True:
-        page = shop.billing.invoices.list(
-            "ada",
-            status=status,
-            charged=charged,
-            start=None if start is None else to_datetime(start),
-            end=None if end is None else to_datetime(end),
-            limit=limit,
-            cursor=cursor,
-        )
-        assert len(page.items) == limit or page.next_cursor is None
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert [each.id for each in found] == wanted
+    named: Any = {
+        "status": status,
+        "charged": charged,
+        "start": None if start is None else to_datetime(start),
+        "end": None if end is None else to_datetime(end),
+    }
+    invoices = shop.billing.invoices
+    everybody = every_page(partial(invoices.search, **named), limit)
+    assert [(each.id, each.reference) for each in everybody] == [(each, owner(each)) for each in wanted]
+    hers = every_page(partial(invoices.list, "ada", **named), limit)
+    assert hers == [each for each in everybody if each.reference.id == "ada"]
 
 
 @pytest.mark.parametrize(
@@ -223,13 +238,26 @@ def test_pages_are_what_a_filter_over_everything_gives(
         ({"cursor": "x"}, "cursor"),
         ({"cursor": "1.in 1"}, "cursor"),
         ({"start": "2026"}, "start"),
+        ({"charged": 1}, "charged"),
     ],
 )
 def test_a_list_that_cannot_be(shop: Shop, named: dict[str, Any], field: str) -> None:
     """What is wrong is named."""
-    with pytest.raises(InvalidInput) as caught:
-        cast("Any", shop.billing.invoices.list)("ada", **named)
-    assert caught.value.field == field
+    invoices: Any = shop.billing.invoices
+    for ask in (partial(invoices.list, "ada"), invoices.search):
+        with pytest.raises(InvalidInput) as caught:
+            ask(**named)
+        assert caught.value.field == field
+
+
+def test_invoices_of_somebody_who_left(shop: Shop) -> None:
+    """What was billed stays in the books, and is found under the name that says nothing of them."""
+    buy(shop, "ada")
+    shop.billing.customers.delete("ada", policy="cancel")
+    [found] = shop.billing.invoices.search()
+    assert (found.status, found.total) == ("paid", Money(1000, "usd"))
+    assert found.reference.type == "user"
+    assert found.reference.id != "ada"
 
 
 def test_a_subscription_that_ends_is_not_billed_again(shop: Shop) -> None:

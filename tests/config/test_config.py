@@ -33,7 +33,9 @@ from kernia_billing.ports.telemetry import NullTelemetry
 KEY = "sk_test_51Canary0"
 SECRET = "whsec_canary1"
 _BUS_URL = "must be memory://, redis://…, rediss://…, unix://…, nats://…, tls://… or postgresql"
-_BUS_OBJECT = "must be a URL, or an object with the methods publish, receive, wait, dead_letters, healthy, close"
+_BUS_OBJECT = (
+    "must be a URL, or an object with the methods publish, receive, wait, waiting, dead_letters, healthy, close"
+)
 STRIPE: dict[str, Any] = {"stripe_key": KEY, "stripe_webhook_secrets": [SECRET], "base_url": "https://shop.example"}
 
 
@@ -218,6 +220,7 @@ def options_of(config: BillingConfig) -> BillingOptions:
         "grace_period": config.grace_period,
         "while_paused": config.while_paused,
         "dunning_final_attempt": config.dunning_final_attempt,
+        "card_expiry_notice": config.card_expiry_notice,
         "direct_cancel": config.direct_cancel,
         "portal_configuration": config.portal_configuration,
         "refresh_interval": config.refresh_interval,
@@ -366,6 +369,7 @@ def test_round_trip(
         "trial_once_per": "card" if stripe else ["group", "email"],
         "while_paused": "allow" if stripe else "deny",
         "dunning_final_attempt": 1 + tolerance % 100,
+        "card_expiry_notice": grace,
         "direct_cancel": "now" if stripe else None,
         "portal_configuration": "bpc_1" if stripe else None,
         "subscription_for": "organization" if organizations else "user",
@@ -612,6 +616,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"grace_period": timedelta(seconds=-1)}, "grace_period: must be between 0 and 3650 days"),
     ({"while_paused": "perhaps"}, "while_paused: must be one of deny, allow"),
     ({"dunning_final_attempt": 0}, "dunning_final_attempt: must be between 1 and 100"),
+    ({"card_expiry_notice": "soon"}, "card_expiry_notice: must be a timedelta"),
     ({"direct_cancel": "portal"}, "direct_cancel: must be one of period_end, now"),
     ({"portal_configuration": "bps_1"}, "portal_configuration: must be a Stripe id that starts with bpc_"),
     ({"on_subscription_change": "later"}, "on_subscription_change: must be callable"),

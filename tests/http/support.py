@@ -104,6 +104,12 @@ def subscription(**changes: Any) -> Subscription:
     return evolve(found, **changes)
 
 
+def invoice(reference: Reference) -> Invoice:
+    """A paid invoice of 10 EUR."""
+    money = Money(1000, "eur")
+    return Invoice("in_1", "A-1", "paid", money, money, NOW, None, money, money, NOW, NOW, reference=reference)
+
+
 class Recorder:
     """A `Service` in memory. `calls` are the operations that were reached; `fails` is raised by each of them."""
 
@@ -351,8 +357,12 @@ class Recorder:
     async def invoices(self, reference: Reference, **named: Any) -> Page[Invoice]:
         """One invoice."""
         self._note("invoices", reference, **named)
-        money = Money(1000, "eur")
-        return Page([Invoice("in_1", "A-1", "paid", money, money, NOW, None, money, money, NOW, NOW)], "cursor_2")
+        return Page([invoice(reference)], "cursor_2")
+
+    async def search_invoices(self, **named: Any) -> Page[Invoice]:
+        """That of an organization."""
+        self._note("search_invoices", **named)
+        return Page([invoice(Reference("org_1", "organization"))], "cursor_2")
 
     async def invoice_pdf(self, reference: Reference, invoice_id: str) -> str:
         """The document of the invoice in_1."""

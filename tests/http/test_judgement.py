@@ -51,6 +51,7 @@ def test_every_route_says_who_may_call_it() -> None:
     assert [route.path for route in ROUTES if route.action == "admin"] == [
         "/stripe/webhooks/health",
         "/stripe/catalog/sync",
+        "/billing/invoices/search",
     ]
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
@@ -394,13 +395,14 @@ def test_only_true_makes_an_administrator(admin: object) -> None:
     assert len(service.unexpected) == isinstance(admin, Exception)
 
 
+@pytest.mark.parametrize("path", ["/stripe/webhooks/health", "/billing/invoices/search"])
 @pytest.mark.parametrize("admin", [False, None, 1, RuntimeError("x")])
-def test_only_an_administrator_sees_how_webhooks_are_doing(admin: object) -> None:
-    """Everybody else gets 403, and nothing is looked up."""
+def test_only_an_administrator_sees_what_is_of_all(admin: object, path: str) -> None:
+    """Everybody else gets 403, before what was asked for is read, and nothing is looked up."""
     service = Recorder()
     service.admin = admin
 
-    assert outcome(send(service, "GET", "/stripe/webhooks/health")) == (403, "FORBIDDEN")
+    assert outcome(send(service, "GET", path, query="limit=x")) == (403, "FORBIDDEN")
     assert service.calls == []
 
 

@@ -82,6 +82,34 @@ def test_invoices_refuses(query: str) -> None:
     assert outcome(send(Recorder(), "GET", "/billing/invoices", query=query)) == (400, "VALIDATION_ERROR")
 
 
+def test_invoices_of_all() -> None:
+    """An administrator is told whose each invoice is, and may ask for drafts; a reference in the query says nothing."""
+    service = Recorder()
+    service.admin = True
+    span = "from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z"
+    response = send(
+        service, "GET", "/billing/invoices/search", query=f"status=draft&charged=true&{span}&limit=2&referenceId=x"
+    )
+
+    (found,) = parsed(response)["invoices"]
+    assert (found["id"], found["referenceId"], found["customerType"]) == ("in_1", "org_1", "organization")
+    assert found["amountDue"] == 1000
+    assert parsed(response)["nextCursor"] == "cursor_2"
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    asked = {"status": "draft", "charged": True, "start": day, "end": day.replace(day=2), "limit": 2, "cursor": None}
+    assert service.calls == [("search_invoices", (asked,))]
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("query", ["status=deleted", "charged=1", "limit=201", "limit=0", "from=yesterday"])
+def test_invoices_of_all_refuses(query: str) -> None:
+    """What does not fit is refused."""
+    service = Recorder()
+    service.admin = True
+    assert outcome(send(service, "GET", "/billing/invoices/search", query=query)) == (400, "VALIDATION_ERROR")
+    assert service.calls == []
+
+
 def test_an_invoice_as_a_pdf() -> None:
     """A redirect that no cache keeps, to an address that is read anew each time."""
     service = Recorder()

@@ -17,14 +17,17 @@ from kernia_billing.storage import (
     holds,
     horizons,
     inbox,
+    invoices,
     limits,
     measures,
     meter_events,
     migrations,
     notices,
     outbox,
+    payment_methods,
 )
 from kernia_billing.storage.dialects import Variants
+from kernia_billing.storage.pages import Pages
 
 NOW = 2_000_000_000_000_000
 OLD: dict[str, object] = {"old": NOW - DAY, "limit": 500}
@@ -99,6 +102,11 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
         (horizons._USES, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>? AND seq<?)"),
         (horizons._USE_FROM, BOOKS, "sqlite_autoindex_billing_usage_event_3 (customer_id=? AND seq>?)"),
         (horizons._STATES, BOOKS, "ix_billing_entitlement_change_customer (customer_id=?)"),
+        (
+            payment_methods._EXPIRING,
+            {"year": 2033, "month": 5, "kind": "k", "mark": "2033-5", "after": "", "limit": 500},
+            "ix_billing_payment_method_expiry (exp_year=? AND exp_month=? AND id>?)",
+        ),
         (inbox._OLD, OLD, "ix_billing_webhook_event_status (status=? AND received_at<?)"),
         (outbox._OLD, OLD, "ix_billing_outbox_waiting (sent_at<?)"),
         (audit._OLD, OLD, "ix_billing_audit_time (happened_at<?)"),
@@ -111,3 +119,34 @@ def test_jobs_search_by_an_index(
     found = steps(connection, statement, values)
     assert search in found
     assert "SCAN" not in found
+
+
+@pytest.mark.parametrize(
+    ("pages", "names", "search"),
+    [
+        (invoices._LISTED, {"status"}, "ix_billing_invoice_customer (customer_id=? AND created_at>? AND created_at<?)"),
+        (
+            invoices._LISTED,
+            {"finalized"},
+            "ix_billing_invoice_customer (customer_id=? AND created_at>? AND created_at<?)",
+        ),
+        (invoices._SEARCHED, {"status"}, "ix_billing_invoice_status (status=? AND created_at>? AND created_at<?)"),
+        (invoices._SEARCHED, {"finalized", "charged"}, "ix_billing_invoice_time (created_at>? AND created_at<?)"),
+    ],
+)
+def test_invoices_are_listed_by_the_index_that_fits(
+    connection: Connection, pages: Pages, names: set[str], search: str
+) -> None:
+    """Those of one customer are not looked for among all of a status, and those of all come in their order."""
+    values: dict[str, object] = {
+        "customer": "cust_1",
+        "status": "paid",
+        "start": 0,
+        "before": NOW,
+        "before_id": "",
+        "limit": 21,
+    }
+    found = steps(connection, pages._statements[frozenset(names)], values)
+    assert search in found
+    assert "SCAN" not in found
+    assert "TEMP B-TREE" not in found

@@ -1,4 +1,4 @@
-"""Pages of uses and of the ledger: by an index, in the order of the list, and as fast at its end as at its start."""
+"""Pages of uses, the ledger and invoices: by an index, in the order of the list, as fast at its end as at its start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.sql.base import Executable
 
 from kernia_billing.operations.writes import last_write
-from kernia_billing.storage import history, usage
+from kernia_billing.storage import history, invoices, usage
 from kernia_billing.storage.dialects import flavour_of
 from kernia_billing.storage.pages import Pages
 from kernia_billing.storage.transaction import SqlTransaction
@@ -35,9 +35,16 @@ _LINE = (
     "INSERT INTO billing_ledger (customer_id, seq, line, bucket_id, entry, amount, used_after, event_id, units,"
     " moved_at) SELECT '{customer}', i, 0, 'own', 'use', 1, i, {id}, 1, {now} + i FROM {numbers}"
 )
+_INVOICE = (
+    "INSERT INTO billing_invoice (id, customer_id, status, currency, collection_method, subtotal, total, amount_due,"
+    " amount_paid, amount_remaining, attempt_count, auto_advance, period_start, period_end, created_at, deleted,"
+    " updated_at) SELECT {id}, '{customer}', 'paid', 'usd', 'charge_automatically', 1, 1, 1, 1, 0, 1, 0, 0, 0,"
+    " {now} + i, 0, 0 FROM {numbers}"
+)
 _PLACE: dict[str, object] = {"customer": _MINE, "limit": 101, "feature": "messages", "properties": {"n": 1}}
 _USES = {**_PLACE, "start": NOW, "before": NOW + 900, "before_id": "use"}
 _MOVED = {**_PLACE, "source": "plan", "entry": "use", "first": 10, "before": 900, "before_line": 0}
+_BILLED = {"limit": 101, "status": "paid", "start": NOW, "before": NOW + 900, "before_id": "in"}
 _EXPORT = {**_PLACE, "start": NOW, "end": NOW + 900, "last": _MINE, "after": 100}
 
 
@@ -53,15 +60,15 @@ def fill(engine_name: str, engine_url: str) -> Iterator[Callable[[int], Engine]]
                 tx.customers.add(rows.customer(who))
                 number = f"CONCAT('{who}:', i)" if engine_name == "mariadb" else f"'{who}:' || i"
                 numbers = _NUMBERS[engine_name].format(count)
-                for statement in (_USE, _LINE):
+                for statement in (_USE, _LINE, _INVOICE):
                     told = statement.format(id=number, customer=f"cus:{who}", now=NOW, numbers=numbers)
                     connection.exec_driver_sql(told)
             for name in ("own", *map(str, range(200))):
                 grant = rows.grant(name)
                 tx.entitlements.add_grant(grant)
                 tx.entitlements.add_bucket(rows.bucket(grant, name))
-            for table in ("billing_usage_event", "billing_ledger", "billing_bucket", "billing_entitlement"):
-                connection.exec_driver_sql(f"ANALYZE {'TABLE ' * (engine_name == 'mariadb')}{table}")
+            for table in ("usage_event", "ledger", "bucket", "entitlement", "invoice"):
+                connection.exec_driver_sql(f"ANALYZE {'TABLE ' * (engine_name == 'mariadb')}billing_{table}")
         return engine
 
     yield filled
@@ -88,6 +95,7 @@ def plan(connection: Connection, statement: Executable, values: dict[str, object
         pytest.param(usage._PAGES, _USES, "billing_usage_event", id="usage"),
         pytest.param(usage._MOVEMENTS, _MOVED, "billing_ledger", id="ledger"),
         pytest.param(history._EXPORT, _EXPORT, "billing_usage_event", id="export"),
+        pytest.param(invoices._SEARCHED, _BILLED, "billing_invoice", id="invoices of all"),
         pytest.param(history._EXPORT_OF, _EXPORT, "billing_usage_event", id="export of one"),
     ],
 )

@@ -17,6 +17,7 @@ from ..wire import (
     Release,
     Reserve,
     Scope,
+    SearchInvoices,
     Settle,
     Track,
     UsageSeries,
@@ -120,6 +121,20 @@ async def invoices(call: Call[ListInvoices]) -> answers.InvoicesView:
         cursor=asked.cursor,
     )
     return views.invoices_view(page)
+
+
+async def search_invoices(call: Call[SearchInvoices]) -> answers.FoundInvoicesView:
+    """List invoices of all references."""
+    asked = call.input
+    page = await call.service.search_invoices(
+        status=asked.status,
+        charged=asked.charged,
+        start=asked.start,
+        end=asked.end,
+        limit=asked.limit,
+        cursor=asked.cursor,
+    )
+    return views.found_invoices_view(page)
 
 
 async def invoice_pdf(call: Call[OneInvoice]) -> Response:

@@ -9,11 +9,14 @@ from ...domain.payment_methods import PaymentMethodRow
 from ...domain.reading import instant, own_id, text
 from ...domain.reports import Outcome
 from ...domain.shapes import details_of_payment_method, owner_of
+from ...domain.subscriptions import is_live
 from ...ports.store import Transaction
 from ...ports.stripe import StripeObject
 from ..core import Core
+from .customer import CUSTOMER
 from .owners import owner
-from .tickets import Fetched, Projection
+from .subscription import sync_subscription
+from .tickets import Fetched, Projection, bring_in
 
 
 def payment_method_row(method: StripeObject, customer_id: str, now: Instant) -> PaymentMethodRow:
@@ -53,6 +56,33 @@ def _write(core: Core, tx: Transaction, fetched: Fetched) -> Outcome:
     return "applied"
 
 
+async def _after(core: Core, fetched: Fetched) -> None:
+    """Look again at what named one that is nobody's now: Stripe takes it out of there, and tells of itself only."""
+    if fetched.body is not None and owner_of(fetched.body) is not None:
+        return
+
+    def naming(tx: Transaction) -> tuple[list[str], list[str]]:
+        stored = tx.payment_methods.get(fetched.id)
+        if stored is None:
+            return [], []
+        customers = tx.stripe_customers.of_customer(stored.customer_id)
+        subscriptions = tx.subscriptions.of_customer(stored.customer_id)
+        return (
+            [each.id for each in customers if each.default_payment_method_id == fetched.id and not each.deleted],
+            [
+                each.stripe_subscription_id
+                for each in subscriptions
+                if each.default_payment_method_id == fetched.id and is_live(each.status)
+            ],
+        )
+
+    customers, subscriptions = await core.store.read(naming)
+    for each in customers:
+        await bring_in(core, CUSTOMER, each)
+    for each in subscriptions:
+        await sync_subscription(core, each)
+
+
 def _rows(_core: Core, tx: Transaction, method: StripeObject) -> tuple[PaymentMethodRow, PaymentMethodRow] | None:
     stored = tx.payment_methods.get(own_id(method))
     customer = owner(tx, method)
@@ -61,5 +91,5 @@ def _rows(_core: Core, tx: Transaction, method: StripeObject) -> tuple[PaymentMe
     return payment_method_row(method, customer.id, stored.updated_at), stored
 
 
-PAYMENT_METHOD = Projection("payment_method", _write, _rows)
+PAYMENT_METHOD = Projection("payment_method", _write, _rows, after=_after)
 """How payment methods come in."""

@@ -200,6 +200,8 @@ def _row(
         cancel_reason=theirs.cancel_reason,
         cancel_feedback=theirs.cancel_feedback,
         resumes_at=theirs.resumes_at,
+        default_payment_method_id=theirs.default_payment_method_id,
+        collection_method=theirs.collection_method,
     )
     return row if stored is None else _keep_history(stored, row)
 

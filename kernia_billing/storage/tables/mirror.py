@@ -37,6 +37,8 @@ subscription = table(
     id_("cancel_reason", 50, nullable=True),
     id_("cancel_feedback", 50, nullable=True),
     instant("resumes_at", nullable=True),
+    id_("default_payment_method_id", nullable=True),
+    id_("collection_method", 50, nullable=True),
     UniqueConstraint("stripe_subscription_id", name="uq_billing_subscription_stripe"),
     index("ix_billing_subscription_customer", "customer_id", "created_at"),
     flags=("cancel_at_period_end", "duplicate"),
@@ -98,6 +100,8 @@ invoice = table(
     instant("updated_at"),
     index("ix_billing_invoice_customer", "customer_id", "created_at", "id"),
     index("ix_billing_invoice_payment", "payment_intent_id"),
+    index("ix_billing_invoice_time", "created_at", "id"),
+    index("ix_billing_invoice_status", "status", "created_at", "id"),
     flags=("auto_advance", "deleted"),
 )
 
@@ -131,6 +135,7 @@ payment_method = table(
     amount("detached"),
     instant("updated_at"),
     index("ix_billing_payment_method_customer", "customer_id", "detached", "created_at"),
+    index("ix_billing_payment_method_expiry", "exp_year", "exp_month", "id"),
     flags=("detached",),
 )
 

@@ -18,7 +18,7 @@ import pytest
 from attrs import frozen
 
 from ...bus.lanes import Patience
-from ...domain.messages import LANES, Handler, Message, lane_of
+from ...domain.messages import LANES, Handler, Message, Waiting, lane_of
 from ...errors import GuardError, InvalidInput
 from ...ports.bus import Bus
 from ...ports.guard import unit_of_work
@@ -44,6 +44,11 @@ class DrivenBus:
         """`Bus.receive`."""
         number: int = self.drive(self.bus.receive(group, handler, topics=topics, limit=limit))
         return number
+
+    def waiting(self, group: str) -> Sequence[Waiting]:
+        """`Bus.waiting`."""
+        found: Sequence[Waiting] = self.drive(self.bus.waiting(group))
+        return found
 
     def dead_letters(self, group: str) -> Sequence[Message]:
         """`Bus.dead_letters`."""
@@ -246,6 +251,33 @@ class BusConformance:
 
         assert bus.drive(bus.bus.wait(_PATIENCE)) is not False
 
+    def test_waiting(self, bus: DrivenBus, connect: Connect) -> None:
+        """Of each lane the first message that a group is not done with is told, and since when; it is not taken."""
+        mine, theirs = keys_apart(2)
+        assert [] == list(bus.waiting("g"))
+        bus.publish(message(1, mine), message(1, theirs), message(2, mine))
+        other, taken = connect(CALM), list[Message]()
+
+        def firsts(group: str) -> set[str]:
+            found = other.waiting(group)
+            assert all(0 <= each.seconds < _PATIENCE for each in found)
+            assert len({each.message.key for each in found}) == len(found)
+            return {each.message.id for each in found}
+
+        def handler(got: Message) -> None:
+            assert got.id in firsts("g")
+            taken.append(got)
+
+        everything = {message(1, mine).id, message(1, theirs).id}
+        assert everything == firsts("g")
+        bus.until("g", handler, lambda: bool(taken), limit=1)
+        behind = {message(2, mine).id} if taken[0].key == mine else set[str]()
+        assert everything - {taken[0].id} | behind == firsts("g")
+        bus.until("g", handler, lambda: len(taken) >= 3)
+
+        assert set() == firsts("g")
+        assert everything == firsts("late")
+
     def test_limit(self, bus: DrivenBus) -> None:
         """No more than asked for is taken, and the next call goes on."""
         bus.publish(*(message(number) for number in range(5)))
@@ -281,6 +313,8 @@ class BusConformance:
                 bus.publish(message(1))
             with pytest.raises(GuardError):
                 bus.receive("g", print)
+            with pytest.raises(GuardError):
+                bus.waiting("g")
 
     def test_health(self, bus: DrivenBus) -> None:
         """It answers, and after it was closed it opens again."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 from attrs import evolve
 
 from ...domain.ids import MAX_INTEGER
+from ...domain.payment_methods import PaymentMethodRow
 from ...domain.schedules import SchedulePhase
+from ...ports.store import Transaction
 from . import rows
 from .harness import DrivenStore
 from .rows import MONTH, NOW
+
+
+def _noted(kind: str, subject: str, mark: str, tx: Transaction) -> bool:
+    return tx.notices.add(kind, subject, mark, now=NOW, until=NOW)
 
 
 class MirrorConformance:
@@ -61,6 +71,35 @@ class MirrorConformance:
         assert "43" == page(2, (NOW - 2, "in_5"))
         assert "1" == page(2, (NOW - 2, "in_3"))
         assert "" == page(2, (NOW - 3, "in_1"))
+
+    def test_invoices_of_all(self, store: DrivenStore) -> None:
+        """Those of every customer in one order, each with whose it is; none of a customer that is not there."""
+        store.each([rows.customer("org_a"), rows.customer("org_b")], lambda tx, row: tx.customers.add(row))
+        invoices = [
+            rows.invoice("in_1", created_at=NOW - 2, status="open"),
+            rows.invoice("in_2", "cus:org_b", created_at=NOW - 1, status="draft"),
+            rows.invoice("in_3", "cus:org_b", created_at=NOW - 1, status="void", total=0),
+            rows.invoice("in_4", created_at=NOW - 1, status="open", deleted=True),
+            rows.invoice("in_5", "cus:lost", status="paid"),
+            rows.invoice("in_6", status="paid"),
+        ]
+        store.each(invoices, lambda tx, row: tx.invoices.put(row))
+
+        def page(**asked: Any) -> str:
+            bare: dict[str, Any] = {"status": None, "charged": None, "start": None, "end": None, "after": None}
+            given: dict[str, Any] = {**bare, "limit": 9, **asked}
+            found = store.read(lambda tx: tx.invoices.search(**given))
+            assert all(rows.customer(who.id).id == row.customer_id for row, who in found)
+            return "".join(row.id[-1] for row, _ in found)
+
+        assert "631" == page()
+        assert "63" == page(limit=2)
+        assert "1" == page(after=(NOW - 1, "in_3"))
+        assert "2" == page(status="draft")
+        assert "61" == page(charged=True)
+        assert "3" == page(charged=False)
+        assert "31" == page(end=NOW)
+        assert "6" == page(start=NOW)
 
     def test_invoice_by_payment(self, store: DrivenStore) -> None:
         """The invoice that a payment pays, the newest where there are several."""
@@ -122,6 +161,33 @@ class MirrorConformance:
         assert "updated" == store.transaction(lambda tx: tx.payment_methods.put(evolve(card, detached=True)))
         assert [bank] == store.read(lambda tx: tx.payment_methods.of_customer("cus:org_a"))
         assert gone == store.read(lambda tx: tx.payment_methods.get("pm_3"))
+
+    def test_payment_methods_that_expire(self, store: DrivenStore) -> None:
+        """Attached ones of a month, of customers with a live subscription, in pages, until a notice is there."""
+        subscriptions = [rows.subscription("sub_a"), rows.subscription("sub_b", "cus:b", status="canceled")]
+        store.each(subscriptions, lambda tx, row: tx.subscriptions.put(row))
+        cards = [rows.payment_method(f"pm_{number}", exp_month=5, exp_year=2030) for number in range(3)]
+        others = [
+            rows.payment_method("pm_3", exp_month=6, exp_year=2030),
+            rows.payment_method("pm_4", exp_month=5, exp_year=2031),
+            rows.payment_method("pm_5", exp_month=5, exp_year=2030, detached=True),
+            rows.payment_method("pm_6", "cus:b", exp_month=5, exp_year=2030),
+            rows.payment_method("pm_7", exp_month=None, exp_year=None),
+        ]
+        store.each([*reversed(cards), *others], lambda tx, row: tx.payment_methods.put(row))
+
+        def page(limit: int = 9, after: str = "") -> Sequence[PaymentMethodRow]:
+            untold = ("kind", "2030-5")
+            return store.read(lambda tx: tx.payment_methods.expiring(2030, 5, untold=untold, limit=limit, after=after))
+
+        assert cards == page()
+        assert cards[:2] == page(2)
+        assert cards[2:] == page(2, "pm_1")
+        for kind, mark in (("kind", "2030-4"), ("other", "2030-5")):
+            assert store.transaction(partial(_noted, kind, "pm_1", mark))
+        assert cards == page()
+        assert store.transaction(partial(_noted, "kind", "pm_1", "2030-5"))
+        assert cards[::2] == page()
 
     def test_stripe_customers(self, store: DrivenStore) -> None:
         """What a customer is and was at Stripe, oldest first."""

@@ -41,6 +41,10 @@ class SubscriptionsConformance:
             duplicate=True,
             updated_at=NOW + 9,
             resumes_at=NOW + 10,
+            cancel_reason="cancellation_requested",
+            cancel_feedback="unused",
+            default_payment_method_id="pm_1",
+            collection_method="send_invoice",
         )
         for row in (bare, full, bare):
             store.each([row], lambda tx, row: tx.subscriptions.put(row))

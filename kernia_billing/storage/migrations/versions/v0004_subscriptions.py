@@ -37,6 +37,8 @@ def upgrade() -> None:
         _cause,
         _notice,
         _writes,
+        _invoice,
+        _expiry,
         _outbox,
     ):
         change()
@@ -228,6 +230,17 @@ def _notice() -> None:
 def _writes() -> None:
     add_column("billing_limit_window", number("begun_seq", default=0))
     add_column("billing_hold", number("created_seq", default=0))
+
+
+def _invoice() -> None:
+    create_index("ix_billing_invoice_time", "billing_invoice", "created_at", "id")
+    create_index("ix_billing_invoice_status", "billing_invoice", "status", "created_at", "id")
+
+
+def _expiry() -> None:
+    add_column("billing_subscription", text("default_payment_method_id", null=True))
+    add_column("billing_subscription", text("collection_method", 50, null=True))
+    create_index("ix_billing_payment_method_expiry", "billing_payment_method", "exp_year", "exp_month", "id")
 
 
 def _outbox() -> None:
