@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -74,8 +75,13 @@ def _add_history(shop: Shop, events: int) -> None:
     event, line = (shop.seed.copy(shop.seed.one(table), 1) for table in (tables.usage_event, tables.ledger))
     at = event["occurred_at"]
     old = numbered("old_")
-    before: dict[str, Column] = {"seq": lambda number: -number}
-    varying = {**before, "id": old, "idempotency_key": old, "occurred_at": lambda number: literal(at) - number}
+    before: dict[str, Column] = {"seq": operator.neg}
+    varying: dict[str, Column] = {
+        **before,
+        "id": old,
+        "idempotency_key": old,
+        "occurred_at": lambda number: literal(at) - number,
+    }
     with shop.engine.begin() as connection:
         fill(connection, tables.usage_event, event, events, varying)
         fill(connection, tables.ledger, {**line, "amount": 0}, events, {**before, "event_id": old})

@@ -132,7 +132,8 @@ def test_wrong_wishes_change_nothing(open_shop: Open) -> None:
     """They are refused as for any subscription."""
     shop = open_shop(**OPTIONS)
     begun = shop.billing.subscriptions.start_trial("ann", "one")
-    for wrong in ({"when": "later"}, {"feedback": "bored"}, {"prorate": True}, {"reason": ""}):
+    wishes: list[dict[str, Any]] = [{"when": "later"}, {"feedback": "bored"}, {"prorate": True}, {"reason": ""}]
+    for wrong in wishes:
         with pytest.raises(InvalidInput):
             shop.billing.subscriptions.cancel("ann", **wrong)
     assert shop.subscription() == begun

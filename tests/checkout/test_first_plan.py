@@ -9,7 +9,7 @@ import pytest
 
 from kernia_billing import AlreadySubscribed, BillingError, Conflict, Identity, StripeRefused, Unavailable
 from kernia_billing.domain.answers import Checkout
-from kernia_billing.operations import checkout
+from kernia_billing.operations import checkout, one_page
 from kernia_billing.testing import CardDeclined, Fault, SimulatorError
 from tests.webhooks.shop import ORIGIN, Shop
 
@@ -156,7 +156,7 @@ def test_a_page_that_is_paid_and_heard_of_just_before_the_next_is_claimed(
 ) -> None:
     """Bought after the look for subscriptions and before the new page has its place: no new page is made."""
     first = shop.upgrade()
-    real = checkout.claim
+    real = one_page.claim
 
     async def pays_first(*arguments: Any, **options: Any) -> Any:
         shop.stripe.pay(first)

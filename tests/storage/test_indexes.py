@@ -13,7 +13,6 @@ from kernia_billing.domain.instants import DAY, HOUR
 from kernia_billing.storage import (
     alerts,
     audit,
-    checkouts,
     holds,
     horizons,
     inbox,
@@ -24,6 +23,7 @@ from kernia_billing.storage import (
     migrations,
     notices,
     outbox,
+    overdue,
     payment_methods,
 )
 from kernia_billing.storage.dialects import Variants
@@ -70,7 +70,7 @@ def steps(connection: Connection, statement: Executable | Variants, values: dict
     ("statement", "values", "search"),
     [
         (
-            checkouts._OVERDUE,
+            overdue.overdue_checkouts(),
             {"old": NOW - HOUR, "now": NOW, "limit": 100},
             "ix_billing_checkout_overdue (status=? AND expires_at<?)",
         ),
