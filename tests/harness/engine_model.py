@@ -214,17 +214,20 @@ class EngineModel(EnginePlanning):
                 counted = made if len(event["units"]) < held else event["made"]
                 back += 1
                 costless += not unit
+                came_back: Unit = []
                 for bucket_id, drawn in reversed(unit):
                     bucket = self.buckets[self._heir(bucket_id)]
                     amount = min(drawn, bucket["used"])
                     origin = event["feature"], bucket["id"]
                     self.drawn[origin] = self.drawn.get(origin, 0) - amount
                     self._move(bucket["id"], "refund", used=-amount, event=event_id)
+                    came_back.append((bucket["id"], amount))
                     pool = bucket["feature"]
                     cost[pool] = sum(size for _, size in unit)
                     if self._is_live(bucket):
                         spendable[pool] = spendable.get(pool, 0) + amount
-                self._uncount(event, unit, counted)
+                # Limits on credits get back what came back: the rest was given back before without naming the use.
+                self._uncount(event, came_back, counted)
             event["refunded"] += back
             restored = costless + sum(amount // cost[pool] for pool, amount in spendable.items())
             return {"units": back, "restored": restored, "lapsed": back - restored}

@@ -156,21 +156,21 @@ def result_of(simulator: StripeSimulator, work: Work[T]) -> T:
     """What `work` gives in a process of its own, which must not be killed."""
     ended = alone(simulator, work)
     assert not ended.killed
-    return ended.value  # type: ignore[return-value]
+    return ended.value  # type: ignore[return-value]  # whoever ended in peace gave one
 
 
 def stalled(simulator: StripeSimulator, work: Work[T], meanwhile: Callable[[], None]) -> T:
     """Run `work` in a process of its own that calls `stall()` once; `meanwhile` happens before it goes on."""
     (ended,) = _run(simulator, [work], meanwhile)
     assert not ended.killed
-    return ended.value  # type: ignore[return-value]
+    return ended.value  # type: ignore[return-value]  # whoever ended in peace gave one
 
 
 def together(simulator: StripeSimulator, works: Sequence[Work[T]]) -> list[T]:
     """Run every work in a process of its own, all at once; each must call `ready()`, which starts all of them."""
     endings = _run(simulator, works)
     assert not any(each.killed for each in endings)
-    return [each.value for each in endings]  # type: ignore[misc]
+    return [each.value for each in endings]  # type: ignore[misc]  # the same
 
 
 def _run(

@@ -19,8 +19,8 @@ SERVERS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("po
 
 @pytest.mark.parametrize("part", range(6))
 def test_random_lives_are_those_of_the_model(part: int) -> None:
-    """In six parts 1,140 lives of up to fifty steps, more than fifty thousand."""
-    live(EngineMachine, "sqlite://", 190, 50, part)
+    """In six parts 1,200 lives of up to fifty steps, more than fifty thousand."""
+    live(EngineMachine, "sqlite://", 200, 50, part)
 
 
 @pytest.mark.parametrize("part", range(2))
