@@ -12,7 +12,7 @@ from tests.crashes.stage import Stage
 from tests.harness.coherent import coherent
 from tests.harness.house import new_engine
 
-_SAMPLES = {"sqlite": 4, "postgresql": 1, "mariadb": 1}
+_SAMPLES = {"sqlite": 2, "postgresql": 1, "mariadb": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

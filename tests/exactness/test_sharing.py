@@ -38,7 +38,7 @@ from tests.harness.house import PRO, open_account, open_billing, options, subscr
 from tests.harness.meeting import FIRST, KINDS, PATIENCE, Call, Kind, Met, meet, sound, store_of, watched
 from tests.servers import async_url
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = [pytest.mark.parametrize("kind", KINDS), pytest.mark.one_server]
 
 
 def _is_gap_free(tables: Tables, reference: str) -> None:

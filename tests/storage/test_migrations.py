@@ -107,7 +107,7 @@ def test_killed_anywhere(engine: Engine, engine_name: str, make: Callable[[Engin
     countdown, total = counting(engine, make)
     assert total > 30
     # Where a run is one transaction it is all the same what it was killed at.
-    for steps in range(0, total, 19 if engine_name == "mariadb" else 29):
+    for steps in range(0, total, 37 if engine_name == "mariadb" else 41):
         countdown.live()
         _drop(engine)
         countdown.left = steps
