@@ -13,7 +13,8 @@ from ..domain.answers import (
     Subscription,
     SubscriptionChange,
 )
-from ..domain.plan_change import When
+from ..domain.plan_change import Wanted, When
+from ..domain.plans import ProrationBehavior
 from ..domain.references import Identity, Ref
 from ..domain.subscriptions import CancelFeedback, CancelWhen, PauseBehavior
 from ..operations import (
@@ -236,6 +237,7 @@ class Subscriptions:
         annual: bool | None = None,
         seats: int | None = None,
         subscription_id: str | None = None,
+        proration_behavior: ProrationBehavior | None = None,
     ) -> ChangePreview:
         """What `change` with the same arguments would cost and give, asked of Stripe; nothing is changed.
 
@@ -244,15 +246,8 @@ class Subscriptions:
         Raises:
             What `change` raises where it would refuse the change itself.
         """
-        return await change_previews.preview_change(
-            self._wiring.core,
-            reference,
-            plan,
-            when=when,
-            annual=annual,
-            seats=seats,
-            subscription_id=subscription_id,
-        )
+        wanted = Wanted(plan, when, annual, seats, subscription_id, proration_behavior)
+        return await change_previews.preview_change(self._wiring.core, reference, wanted)
 
     async def change(
         self,
@@ -263,6 +258,7 @@ class Subscriptions:
         annual: bool | None = None,
         seats: int | None = None,
         subscription_id: str | None = None,
+        proration_behavior: ProrationBehavior | None = None,
         preview: ChangePreview | str | None = None,
         idempotency_key: str | None = None,
     ) -> Subscription:
@@ -271,7 +267,8 @@ class Subscriptions:
         `when="auto"` is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or
         is equal, and the end of the period for what ranks lower; the option `plan_change.pairs` may say otherwise.
         None for `annual` and `seats` keeps what there is. What was to change later is replaced. A pending cancellation
-        stays pending: a new plan ends then too.
+        stays pending: a new plan ends then too. `proration_behavior` says what becomes of unused time, before what
+        plans and options say of it.
 
         `preview` has it charge exactly what was shown. `subscription_id` is our own id or Stripe's. The same
         `idempotency_key` again gives the subscription, and changes nothing.
@@ -293,11 +290,7 @@ class Subscriptions:
         return await changing.change(
             self._wiring.core,
             reference,
-            plan,
-            when=when,
-            annual=annual,
-            seats=seats,
-            subscription_id=subscription_id,
+            Wanted(plan, when, annual, seats, subscription_id, proration_behavior),
             preview=preview,
             idempotency_key=idempotency_key,
         )

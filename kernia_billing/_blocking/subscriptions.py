@@ -12,6 +12,7 @@ from .. import _aio  # pyright: ignore[reportPrivateUsage] - the other half of o
 from .._drive import run_blocking
 from ..domain.answers import ChangePreview, Checkout, Page, Subscription, SubscriptionChange
 from ..domain.plan_change import When
+from ..domain.plans import ProrationBehavior
 from ..domain.references import Identity, Ref
 from ..domain.subscriptions import CancelFeedback, CancelWhen, PauseBehavior
 
@@ -222,6 +223,7 @@ class Subscriptions:
         annual: bool | None = None,
         seats: int | None = None,
         subscription_id: str | None = None,
+        proration_behavior: ProrationBehavior | None = None,
     ) -> ChangePreview:
         """What `change` with the same arguments would cost and give, asked of Stripe; nothing is changed.
 
@@ -232,7 +234,13 @@ class Subscriptions:
         """
         return run_blocking(
             self._inner.preview_change(
-                reference, plan, when=when, annual=annual, seats=seats, subscription_id=subscription_id
+                reference,
+                plan,
+                when=when,
+                annual=annual,
+                seats=seats,
+                subscription_id=subscription_id,
+                proration_behavior=proration_behavior,
             )
         )
 
@@ -245,6 +253,7 @@ class Subscriptions:
         annual: bool | None = None,
         seats: int | None = None,
         subscription_id: str | None = None,
+        proration_behavior: ProrationBehavior | None = None,
         preview: ChangePreview | str | None = None,
         idempotency_key: str | None = None,
     ) -> Subscription:
@@ -253,7 +262,8 @@ class Subscriptions:
         `when="auto"` is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or
         is equal, and the end of the period for what ranks lower; the option `plan_change.pairs` may say otherwise.
         None for `annual` and `seats` keeps what there is. What was to change later is replaced. A pending cancellation
-        stays pending: a new plan ends then too.
+        stays pending: a new plan ends then too. `proration_behavior` says what becomes of unused time, before what
+        plans and options say of it.
 
         `preview` has it charge exactly what was shown. `subscription_id` is our own id or Stripe's. The same
         `idempotency_key` again gives the subscription, and changes nothing.
@@ -280,6 +290,7 @@ class Subscriptions:
                 annual=annual,
                 seats=seats,
                 subscription_id=subscription_id,
+                proration_behavior=proration_behavior,
                 preview=preview,
                 idempotency_key=idempotency_key,
             )

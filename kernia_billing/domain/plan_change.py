@@ -20,6 +20,22 @@ PendingInterval = Literal["day", "week", "month"]
 """How often a yearly subscription can be billed for what it has to pay beside the year."""
 
 
+@frozen
+class Wanted:
+    """A change as it is asked for.
+
+    None for `annual` and `seats` keeps what there is; None for `subscription_id`, ours or Stripe's, is the live one of
+    the plan's group; None for `proration_behavior` leaves it to the options.
+    """
+
+    plan: str
+    when: When = "auto"
+    annual: bool | None = None
+    seats: int | None = None
+    subscription_id: str | None = None
+    proration_behavior: ProrationBehavior | None = None
+
+
 @frozen(kw_only=True)
 class PlanPair:
     """What is said of the change from one plan to another one, by their names; None leaves it to the other options.

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from attrs import asdict, frozen
 
 from .instants import HOUR, MINUTE, Instant
-from .plans import BillingInterval
+from .plans import BillingInterval, ProrationBehavior
 
 LIFE = HOUR
 """How long a price that was shown is held to."""
@@ -23,6 +23,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "interval": (str,),
     "seats": (int,),
     "when": (str,),
+    "proration": (str, type(None)),
     "date": (int,),
     "amount": (int,),
     "currency": (str,),
@@ -34,8 +35,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 class Shown:
     """What a preview stands for.
 
-    `date` is the second as of which unused time counts, or at which the change takes place; `amount` is charged then,
-    in minor units; `subscription` is Stripe's id, `issued` is in microseconds.
+    `proration` says what becomes of unused time, None where that was not asked for. `date` is the second as of which
+    unused time counts, or at which the change takes place; `amount` is charged then, in minor units; `subscription` is
+    Stripe's id, `issued` is in microseconds.
     """
 
     subscription: str
@@ -43,6 +45,7 @@ class Shown:
     interval: BillingInterval
     seats: int
     when: Literal["now", "period_end"]
+    proration: ProrationBehavior | None
     date: int
     amount: int
     currency: str

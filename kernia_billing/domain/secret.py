@@ -20,7 +20,7 @@ class Secret:
     __text: str
 
     def __init__(self, text: str) -> None:
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise TypeError("a secret must be text")
         object.__setattr__(self, "_Secret__text", str.__str__(text))
 

@@ -10,7 +10,7 @@ from ..domain.answers import Balance, ChangePreview
 from ..domain.instants import SECOND, to_datetime
 from ..domain.item_moves import update_params
 from ..domain.money import Money
-from ..domain.plan_change import When
+from ..domain.plan_change import Wanted
 from ..domain.plans import ProrationBehavior
 from ..domain.preview_tokens import Shown, sign
 from ..domain.reading import listed
@@ -22,25 +22,13 @@ from .previewing import preview as preview_balances
 from .switches import Switch, proration_of, switch_of
 
 
-async def preview_change(
-    core: Core,
-    reference: Ref,
-    plan: str,
-    *,
-    when: When = "auto",
-    annual: bool | None = None,
-    seats: int | None = None,
-    subscription_id: str | None = None,
-) -> ChangePreview:
-    """What `change` with the same arguments would cost and give; nothing is changed.
+async def preview_change(core: Core, reference: Ref, wanted: Wanted) -> ChangePreview:
+    """What `change` would cost and give; nothing is changed.
 
     Raises:
         As `change` does where it would refuse the change itself.
     """
-    switch = await switch_of(
-        core, reference, plan, when=when, annual=annual, seats=seats, subscription_id=subscription_id
-    )
-    return await preview_of(core, switch)
+    return await preview_of(core, await switch_of(core, reference, wanted))
 
 
 def behavior_of(core: Core, switch: Switch) -> ProrationBehavior:
@@ -69,6 +57,7 @@ async def preview_of(core: Core, switch: Switch, date: int | None = None) -> Cha
         interval=switch.interval,
         seats=switch.seats,
         when=switch.when,
+        proration=switch.proration,
         date=date if switch.when == "now" else effective // SECOND,
         amount=amount,
         currency=currency,
@@ -149,6 +138,7 @@ def _is_same(switch: Switch, shown: Shown) -> bool:
         interval=switch.interval,
         seats=switch.seats,
         when=switch.when,
+        proration=switch.proration,
         date=shown.date if switch.when == "now" else ends,
         amount=shown.amount,
         currency=shown.currency,

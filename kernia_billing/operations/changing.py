@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from attrs import astuple
+
 from ..domain.answers import ChangePreview, Subscription
 from ..domain.customers import CustomerRow
 from ..domain.item_moves import update_params
-from ..domain.plan_change import When
+from ..domain.plan_change import Wanted
 from ..domain.plans import Plan, ProrationBehavior
 from ..domain.preview_tokens import Shown, read
 from ..domain.reading import id_of, listed, members, text
@@ -48,22 +50,17 @@ _ATTEMPTS = 3
 async def change(
     core: Core,
     reference: Ref,
-    plan: str,
+    wanted: Wanted,
     *,
-    when: When = "auto",
-    annual: bool | None = None,
-    seats: int | None = None,
-    subscription_id: str | None = None,
     preview: ChangePreview | str | None = None,
     idempotency_key: str | None = None,
 ) -> Subscription:
     """Change the plan, interval or seats of a live subscription.
 
-    `when="auto"` is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or is
-    equal, and the end of the period for what ranks lower, unless the option `plan_change.pairs` says otherwise. None
-    for `annual` and `seats` keeps what there is. What was to change later is replaced, once the change is made. A
-    cancellation that is pending stays: the new plan ends then, and a change that would come only then is refused.
-    `preview` has it charge exactly what was shown, or refuse.
+    "auto" is now for what ranks higher (by the plan's rank, then a year before a month, then more seats), or is equal,
+    and the end of the period for what ranks lower, unless the option `plan_change.pairs` says otherwise. What was to
+    change later is replaced, once the change is made. A cancellation that is pending stays: the new plan ends then, and
+    a change that would come only then is refused. `preview` has it charge exactly what was shown, or refuse.
 
     Raises:
         NotFound: no such plan (PLAN_NOT_FOUND), no price of it for the interval (PRICE_NOT_FOUND), nothing to change
@@ -78,25 +75,20 @@ async def change(
         InvalidInput: a value is out of range.
         Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
     """
-    target = plan_of(core, plan)
-    asked = [target.key, when, annual, seats, subscription_id]
+    target = plan_of(core, wanted.plan)
+    asked = [target.key, *astuple(wanted)[1:]]
     key = None if idempotency_key is None else request_key(core, reference, idempotency_key)
     if key is not None and await is_repeated(core, key, asked):
-        customer, row = await find_row(core, reference, group=target.group, subscription_id=subscription_id)
+        customer, row = await find_row(core, reference, group=target.group, subscription_id=wanted.subscription_id)
         return await core.store.read(lambda tx: answer(core, customer, row, core.now(), tx))
     shown = None if preview is None else await _shown(core, reference, target, preview)
     if shown is not None:
-        annual = shown.interval == "year" if annual is None else annual
-        seats = shown.seats if seats is None else seats
-        when = shown.when if when == "auto" else when
-        subscription_id = shown.subscription if subscription_id is None else subscription_id
-    customer, row = await find_row(core, reference, group=target.group, subscription_id=subscription_id)
+        wanted = _as_shown(wanted, shown)
+    customer, row = await find_row(core, reference, group=target.group, subscription_id=wanted.subscription_id)
 
     async def work(core: Core) -> None:
         try:
-            switch = await switch_of(
-                core, reference, plan, when=when, annual=annual, seats=seats, subscription_id=subscription_id
-            )
+            switch = await switch_of(core, reference, wanted)
         except AlreadySubscribed:
             if not await went_on(core, row):
                 raise
@@ -133,6 +125,18 @@ async def _shown(core: Core, reference: Ref, target: Plan, preview: ChangePrevie
         await find_row(core, reference, subscription_id=shown.subscription)
         return shown
     return None
+
+
+def _as_shown(wanted: Wanted, shown: Shown) -> Wanted:
+    """What is wanted, with what was shown where nothing is said."""
+    return Wanted(
+        wanted.plan,
+        when=shown.when if wanted.when == "auto" else wanted.when,
+        annual=shown.interval == "year" if wanted.annual is None else wanted.annual,
+        seats=shown.seats if wanted.seats is None else wanted.seats,
+        subscription_id=wanted.subscription_id or shown.subscription,
+        proration_behavior=wanted.proration_behavior or shown.proration,
+    )
 
 
 async def change_now(

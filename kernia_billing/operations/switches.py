@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from attrs import frozen
 
 from ..domain.customers import CustomerRow
 from ..domain.instants import MINUTE
 from ..domain.item_moves import Move, moves
-from ..domain.plan_change import PlanPair, When
+from ..domain.plan_change import PlanPair, Wanted, When
 from ..domain.plans import BillingInterval, Plan, ProrationBehavior
 from ..domain.reading import is_cut, own_id
 from ..domain.references import Ref
@@ -35,7 +35,8 @@ CHANGEABLE = ("active", "trialing", "past_due")
 class Switch:
     """A change of plan that can be made: `moves` are what happens to each item, `theirs` is what Stripe has now.
 
-    `pair` is what the option `plan_change.pairs` says of it.
+    `proration` says what becomes of unused time, where that was asked for; `pair` is what the option
+    `plan_change.pairs` says of the change.
     """
 
     customer: CustomerRow
@@ -48,6 +49,7 @@ class Switch:
     seats: int
     moves: tuple[Move, ...]
     when: Literal["now", "period_end"]
+    proration: ProrationBehavior | None = None
     pair: PlanPair | None = None
 
     @property
@@ -159,16 +161,7 @@ def not_pending() -> Conflict:
     )
 
 
-async def switch_of(
-    core: Core,
-    reference: Ref,
-    plan: str,
-    *,
-    when: When = "auto",
-    annual: bool | None = None,
-    seats: int | None = None,
-    subscription_id: str | None = None,
-) -> Switch:
+async def switch_of(core: Core, reference: Ref, wanted: Wanted) -> Switch:
     """The change that a request stands for.
 
     Raises:
@@ -180,23 +173,20 @@ async def switch_of(
         InvalidInput: a value is out of range.
         Unavailable: Stripe or the database does not answer.
     """
-    target = plan_of(core, plan)
-    if when not in ("auto", "now", "period_end"):
-        raise InvalidInput("must be 'auto', 'now' or 'period_end'", field="when")
-    if annual is not None and type(annual) is not bool:
-        raise InvalidInput("must be true or false", field="annual")
-    customer, row = await find_row(core, reference, group=target.group, subscription_id=subscription_id)
+    target = plan_of(core, wanted.plan)
+    _check(wanted)
+    customer, row = await find_row(core, reference, group=target.group, subscription_id=wanted.subscription_id)
     if row.plan is not None and row.group != target.group:
         raise InvalidInput("is of another plan group than the subscription", field="plan")
     body = await fresh(core, row)
     theirs = read_subscription(body)
     sold = await core.store.read(lambda tx: sold_by(core, tx, theirs))
     _refuse_boundary(core, theirs)
-    interval: BillingInterval = "year" if annual else "month"
-    if annual is None and sold is not None:
+    interval: BillingInterval = "year" if wanted.annual else "month"
+    if wanted.annual is None and sold is not None:
         interval = sold.interval
     members = await members_to_pay_for(core, customer.reference, target)
-    count = _seats(target, sold, seats) if members is None else members
+    count = _seats(target, sold, wanted.seats) if members is None else members
     if sold is not None and (sold.plan.key, sold.interval, sold.seats) == (target.key, interval, count):
         raise AlreadySubscribed
     lines = await lines_of(core, target, interval, count)
@@ -212,9 +202,20 @@ async def switch_of(
         interval=interval,
         seats=count,
         moves=_moves(theirs, sold, target, lines),
-        when=_when(core, sold, target, interval, count, pair) if when == "auto" else when,
+        when=_when(core, sold, target, interval, count, pair) if wanted.when == "auto" else wanted.when,
+        proration=wanted.proration_behavior,
         pair=pair,
     )
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.when not in get_args(When):
+        raise InvalidInput("must be 'auto', 'now' or 'period_end'", field="when")
+    if wanted.annual is not None and type(wanted.annual) is not bool:
+        raise InvalidInput("must be true or false", field="annual")
+    if wanted.proration_behavior is not None and wanted.proration_behavior not in get_args(ProrationBehavior):
+        told = "must be 'create_prorations', 'always_invoice' or 'none'"
+        raise InvalidInput(told, field="proration_behavior")
 
 
 def _seats(target: Plan, sold: Sold | None, seats: int | None) -> int:
@@ -275,9 +276,9 @@ def _refuse_archived(tx: Transaction, price_id: str) -> None:
 
 
 def proration_of(switch: Switch, otherwise: ProrationBehavior) -> ProrationBehavior:
-    """What Stripe does with the unused time of a change: as is said of its pair of plans, or `otherwise`."""
-    said = None if switch.pair is None else switch.pair.proration_behavior
-    return said or otherwise
+    """What Stripe does with unused time: as was asked, or is said of the pair of plans, or `otherwise`."""
+    of_pair = None if switch.pair is None else switch.pair.proration_behavior
+    return switch.proration or of_pair or otherwise
 
 
 def facts(switch: Switch) -> dict[str, Any]:

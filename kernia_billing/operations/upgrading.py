@@ -7,6 +7,7 @@ from typing import Any
 
 from ..domain.answers import Checkout
 from ..domain.item_moves import Move
+from ..domain.plan_change import Wanted
 from ..domain.references import Identity, Ref
 from ..errors import AlreadySubscribed, Conflict, StripeRefused
 from ..ports.store import Transaction
@@ -56,9 +57,8 @@ async def upgrade(
 
         async def work(core: Core) -> Checkout:
             try:
-                switch = await switch_of(
-                    core, reference, plan, annual=annual, seats=seats, subscription_id=subscription_id
-                )
+                wanted = Wanted(plan, annual=annual, seats=seats, subscription_id=subscription_id)
+                switch = await switch_of(core, reference, wanted)
             except AlreadySubscribed:
                 if not await went_on(core, row):
                     raise

@@ -16,6 +16,7 @@ from kernia_billing import (
     NotFound,
     PaymentFailed,
     Plan,
+    PreviewStale,
     StripeRefused,
 )
 from kernia_billing.testing import Fault
@@ -361,6 +362,27 @@ def test_proration_is_as_configured(open_shop: Any, options: Any, plan_says: Any
     shop.billing.subscriptions.change("ann", "two")
     (told,) = shop.called("POST", f"/v1/subscriptions/{bought.stripe_id}")
     assert told.params["proration_behavior"] == sent
+
+
+def test_a_call_says_what_becomes_of_unused_time(shop: Shop) -> None:
+    """R-111: before the options, at once and when the period ends; a preview brings it along."""
+    path = f"/v1/subscriptions/{shop.buy().stripe_id}"
+    shop.stripe.advance(days=10)
+    subscriptions = shop.billing.subscriptions
+    shown = subscriptions.preview_change("ann", "team", proration_behavior="none")
+    assert shown.amount_due.amount == 0 < subscriptions.preview_change("ann", "team").amount_due.amount
+    with pytest.raises(PreviewStale):
+        subscriptions.change("ann", "team", proration_behavior="always_invoice", preview=shown)
+    with pytest.raises(InvalidInput) as refusal:
+        subscriptions.change("ann", "team", proration_behavior="later")  # type: ignore[arg-type]  # is what is tried
+    assert refusal.value.field == "proration_behavior"
+    subscriptions.change("ann", "team", preview=shown.token, idempotency_key="once")
+    assert shop.called("POST", path)[-1].params["proration_behavior"] == "none"
+    with pytest.raises(IdempotencyMismatch):
+        subscriptions.change("ann", "team", proration_behavior="none", idempotency_key="once")
+    waiting = subscriptions.change("ann", "pro", when="period_end", proration_behavior="create_prorations")
+    phases = shop.called("POST", f"{SCHEDULES}/{waiting.schedule_id}")[-1].params["phases"]
+    assert phases["1"]["proration_behavior"] == "create_prorations"
 
 
 def test_history_says_what_was_changed_and_why(shop: Shop) -> None:
