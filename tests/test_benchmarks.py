@@ -58,7 +58,7 @@ def test_books_that_do_not_agree_are_noticed(damage: object, servers: Servers) -
     with open_shop(servers, "sqlite", 2) as shop:
         untouched = shop.problems(0)
         with shop.engine.begin() as connection:
-            connection.execute(damage)  # type: ignore[call-overload]
+            connection.execute(damage)  # type: ignore[call-overload]  # a parameter is an object
 
         assert [] == untouched
         assert shop.problems(0)

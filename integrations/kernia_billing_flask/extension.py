@@ -61,7 +61,7 @@ class KerniaBilling:
         app.register_blueprint(blueprint)
         app.register_error_handler(BillingError, self._show)
         # Flask's own documentation wraps an application in this way; mypy takes the attribute for a method.
-        app.wsgi_app = _Bound(app.wsgi_app, self._host)  # type: ignore[method-assign]
+        app.wsgi_app = _Bound(app.wsgi_app, self._host)  # type: ignore[method-assign]  # how Flask's documents have middleware put in
         app.before_request_funcs.setdefault(None, []).insert(0, lambda: _exempt(app, blueprint))
         _exempt(app, blueprint)
         app.extensions["kernia_billing"] = self

@@ -38,7 +38,7 @@ def _key(value: object) -> object:
 
 
 def _path(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a path of texts or bytes
 
 
 def _length(value: object) -> object:

@@ -296,7 +296,7 @@ def _gated_async_generator(gate: _Gate, view: Callable[..., AsyncGenerator[Any, 
 def _is_async(view: Callable[..., Any]) -> bool:
     while isinstance(view, partial):
         view = view.func
-    return inspect.iscoroutinefunction(view) or inspect.iscoroutinefunction(getattr(view, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(view) or inspect.iscoroutinefunction(getattr(view, "__call__", None))  # noqa: B004 - it is asked of what is called, not whether it can be
 
 
 def _signature(view: Callable[..., Any], name: str | None) -> inspect.Signature:

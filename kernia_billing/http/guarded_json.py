@@ -102,9 +102,9 @@ def _check_texts(value: Any) -> None:
         if _UNSTORABLE.search(value):
             _refuse("a text holds NUL or half of a surrogate pair")
     elif isinstance(value, list):
-        for each in value:  # pyright: ignore[reportUnknownVariableType]
+        for each in value:  # pyright: ignore[reportUnknownVariableType]  # JSON of anybody
             _check_texts(each)
     elif isinstance(value, dict):
-        for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+        for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]  # the same
             _check_texts(key)
             _check_texts(each)

@@ -58,7 +58,7 @@ class AsyncStore(SqlStore):
         """
         if _is_async_engine(database):
             return GreenletStore(of_engine(database.sync_engine), pace=pace)
-        if not isinstance(database, (str, URL)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(database, (str, URL)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ConfigError(
                 ["database: AsyncBilling takes a SQLAlchemy URL or AsyncEngine; an Engine is for Billing"]
             )

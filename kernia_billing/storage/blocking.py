@@ -36,7 +36,7 @@ class BlockingStore(SqlStore):
             if database.dialect.is_async:
                 raise ConfigError(["database: the engine is asynchronous; give Billing a blocking Engine"])
             return cls(of_engine(database), pace=pace)
-        if not isinstance(database, (str, URL)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(database, (str, URL)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ConfigError(
                 ["database: Billing takes a SQLAlchemy URL or Engine; an AsyncEngine is for AsyncBilling"]
             )

@@ -100,7 +100,7 @@ class Shape(Generic[T]):
     def __init__(
         self, kind: type[T], table: Table, *, flags: Sequence[str] = (), skip: Sequence[str] = (), **columns: str
     ) -> None:
-        fields: list[str] = [field.name for field in attrs.fields(kind) if field.name not in skip]  # type: ignore[arg-type]
+        fields: list[str] = [field.name for field in attrs.fields(kind) if field.name not in skip]  # type: ignore[arg-type]  # every kind is an attrs class
         self._kind = kind
         self._pairs: list[tuple[str, str]] = [(field, columns.get(field, field)) for field in fields]
         self._flags = [fields.index(flag) for flag in flags]

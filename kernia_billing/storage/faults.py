@@ -73,7 +73,7 @@ def _code(driver: Any) -> int | str:
         return arguments[0]
     for name in ("sqlite_errorcode", "sqlstate", "pgcode"):
         if (code := getattr(driver, name, None)) is not None:
-            return code  # type: ignore[no-any-return]
+            return code  # type: ignore[no-any-return]  # drivers are not typed
     return 0
 
 

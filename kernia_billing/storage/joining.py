@@ -28,7 +28,7 @@ def blocking_connection(host: object) -> Connection:
     from sqlalchemy.orm import Session, scoped_session
 
     if isinstance(host, (Session, scoped_session)):
-        session: Any = host  # pyright: ignore[reportUnknownVariableType]
+        session: Any = host  # pyright: ignore[reportUnknownVariableType]  # a session of any kind
         try:
             connection: Connection = session.connection()
         except exc.InvalidRequestError:
@@ -48,7 +48,7 @@ async def async_connection(host: object) -> AsyncConnection:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
     if isinstance(host, (AsyncSession, async_scoped_session)):
-        session: Any = host  # pyright: ignore[reportUnknownVariableType]
+        session: Any = host  # pyright: ignore[reportUnknownVariableType]  # a session of any kind
         try:
             connection: AsyncConnection = await session.connection()
         except exc.InvalidRequestError:

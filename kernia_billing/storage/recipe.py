@@ -60,7 +60,7 @@ def run_own(connection: Connection, flavour: Flavour, unit: Unit[T]) -> T:
         try:
             with unit_of_work():
                 value = unit(SqlTransaction(connection, flavour))
-        except Rollback as told:  # pyright: ignore[reportUnknownVariableType]
+        except Rollback as told:  # pyright: ignore[reportUnknownVariableType]  # an error class has no parameters when caught
             connection.rollback()
             answer: T = _answer(told)
             return answer
@@ -82,7 +82,7 @@ def run_joined(connection: Connection, flavour: Flavour, unit: Unit[T]) -> T:
         with unit_of_work():
             value = unit(SqlTransaction(connection, flavour))
         savepoint.commit()
-    except Rollback as told:  # pyright: ignore[reportUnknownVariableType]
+    except Rollback as told:  # pyright: ignore[reportUnknownVariableType]  # an error class has no parameters when caught
         if not _roll_back_to(connection, savepoint):
             raise Unavailable("The connection to the database was lost") from None
         answer: T = _answer(told)

@@ -366,7 +366,7 @@ def test_what_cannot_be_gated_is_refused_at_decoration() -> None:
             gate(inside)
     for view in (Views, 5):
         with pytest.raises(InvalidInput):
-            requires_feature("a")(view)  # type: ignore[type-var]
+            requires_feature("a")(view)  # type: ignore[type-var]  # it is refused for that
 
 
 def test_a_gated_view_looks_like_itself() -> None:

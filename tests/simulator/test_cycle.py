@@ -35,7 +35,7 @@ FAILED = [
 
 
 def _period(subscription: dict[str, object]) -> tuple[int, int]:
-    items: dict[str, list[dict[str, int]]] = subscription["items"]  # type: ignore[assignment]
+    items: dict[str, list[dict[str, int]]] = subscription["items"]  # type: ignore[assignment]  # Stripe's object
     return items["data"][0]["current_period_start"], items["data"][0]["current_period_end"]
 
 
@@ -162,7 +162,7 @@ def test_collect_tries_at_once(shop: Shop) -> None:
 )
 def test_after_two_weeks_of_retries(shop: Shop, setting: str, status: str) -> None:
     """Nine failures in two weeks, then the account's setting decides."""
-    shop.stripe.settings.after_last_retry = setting  # type: ignore[assignment]
+    shop.stripe.settings.after_last_retry = setting  # type: ignore[assignment]  # a parameter is a text
     subscription = shop.buy()
     shop.stripe.use_card(subscription["customer"], DECLINES)
     shop.stripe.advance(months=1, hours=1)
@@ -497,4 +497,4 @@ def test_the_clock_never_goes_back(shop: Shop) -> None:
     with pytest.raises(SimulatorError, match="never goes back"):
         shop.stripe.advance(days=-1)
     with pytest.raises(ValueError, match="aware"):
-        StripeSimulator(now=datetime(2026, 1, 1))  # noqa: DTZ001
+        StripeSimulator(now=datetime(2026, 1, 1))  # noqa: DTZ001 - without a zone is what is refused

@@ -62,7 +62,7 @@ def migrated(servers: Servers) -> Iterator[Callable[[str], str]]:
         if name not in urls:
             try:
                 urls[name] = servers.create_database(name)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - it is raised in the test's thread
                 missing(str(error))
             engines[name] = create_engine(urls[name], poolclass=NullPool)
             make_tables(engines[name])

@@ -398,7 +398,7 @@ def test_loops_in_threads_do_not_meet() -> None:
     def work() -> None:
         try:
             asyncio.run(use())
-        except BaseException as failure:  # noqa: BLE001
+        except BaseException as failure:  # noqa: BLE001 - every failure is compared
             failures.append(failure)
 
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -16,7 +16,7 @@ CANARY = "whsec_CANARY"
 def test_every_way_of_showing_is_redacted() -> None:
     """Neither `repr`, `str`, `format`, `%` nor the length of the output tells anything."""
     secret, longer = Secret(CANARY), Secret(CANARY * 9)
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", "%s %r" % (secret, secret), str([secret])]  # noqa: UP031
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", "%s %r" % (secret, secret), str([secret])]  # noqa: UP031 - every way of formatting is tried
 
     assert not any("CANARY" in each for each in shown)
     assert (repr(secret), str(secret)) == (repr(longer), str(longer))
@@ -45,7 +45,7 @@ def test_it_is_a_value() -> None:
     assert copy.copy(secret) is secret
     assert secret.reveal() == CANARY
     with pytest.raises(AttributeError):
-        secret.extra = 1  # pyright: ignore[reportAttributeAccessIssue]
+        secret.extra = 1  # pyright: ignore[reportAttributeAccessIssue]  # is what is refused
     with pytest.raises(AttributeError):
         del secret._Secret__text  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 

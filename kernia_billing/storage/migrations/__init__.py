@@ -114,7 +114,7 @@ def _run(revision: str, *, as_sql: bool = False, since: str | None = None, **opt
 
     def steps(now_at: Any, _context: Any) -> Any:
         # What alembic.command.upgrade calls, which would need a file beside ours to be run.
-        return script._upgrade_revs(revision, now_at)  # noqa: SLF001
+        return script._upgrade_revs(revision, now_at)  # noqa: SLF001 - Alembic's own commands do so
 
     with (
         _ONE_AT_A_TIME,

@@ -72,11 +72,11 @@ class CatalogConformance:
             kinds, lambda tx, kind: tx.catalog.put_price(rows.price(kind[0], active=kind[1], product_id=kind[2]))
         )
 
-        def products(active: bool | None, limit: int = 9, after: str | None = None) -> str:  # noqa: FBT001
+        def products(active: bool | None, limit: int = 9, after: str | None = None) -> str:  # noqa: FBT001 - a filter, as the store takes it
             found = store.read(lambda tx: tx.catalog.products(active=active, limit=limit, after=after))
             return "".join(row.id for row in found)
 
-        def prices(active: bool | None, of: str | None, after: str | None = None) -> str:  # noqa: FBT001
+        def prices(active: bool | None, of: str | None, after: str | None = None) -> str:  # noqa: FBT001 - a filter, as the store takes it
             found = store.read(lambda tx: tx.catalog.prices(active=active, product_id=of, limit=9, after=after))
             return "".join(row.id for row in found)
 
