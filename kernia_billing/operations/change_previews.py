@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import evolve
-
 from ..domain.answers import Balance, ChangePreview
-from ..domain.instants import SECOND, to_datetime
+from ..domain.instants import SECOND, Instant, to_datetime
 from ..domain.item_moves import update_params
 from ..domain.money import Money
 from ..domain.plan_change import Wanted
@@ -51,18 +49,8 @@ async def preview_of(core: Core, switch: Switch, date: int | None = None) -> Cha
     lines = [] if due is None else [(str(each.get("description") or ""), each) for each in _lines(due)]
     effective = core.now() if switch.when == "now" else switch.theirs.period_end or core.now()
     amount = 0 if due is None else int(due["amount_due"])
-    shown = Shown(
-        subscription=switch.theirs.id,
-        plan=switch.plan.key,
-        interval=switch.interval,
-        seats=switch.seats,
-        when=switch.when,
-        proration=switch.proration,
-        date=date if switch.when == "now" else effective // SECOND,
-        amount=amount,
-        currency=currency,
-        issued=core.now(),
-    )
+    second = date if switch.when == "now" else effective // SECOND
+    shown = _shown(switch, date=second, amount=amount, currency=currency, issued=core.now())
     return ChangePreview(
         plan=switch.plan.name,
         effective_at=to_datetime(effective),
@@ -132,16 +120,21 @@ async def held_to(core: Core, switch: Switch, shown: Shown | None) -> int | None
 
 def _is_same(switch: Switch, shown: Shown) -> bool:
     ends = (switch.theirs.period_end or 0) // SECOND
-    asked = Shown(
+    date = shown.date if switch.when == "now" else ends
+    return shown == _shown(switch, date=date, amount=shown.amount, currency=shown.currency, issued=shown.issued)
+
+
+def _shown(switch: Switch, *, date: int, amount: int, currency: str, issued: Instant) -> Shown:
+    """What a preview of the change stands for, at that price."""
+    return Shown(
         subscription=switch.theirs.id,
         plan=switch.plan.key,
         interval=switch.interval,
         seats=switch.seats,
         when=switch.when,
         proration=switch.proration,
-        date=shown.date if switch.when == "now" else ends,
-        amount=shown.amount,
-        currency=shown.currency,
-        issued=shown.issued,
+        date=date,
+        amount=amount,
+        currency=currency,
+        issued=issued,
     )
-    return evolve(shown) == asked
