@@ -110,7 +110,6 @@ def _rows(url: str) -> dict[str, Sequence[Row]]:
 def _subscription(stripe: StripeSimulator, subscription_id: str) -> Mapping[str, Any]:
     """The subscription as our client gets it: in the version and with the expansion that it asks for."""
     path = f"/v1/subscriptions/{subscription_id}"
-    path = f"/v1/subscriptions/{subscription_id}"
     asked = next(each for each in stripe.requests if each.method == "GET" and each.path == path)
     headers = {"authorization": f"Bearer {KEY}", "stripe-version": asked.headers["stripe-version"]}
     with httpx.Client(transport=stripe.transport, headers=headers) as client:

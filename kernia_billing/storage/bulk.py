@@ -14,8 +14,18 @@ from typing import Any
 from sqlalchemy import Column, Dialect, Insert, Table, Text, TextClause, Update, bindparam, text
 
 from ..domain.ids import MAX_INTEGER
-from .db import Db, Row
-from .types import Amount, JsonText, Processor, array_of_integers, array_of_texts, integer_bind, json_bind, text_bind
+from .db import Db
+from .types import (
+    Amount,
+    JsonText,
+    Processor,
+    Row,
+    array_of_integers,
+    array_of_texts,
+    integer_bind,
+    json_bind,
+    text_bind,
+)
 
 _Plan = tuple[str, Callable[[Row], Any]]
 
@@ -71,7 +81,7 @@ class Bulk:
         dialect = db.connection.dialect
         statement, arrange = self._plans.get(type(dialect)) or self._plan(dialect)
         given = [arrange(row) for row in rows]
-        db.connection.exec_driver_sql(statement, given[0] if len(given) == 1 else given)
+        db.run_text(statement, given)
 
     def _plan(self, dialect: Dialect) -> _Plan:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=list(self._names))

@@ -15,6 +15,7 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from .dialects import Flavour, flavour_of
 from .engines import PLACES, blocking_engine, is_memory
+from .prepared import PreparedCursor
 from .transaction import SqlTransaction
 
 _WAIT = 30.0
@@ -23,7 +24,7 @@ _ORPHANS: list[object] = []
 
 
 class Reader:
-    """A connection to read by, and a cursor of its driver, until the end of a `with` block gives them back.
+    """A connection to read by, and a cursor on it, until the end of a `with` block gives them back.
 
     `transaction` is what units see that read by it.
     """
@@ -34,7 +35,7 @@ class Reader:
         self, connection: Connection, flavour: Flavour, give_back: Callable[[Reader, BaseException | None], None]
     ) -> None:
         self.connection = connection
-        self.cursor = connection.connection.cursor()
+        self.cursor = PreparedCursor(connection)
         self.transaction = SqlTransaction(connection, flavour, self.cursor)
         self._give_back = give_back
 
@@ -64,6 +65,11 @@ class Connections(Protocol):
     @property
     def engine(self) -> Engine:
         """The engine that writes."""
+        ...
+
+    @property
+    def direct(self) -> bool:
+        """Whether writes may bypass SQLAlchemy's execution: the engine is ours, and nobody hears its events."""
         ...
 
     @contextmanager
@@ -108,6 +114,8 @@ class Owned:
     There are `PLACES` of them, and callers wait for a place here: one that waited in the pool would not hear of those
     that are kept. Who finds a free place takes no lock, which would cost as much as SQLite needs for the row.
     """
+
+    direct = True
 
     def __init__(self, writer: Engine, reader: Engine) -> None:
         self.engine = writer
@@ -221,6 +229,8 @@ class Owned:
 class Borrowed:
     """The host's engine: its pool, its events, and our isolation level on the connections that we take."""
 
+    direct = False
+
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.flavour: Flavour = flavour_of(engine.dialect.name)
@@ -253,7 +263,7 @@ class Held:
     def __init__(self, engine: Engine, *, owned: bool = False) -> None:
         self.engine = engine
         self.flavour: Flavour = flavour_of(engine.dialect.name)
-        self._owned = owned
+        self.direct = self._owned = owned
         self._per_thread = isinstance(engine.pool, SingletonThreadPool)
         self._lock = threading.RLock()
         self._held: dict[int, Connection] = {}

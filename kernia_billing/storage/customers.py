@@ -13,11 +13,11 @@ from ..domain.instants import Instant
 from ..domain.references import Reference
 from ..ports.store import DuplicateKey
 from .bulk import Part, updating
-from .db import Noun, Row
+from .db import Noun
 from .dialects import Among, AnySelect, Variants, among_many, change, free, insert_new
 from .pages import Pages
 from .tables import customer as t
-from .types import number_param, padded, text_param, texts_param
+from .types import Row, number_param, padded, text_param, texts_param
 
 COLUMNS = (
     t.c.id,

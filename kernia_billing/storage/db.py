@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import attrs
 from sqlalchemy import Column, Connection, CursorResult, Table, select
-from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.base import Executable
 
 from ..domain.instants import Instant
 from .dialects import AnySelect, Change, Flavour, Variants, was_inserted
+from .prepared import PreparedCursor
+from .types import Row, Values
 
 T = TypeVar("T")
-Row = Sequence[Any]
 Statement = Executable | Variants
-Values = Mapping[str, Any]
 
 
 class Db:
     """A connection inside a unit, with the flavour of its database.
 
-    Where nothing is written and no transaction is open there is a `cursor` of the driver too, so that statements may
-    bypass SQLAlchemy.
+    Where there is a `cursor`, statements bypass SQLAlchemy's execution: on connections of ours, and to read. In the
+    host's transaction, and to write on the host's engine, its events see every statement.
     """
 
     __slots__ = ("connection", "cursor", "flavour")
 
-    def __init__(self, connection: Connection, flavour: Flavour, cursor: DBAPICursor | None = None) -> None:
+    def __init__(self, connection: Connection, flavour: Flavour, cursor: PreparedCursor | None = None) -> None:
         self.connection = connection
         self.flavour: Flavour = flavour
         self.cursor = cursor
@@ -71,9 +70,23 @@ class Db:
             return self.one(change.returning, values)
         return self.one(change.select, values) if self.run(change.update, values) else None
 
-    def _execute(self, statement: Statement, values: Values | Sequence[Values]) -> CursorResult[Any]:
+    def run_text(self, text: str, rows: Sequence[Any]) -> None:
+        """Run a statement as the driver takes it for each of these, which are its values as the driver takes them."""
+        if self.cursor is None:
+            self.connection.exec_driver_sql(text, rows[0] if len(rows) == 1 else list(rows))
+        else:
+            self.cursor.execute_text(text, rows)
+
+    def run_once(self, statement: Executable) -> int:
+        """Run a statement that was made for this call, with its values in it; how many rows it met."""
+        return self.connection.execute(statement).rowcount
+
+    def _execute(self, statement: Statement, values: Values | Sequence[Values]) -> CursorResult[Any] | PreparedCursor:
         form = statement.of(self.flavour) if isinstance(statement, Variants) else statement
-        return self.connection.execute(form, values)
+        if self.cursor is None:
+            return self.connection.execute(form, values)
+        self.cursor.execute(form, values)
+        return self.cursor
 
 
 class Noun:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigError
 from .dialects import Flavour, flavour_of
+from .prepared import OPTION, Plans
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,6 +43,10 @@ class _Compiled(dict[tuple[Any, ...], Any]):
     A process with many short-lived engines, like a run of tests, would spend half of its time on compiling. There are
     as many as this library has statements, so that none has to be forgotten.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans = Plans()
 
     def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
         """What was compiled; the first part of a key is the dialect, which is another object for every engine."""
@@ -139,7 +144,8 @@ def _made(make: Callable[[], E], url: URL, flavour: Flavour) -> E:
 def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     # Every transaction is committed or rolled back before its connection goes back: a reset would be a wasted journey.
     options: dict[str, Any] = {"hide_parameters": True, "pool_reset_on_return": None}
-    options["execution_options"] = {"compiled_cache": _compiled_for(url, flavour)}
+    compiled = _compiled_for(url, flavour)
+    options["execution_options"] = {"compiled_cache": compiled, OPTION: compiled.plans}
     if flavour == "sqlite":
         options["connect_args"] = {"isolation_level": None, "timeout": _BUSY_SECONDS}
         if is_memory(url):

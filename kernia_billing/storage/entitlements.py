@@ -36,10 +36,9 @@ from ..domain.references import Reference
 from ..ports.store import Earlier, Held, Lapse, Left, Needs, Standing
 from . import customers, holds, limits, tables
 from .bulk import Part, inserting, updating
-from .db import Noun, Row, Shape
+from .db import Noun, Shape
 from .dialects import AnySelect, among_many, insert_new, locking
-from .hot import HotSelect
-from .types import Amount, Id, number_param, padded, text_param, texts_param
+from .types import Amount, Id, Row, number_param, padded, text_param, texts_param
 
 _grant, _bucket, _window = tables.entitlement, tables.bucket, tables.limit_window.c
 _hold, _line = tables.hold.c, tables.hold_line.c
@@ -170,10 +169,10 @@ def _of_customer(size: int) -> AnySelect:
     return select(*_GRANT, *_BUCKET).select_from(joined).where(*is_open)
 
 
-_OF_REFERENCE = {size: HotSelect(_of_reference(size)) for size in (*_SIZES, 0)}
-_OF_REFERENCES = HotSelect(_of_references())
+_OF_REFERENCE = {size: _of_reference(size) for size in (*_SIZES, 0)}
+_OF_REFERENCES = _of_references()
 _STANDING = {
-    (size, limited, earlier): HotSelect(_of_reference(size, limited=limited, earlier=earlier))
+    (size, limited, earlier): _of_reference(size, limited=limited, earlier=earlier)
     for size in (*_SIZES, 0)
     for limited in (False, True)
     for earlier in (False, True)
@@ -357,7 +356,7 @@ class Entitlements(Noun):
         """
         size, names = _wanted(features)
         values = {**names, "type_": reference.type, "reference": reference.id, "now": now}
-        rows = _OF_REFERENCE[size].all(self._db, values)
+        rows = self._db.all(_OF_REFERENCE[size], values)
         return _read_known(rows, reference), _read_held(_only(rows, features, size))
 
     def of_references(self, asked: Sequence[Needs]) -> Sequence[tuple[CustomerRow | None, Sequence[Held]]]:
@@ -373,7 +372,7 @@ class Entitlements(Noun):
             for number, each in enumerate(asked)
         ]
         found: list[list[Row]] = [[] for _ in asked]
-        for row in _OF_REFERENCES.all(self._db, {"asked": _to_json(told), "most": len(told)}):
+        for row in self._db.all(_OF_REFERENCES, {"asked": _to_json(told), "most": len(told)}):
             number: int = row[-1]
             found[number].append(row)
         return [
@@ -393,7 +392,7 @@ class Entitlements(Noun):
         values = {**names, "type_": reference.type, "reference": reference.id, "now": now}
         if entity is not None:
             values["entity"] = entity
-        rows = _STANDING[size, entity is not None, earlier].all(self._db, values)
+        rows = self._db.all(_STANDING[size, entity is not None, earlier], values)
         customer = _read_known(rows, reference)
         windows: Sequence[Window] | None = None
         if entity is not None:

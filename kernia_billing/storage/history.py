@@ -18,10 +18,10 @@ from ..domain.minimums import SOURCE
 from ..domain.period import Interval, Unit
 from ..domain.references import Reference
 from . import tables
-from .db import Noun, Row, Shape
+from .db import Noun, Shape
 from .dialects import AnySelect, Variants, has_members, upsert
 from .pages import Pages, joined
-from .types import Amount, number_param, text_param, texts_param
+from .types import Amount, Row, number_param, text_param, texts_param
 
 _grant, _bucket, _line, _event = tables.entitlement.c, tables.bucket.c, tables.ledger.c, tables.usage_event.c
 _hold = tables.hold.c

@@ -14,9 +14,9 @@ from ..domain.instants import FOREVER, Instant
 from ..domain.references import Reference
 from . import tables
 from .customers import HAS_REFERENCE
-from .db import Noun, Row, Shape
+from .db import Noun, Shape
 from .dialects import AnySelect, locking, plain_insert
-from .types import Amount, Id, number_param, text_param, texts_param
+from .types import Amount, Id, Row, number_param, text_param, texts_param
 
 _hold, _line = tables.hold.c, tables.hold_line.c
 _SHAPE = Shape(HoldRow, tables.hold, feature="feature_key", entity="entity_id", left="left_units")

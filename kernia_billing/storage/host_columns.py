@@ -42,7 +42,7 @@ class HostColumns(Noun):
         if key is None:
             return False
         held = {name: _held(table.c[name], value) for name, value in values.items()}
-        return self._db.run(update(table).where(table.c[where.key] == key).values(held), {}) > 0
+        return self._db.run_once(update(table).where(table.c[where.key] == key).values(held)) > 0
 
     def _table(self, option: str, where: HostTable) -> Table:
         """The host's table as it is: its types say how an id is compared, and a date is written."""

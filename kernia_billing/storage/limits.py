@@ -11,10 +11,10 @@ from ..domain.instants import Instant
 from ..domain.limits import Drawn, Meter, Window
 from ..domain.terms import UNFILTERED
 from . import tables
-from .db import Noun, Row
+from .db import Noun
 from .dialects import locking, upsert
 from .tables import limit_window as t
-from .types import number_param, text_param, texts_param
+from .types import Row, number_param, text_param, texts_param
 
 _hold, _line = tables.hold.c, tables.hold_line.c
 _NOW = number_param("now")

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from ..domain.instants import Instant
 from ..domain.plan_items import PlanItem, PlanVersion
 from . import tables
-from .db import Noun, Row, Shape
+from .db import Noun, Shape
 from .dialects import AnySelect, plain_insert
-from .types import text_param
+from .types import Row, text_param
 
 _ITEM = Shape(PlanItem, tables.plan_feature, flags=("per_seat",), feature="feature_key")
 _plan, _feature = tables.plan.c, tables.plan_feature.c

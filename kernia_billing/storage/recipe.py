@@ -18,6 +18,7 @@ from ..ports.pace import Pace
 from ..ports.store import Rollback, Unit
 from .dialects import Flavour
 from .faults import Again, Reason, kind_of, translated
+from .prepared import PreparedCursor
 from .transaction import SqlTransaction
 
 T = TypeVar("T")
@@ -53,13 +54,13 @@ async def insist(attempt: Callable[[], Awaitable[T]], pace: Pace, reason: Reason
     raise Unavailable("The connection to the database was lost" if reason == "lost" else "The database stays busy")
 
 
-def run_own(connection: Connection, flavour: Flavour, unit: Unit[T]) -> T:
-    """Run a unit in a transaction of its own, on a connection that is in none."""
+def run_own(connection: Connection, flavour: Flavour, unit: Unit[T], *, direct: bool) -> T:
+    """Run a unit in a transaction of its own, on a connection that is in none; `direct` past SQLAlchemy's execution."""
     try:
         _begin(connection, flavour)
         try:
             with unit_of_work():
-                value = unit(SqlTransaction(connection, flavour))
+                value = unit(SqlTransaction(connection, flavour, PreparedCursor(connection) if direct else None))
         except Rollback as told:  # pyright: ignore[reportUnknownVariableType]  # an error class has no parameters when caught
             connection.rollback()
             answer: T = _answer(told)
@@ -119,6 +120,8 @@ def _begin(connection: Connection, flavour: Flavour) -> None:
         except exc.DBAPIError as error:
             # The driver has waited for as long as it was told to; waiting eight times as long helps nobody.
             raise (Again("busy") if kind_of(error) == "conflict" else translated(error)) from None
+    elif not connection.in_transaction():
+        connection.begin()
 
 
 def _begin_for_host(connection: Connection, flavour: Flavour) -> None:

@@ -10,9 +10,9 @@ from attrs import asdict, evolve
 from ..domain.schedules import SchedulePhase, ScheduleRow
 from ..ports.mirror import Change
 from .copies import Copies
-from .db import Noun, Row, Shape
+from .db import Noun, Shape
 from .tables import schedule as t
-from .types import text_param
+from .types import Row, text_param
 
 
 class _WithPhases(Shape[ScheduleRow]):

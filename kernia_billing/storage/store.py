@@ -87,7 +87,7 @@ class SqlStore(ABC):
 
         def work() -> T:
             with translating, self._connections.writing() as connection:
-                return run_own(connection, self._flavour, unit)
+                return self._run(connection, unit)
 
         return await persist(lambda: self._call(work, writes=True), self._pace)
 
@@ -119,9 +119,9 @@ class SqlStore(ABC):
             with translating, self._connections.writing() as connection:
                 if self._flavour == "sqlite" and len(tickets) == 1:
                     # Nobody's lock holds it up, and nobody waits for it: nothing has to be read ahead.
-                    tickets[0].value = run_own(connection, self._flavour, tickets[0].unit)
+                    tickets[0].value = self._run(connection, tickets[0].unit)
                 else:
-                    run_own(connection, self._flavour, together)
+                    self._run(connection, together)
 
         try:
             await persist(lambda: self._call(work, writes=True), self._pace)
@@ -131,6 +131,9 @@ class SqlStore(ABC):
         except Exception:  # noqa: BLE001 - whose it is, only a transaction of its own tells
             for each in tickets:
                 each.reset(alone=True)
+
+    def _run(self, connection: Connection, unit: Unit[T]) -> T:
+        return run_own(connection, self._flavour, unit, direct=self._connections.direct)
 
     async def close(self) -> None:
         """Close the connections that the store opened."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import Connection
-from sqlalchemy.engine.interfaces import DBAPICursor
 
 from .alerts import Alerts
 from .audit import Audit
@@ -34,6 +33,7 @@ from .objects import Objects
 from .outbox import Outbox
 from .payment_methods import PaymentMethods
 from .plans import Plans
+from .prepared import PreparedCursor
 from .purchases import Purchases
 from .schedules import Schedules
 from .seats import Seats
@@ -50,7 +50,7 @@ class SqlTransaction:
 
     __slots__ = ("_db",)
 
-    def __init__(self, connection: Connection, flavour: Flavour, cursor: DBAPICursor | None = None) -> None:
+    def __init__(self, connection: Connection, flavour: Flavour, cursor: PreparedCursor | None = None) -> None:
         self._db = Db(connection, flavour, cursor)
 
     def run_all(self, parts: Iterable[Part]) -> None:

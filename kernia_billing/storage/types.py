@@ -18,6 +18,11 @@ from ..domain.canonical import canonical
 from ..domain.ids import MAX_INTEGER, is_storable
 from ..errors import GuardError, InvalidInput
 
+Row = Sequence[Any]
+"""A row of an answer."""
+Values = Mapping[str, Any]
+"""The parameters of a statement."""
+
 
 class Processor(Protocol):
     """What turns a value into what a driver takes, or back."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from kernia_billing.storage.store import SqlStore
 from kernia_billing.testing import AsyncStripeSimulator, StripeSimulator
 from tests.harness.coherent import Tables, coherent
 from tests.harness.counts import count
+from tests.harness.ears import hearing
 from tests.harness.house import PRO, open_account, open_billing, options, subscribe
 from tests.harness.meeting import FIRST, KINDS, PATIENCE, Call, Kind, Met, meet, sound, store_of, watched
 from tests.servers import async_url
@@ -423,14 +425,14 @@ def test_a_conflict_is_nobodys_concern(
     subscribe(engine_url, stripe, "acme")
     struck: list[str] = []
 
-    def disturb(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+    def disturb(statement: str) -> None:
         if "billing_ledger" in statement and len(struck) < times:
             struck.append(statement)
             raise Again("conflict")
 
     calls: list[Call] = [partial(_consume, quantity=10)] * 12
-    listen = _second(lambda store: event.listen(store.engine, "before_cursor_execute", disturb))
-    met = meet(kind, engine_url, calls, listen)
+    with ExitStack() as heard:
+        met = meet(kind, engine_url, calls, _second(lambda store: heard.enter_context(hearing(disturb, store.engine))))
     _shared(met, len(calls))
     assert len(struck) == times
     assert (len(met.receipts), met.errors(InsufficientBalance)) == (10, 2)

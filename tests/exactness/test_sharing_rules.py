@@ -13,7 +13,6 @@ from attrs import asdict, evolve, frozen
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from sqlalchemy.event import listen, remove
 
 from kernia_billing import Billing, BillingError, Credits, Feature, Metered, Plan, Quantity, UsageLimit
 from kernia_billing._drive import run_blocking
@@ -24,6 +23,7 @@ from kernia_billing.storage.tables import metadata
 from kernia_billing.testing import StripeSimulator
 from tests.harness.coherent import Tables, coherent
 from tests.harness.counts import count
+from tests.harness.ears import hearing
 from tests.harness.house import open_account, open_billing, same_receipt, subscribe, watched_billing
 from tests.harness.meeting import store_of, ticket
 from tests.harness.processes import RemoteStripe, alone, result_of
@@ -120,16 +120,11 @@ def test_what_was_read_is_not_read_again(worlds: tuple[_World, _World]) -> None:
     world.share([use], 0)
     sent: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    engine = store_of(world.billing).engine
-    listen(engine, "before_cursor_execute", note)
-    world.share([use] * 2, 0)
-    two = [*sent]
-    sent.clear()
-    world.share([use] * 20, 0)
-    remove(engine, "before_cursor_execute", note)
+    with hearing(sent.append, store_of(world.billing).engine):
+        world.share([use] * 2, 0)
+        two = [*sent]
+        sent.clear()
+        world.share([use] * 20, 0)
 
     assert len(two) == len(sent)
 

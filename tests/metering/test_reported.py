@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, event
 
 from kernia_billing import Metered, Plan
+from tests.harness.ears import hearing
 from tests.metering.conftest import Shop
 
 
@@ -61,18 +61,12 @@ def test_a_use_without_a_meter_costs_nothing_more(shop: Shop) -> None:
     ada = shop.sold()
     said: list[str] = []
 
-    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        said.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", listen)
-    try:
+    with hearing(said.append):
         shop.billing.track(ada, "files", 1)
         shop.billing.track(ada, "files", 1)
         shop.billing.give_back(ada, "files", 1)
         without = [each for each in said if "meter_event" in each]
         shop.billing.track(ada, "calls", 1)
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
 
     assert [] == without
     assert 1 == len([each for each in said if "meter_event" in each])

@@ -33,8 +33,8 @@ from kernia_billing.operations.customers import lock_or_add
 from kernia_billing.operations.ledger import Books
 from kernia_billing.ports.store import Transaction
 from kernia_billing.testing import StripeSimulator
+from tests.harness.ears import hearing
 from tests.harness.house import new_engine
-from tests.operations.test_limits import counted_reads
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "entitlements.json").read_text())[
     "burn"
@@ -358,12 +358,13 @@ def test_at_the_same_time_no_credit_is_spent_twice(engine_url: str) -> None:
     assert (10, 100, 5) == (done, credits.used, credits.remaining)
 
 
-def test_reads_are_few(shop: Callable[..., Billing], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_are_few(shop: Callable[..., Billing]) -> None:
     """A check of what pools pay for is one read, and so are all balances."""
     billing = shop({"credits": 10, "gold": 3}, premium=Metered(5), credits=Credits(60), gold=Credits(9))
     billing.consume("user_1", "premium", 7)
 
-    with counted_reads(monkeypatch) as seen:
+    seen: list[str] = []
+    with hearing(seen.append):
         billing.check("user_1", "premium", 3)
         checked = len(seen)
         billing.balances("user_1")

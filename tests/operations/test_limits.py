@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event
 
 from kernia_billing import Billing, Credits, Feature, InsufficientBalance, Metered, Plan, Quantity, UsageLimit
 from kernia_billing.domain.answers import Decision
-from kernia_billing.storage.hot import HotSelect
 from kernia_billing.testing import StripeSimulator
+from tests.harness.ears import hearing
 from tests.harness.house import new_engine
 from tests.operations.dashboard import change_price
 
@@ -79,28 +77,6 @@ def left(decision: Decision, feature: str | None = None) -> list[tuple[Any, Any,
     ]
 
 
-@contextmanager
-def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
-    """The statements of a block."""
-    seen: list[str] = []
-    run = HotSelect.all
-
-    def hot(self: HotSelect, *told: Any) -> Any:
-        seen.append("hot")
-        return run(self, *told)
-
-    def listen(*told: Any) -> None:
-        seen.append(told[2])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(HotSelect, "all", hot)
-        event.listen(Engine, "before_cursor_execute", listen)
-        try:
-            yield seen
-        finally:
-            event.remove(Engine, "before_cursor_execute", listen)
-
-
 def test_the_example(shop_anywhere: Billing, stripe: StripeSimulator) -> None:
     """200 a day, 150 used, 80 wanted of 1,000: refused as a whole, 50 as far as it goes; the next day is a new one."""
     billing = shop_anywhere
@@ -156,19 +132,16 @@ def test_what_is_too_much_anyway_is_not_limited(shop: Billing) -> None:
     assert "usage_limit" == shop.check("user_1", "messages", 1_000).reason
 
 
-def test_check_is_one_read(
-    shop: Billing, monkeypatch: pytest.MonkeyPatch, open_billing: Callable[..., Billing]
-) -> None:
+def test_check_is_one_read(shop: Billing) -> None:
     """With limits as without; a second one only for grants whose limits the plans have no more."""
     shop.consume("user_1", "messages", 150)
-    with counted_reads(monkeypatch) as seen:
+    sent: list[str] = []
+    with hearing(sent.append):
         assert [(200, 150, 50)] == left(shop.check("user_1", "messages"))
-    assert ["hot"] == seen
+    assert 1 == len(sent)
 
 
-def test_limits_that_plans_have_no_more(
-    open_billing: Callable[..., Billing], stripe: StripeSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_limits_that_plans_have_no_more(open_billing: Callable[..., Billing], stripe: StripeSimulator) -> None:
     """They hold for those who were given them, at the price of a second read."""
     before = open_billing(plans=PLANS, features=FEATURES)
     stripe.subscribe("user_1", "pro")
@@ -176,10 +149,10 @@ def test_limits_that_plans_have_no_more(
 
     after = open_billing(plans=[Plan("pro", price_id="price_pro", features={"messages": Metered(9)})])
     after.check("user_1", "messages")
-    with counted_reads(monkeypatch) as seen:
+    sent: list[str] = []
+    with hearing(sent.append):
         found = after.check("user_1", "messages", 51)
-    assert ["hot"] == seen[:1]
-    assert 2 == len(seen)
+    assert 2 == len(sent)
     assert ([(300, 250, 50)], "usage_limit") == (left(found), found.reason)
     assert found == refused(after, "user_1", "messages", 51)
 

@@ -15,8 +15,7 @@ from sqlalchemy import Engine, event
 from kernia_billing import AsyncBilling, Billing, Credits, Feature, Metered, Plan, UsageLimit
 from kernia_billing._blocking.holding import Hold
 from kernia_billing.domain.answers import Use
-from kernia_billing.storage.connections import Reader
-from kernia_billing.storage.transaction import SqlTransaction
+from tests.harness.ears import hearing
 from tests.harness.house import new_engine
 from tests.harness.processes import StandingClock
 
@@ -51,10 +50,6 @@ class Listener:
         self.sent: list[str] = []
         self.commits = 0
 
-    def hear(self, _connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        """Note a statement."""
-        self.sent.append(statement)
-
     def hear_commit(self, _connection: object) -> None:
         """Note a commit."""
         self.commits += 1
@@ -70,40 +65,14 @@ class Listener:
         return sum(not each.startswith("BEGIN") for each in self.sent), self.commits
 
 
-class Cursor:
-    """A cursor of a driver that tells what it is told."""
-
-    def __init__(self, cursor: Any, sent: list[str]) -> None:
-        self._cursor = cursor
-        self._sent = sent
-
-    def execute(self, statement: str, *values: Any) -> Any:
-        """Send a statement."""
-        self._sent.append(statement)
-        return self._cursor.execute(statement, *values)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
-
-
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    """Ears at every engine, and at every cursor that reads."""
+def listener() -> Iterator[Listener]:
+    """Ears at every statement and at every commit."""
     listener = Listener()
-    made = Reader.__init__
-
-    def make(self: Reader, *arguments: Any) -> None:
-        made(self, *arguments)
-        ears: Any = Cursor(self.cursor, listener.sent)
-        self.transaction = SqlTransaction(self.connection, self.transaction._db.flavour, ears)
-
-    monkeypatch.setattr(Reader, "__init__", make)
-    ears: dict[str, Callable[..., None]] = {"before_cursor_execute": listener.hear, "commit": listener.hear_commit}
-    for name, ear in ears.items():
-        event.listen(Engine, name, ear)
-    yield listener
-    for name, ear in ears.items():
-        event.remove(Engine, name, ear)
+    event.listen(Engine, "commit", listener.hear_commit)
+    with hearing(listener.sent.append):
+        yield listener
+    event.remove(Engine, "commit", listener.hear_commit)
 
 
 class Shop:

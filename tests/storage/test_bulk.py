@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.ports.store import Transaction
@@ -14,6 +12,7 @@ from kernia_billing.storage.blocking import BlockingStore
 from kernia_billing.testing.conformance import rows
 from kernia_billing.testing.conformance.harness import DrivenStore
 from kernia_billing.testing.conformance.rows import NOW
+from tests.harness.ears import hearing
 from tests.storage.conftest import BlockingPace
 
 Counted = Callable[[Callable[[Transaction], object]], int]
@@ -28,19 +27,17 @@ def counted(database: str) -> Iterator[Counted]:
     seen: list[str] = []
     driven.read(lambda tx: tx.settings.get("ready"))
 
-    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def note(statement: str) -> None:
         if not statement.startswith("BEGIN"):
             seen.append(statement)
-
-    event.listen(store.engine, "before_cursor_execute", note)
 
     def count(unit: Callable[[Transaction], object]) -> int:
         seen.clear()
         driven.transaction(unit)
         return len(seen)
 
-    yield count
-    event.remove(store.engine, "before_cursor_execute", note)
+    with hearing(note, store.engine):
+        yield count
     run_blocking(store.close())
 
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 from attrs import evolve
-from sqlalchemy import event
 
 from kernia_billing._drive import run_blocking
 from kernia_billing.domain.grants import UsageRow
@@ -23,6 +22,7 @@ from kernia_billing.storage.transaction import SqlTransaction
 from kernia_billing.testing.conformance import rows
 from kernia_billing.testing.conformance.harness import DrivenStore
 from kernia_billing.testing.conformance.rows import NOW
+from tests.harness.ears import hearing
 from tests.servers import async_url
 from tests.storage.conftest import AsyncPace, BlockingPace
 
@@ -123,13 +123,9 @@ def test_a_batch_is_few_statements(store: DrivenStore, engine_name: str) -> None
     sent: list[str] = []
     engine = cast("BlockingStore", store.store).engine
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent.append(statement)
-
     def unit(tx: Transaction) -> None:
-        event.listen(engine, "before_cursor_execute", note)
-        _write(tx, [rows.usage(1), rows.usage(2)], customers.numbered(raised), entitlements.changed(used))
-        event.remove(engine, "before_cursor_execute", note)
+        with hearing(sent.append, engine):
+            _write(tx, [rows.usage(1), rows.usage(2)], customers.numbered(raised), entitlements.changed(used))
 
     store.transaction(unit)
     assert len(sent) == (1 if engine_name == "postgresql" else 4)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine, UniqueConstraint, create_engine, exc, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.sql.base import Executable
 
-from kernia_billing import storage
-from kernia_billing.storage.copies import Copies
-from kernia_billing.storage.dialects import Change, Variants
-from kernia_billing.storage.hot import HotSelect
-from kernia_billing.storage.pages import Pages
 from kernia_billing.storage.tables import metadata
 from kernia_billing.storage.types import Amount, Id, JsonText, TextArray
+from tests.storage.statements import every_statement
 
 _LEDGER = "INSERT INTO billing_ledger (customer_id, seq, line, bucket_id, entry, amount, used_after, event_id) VALUES"
 _ROWS = (
@@ -157,24 +149,6 @@ def test_unique_keys_have_no_nulls() -> None:
     assert {"billing_customer.stripe_customer_id"} == nullable
 
 
-def _statements(thing: Any) -> Iterator[Executable]:
-    """The statements in something that a module holds."""
-    if isinstance(thing, Variants):
-        yield from (thing.sqlite, thing.postgresql, thing.mysql)
-    elif isinstance(thing, Change):
-        yield from (thing.update, thing.returning, thing.select)
-    elif isinstance(thing, HotSelect):
-        yield thing._statement
-    elif isinstance(thing, Copies):
-        yield from chain.from_iterable(map(_statements, cast("Copies[Any]", thing).statements))
-    elif isinstance(thing, Pages):
-        yield from thing._statements.values()
-    elif isinstance(thing, Mapping):
-        yield from chain.from_iterable(map(_statements, cast("Mapping[Any, Any]", thing).values()))
-    elif isinstance(thing, Executable):
-        yield thing
-
-
 def _parameters(statement: Any) -> Iterator[Any]:
     """The parameters on those dialects that know the statement."""
     for module in (sqlite, postgresql, mysql):
@@ -182,18 +156,10 @@ def _parameters(statement: Any) -> Iterator[Any]:
             yield from statement.compile(dialect=module.dialect()).binds.values()
 
 
-def _everything() -> Iterator[tuple[str, Executable]]:
-    """Every statement of the storage, with the name of its module and of itself."""
-    for module in pkgutil.iter_modules(storage.__path__):
-        for name, thing in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).items():
-            for statement in _statements(thing):
-                yield f"{module.name}.{name}", statement
-
-
 def test_every_parameter_is_typed() -> None:
     """No parameter is untyped: what is compared with a text is checked to be one, and so for numbers."""
     seen = 0
-    for name, statement in _everything():
+    for name, statement in every_statement():
         seen += 1
         for parameter in _parameters(statement):
             known = isinstance(parameter.type, (Id, Amount, JsonText, TextArray))
@@ -207,7 +173,7 @@ def test_every_read_has_an_index() -> None:
     metadata.create_all(engine)
     scans: set[str] = set()
     with engine.connect() as connection:
-        for name, statement in _everything():
+        for name, statement in every_statement():
             with suppress(exc.CompileError):
                 words = str(cast("Any", statement).compile(engine))
                 if words.startswith("INSERT") or "billing_alembic_version" in words:
