@@ -92,10 +92,12 @@ async def start_trial(
         return answer(core, customer, row, now, tx)
 
     try:
-        return await core.store.transaction(unit)
+        begun = await core.store.transaction(unit)
     except DuplicateKey:
         # Another process stored this version of the plan at the same instant.
-        return await core.store.transaction(unit)
+        begun = await core.store.transaction(unit)
+    await dispatch(core)
+    return begun
 
 
 def _length(plan: Plan, days: int | None) -> int:

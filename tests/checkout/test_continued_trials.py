@@ -79,6 +79,20 @@ def test_when_it_does_not_go_on(open_shop: Open, order: dict[str, Any], after: t
     whole(shop)
 
 
+def test_the_end_is_told_of_once(open_shop: Open) -> None:
+    """Who buys after the notice that the trial is about to end hears of that end no second time."""
+    shop = open_shop(**GOES_ON)
+    shop.billing.subscriptions.start_trial("ann", "one")
+    later(shop, days=11, hours=1)
+    shop.billing.jobs.run()
+    assert told_of_trials(shop) == ["trial.started", "trial.will_end"]
+    assert shop.buy("ann", "one").status == "trialing"
+    shop.stripe.advance(hours=1)
+    assert shop.billing.sync.reference("ann").ok
+    shop.stripe.advance(days=3)
+    assert told_of_trials(shop) == ["trial.started", "trial.will_end", "trial.ended"]
+
+
 def test_there_is_no_second_trial(open_shop: Open) -> None:
     """Neither on another page, nor after what was bought was cancelled; the trial does not come back."""
     shop = open_shop(**GOES_ON)

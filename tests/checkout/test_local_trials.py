@@ -54,7 +54,10 @@ def test_a_trial_without_stripe(each_trial: Shop) -> None:
 def test_the_end_is_told_of_three_days_before(open_shop: OpenShop) -> None:
     """Once, by a job, with the days that are left; at once where a trial is shorter."""
     shop = open_shop(**OPTIONS)
+    heard: list[str] = []
+    shop.billing.on("trial.started")(lambda event: heard.append(event.type))
     shop.billing.subscriptions.start_trial("ann", "one")
+    assert heard == ["trial.started"]
     later(shop, days=11)
     assert [shop.billing.jobs.run()["trials"] for _ in range(2)] == [1, 0]
     shop.billing.subscriptions.start_trial("bob", "one", days=2)

@@ -139,7 +139,7 @@ def _replace_all(
         tx.outbox.add([told for told in events if told.topic != "trial.started" or each.id not in bought])
         record_subscription(tx, core, known, each)
     told = next(each for each in flagged if each.id == row.id)
-    tell_end_of_trial(core, tx, customer, told, stripe_object, now)
+    tell_end_of_trial(core, tx, customer, told, stripe_object, now, continued=bought.get(told.id))
 
 
 def _flag(row: SubscriptionRow, rows: list[SubscriptionRow]) -> SubscriptionRow:
