@@ -147,7 +147,9 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     compiled = _compiled_for(url, flavour)
     options["execution_options"] = {"compiled_cache": compiled, OPTION: compiled.plans}
     if flavour == "sqlite":
-        options["connect_args"] = {"isolation_level": None, "timeout": _BUSY_SECONDS}
+        # A reader may be on an event loop, which must not wait; it is in nobody's way, and asks again.
+        patience = 0.0 if use == "read" else _BUSY_SECONDS
+        options["connect_args"] = {"isolation_level": None, "timeout": patience}
         if is_memory(url):
             options["poolclass"] = StaticPool
             options["connect_args"]["check_same_thread"] = False
