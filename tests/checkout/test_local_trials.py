@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kernia_billing import AlreadySubscribed, Billing, BillingError, Conflict, Identity, InvalidInput, NotFound
+from kernia_billing.types import Event
 from tests.checkout.trials import OPTIONS, PLANS, later, left, told, told_of_trials, whole
 from tests.harness.house import new_engine
 from tests.harness.processes import RemoteStripe, together
@@ -54,10 +55,10 @@ def test_a_trial_without_stripe(each_trial: Shop) -> None:
 def test_the_end_is_told_of_three_days_before(open_shop: OpenShop) -> None:
     """Once, by a job, with the days that are left; at once where a trial is shorter."""
     shop = open_shop(**OPTIONS)
-    heard: list[str] = []
-    shop.billing.on("trial.started")(lambda event: heard.append(event.type))
+    heard: list[Event] = []
+    shop.billing.on()(heard.append)
     shop.billing.subscriptions.start_trial("ann", "one")
-    assert heard == ["trial.started"]
+    assert [each.type for each in heard] == ["trial.started"]
     later(shop, days=11)
     assert [shop.billing.jobs.run()["trials"] for _ in range(2)] == [1, 0]
     shop.billing.subscriptions.start_trial("bob", "one", days=2)
