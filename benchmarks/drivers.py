@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, Protocol, Self
 
@@ -62,14 +62,14 @@ class Select:
     """The SELECT of a check, as the driver gets it, with the parameters for the first customer."""
 
     text: str
-    values: tuple[Any, ...] | Mapping[str, Any]
+    values: Sequence[Any] | Mapping[str, Any]
     asked: str
 
     def of(self, reference: str) -> Any:
         """The parameters for another reference."""
-        if isinstance(self.values, tuple):
-            return tuple(reference if value == self.asked else value for value in self.values)
-        return {name: reference if value == self.asked else value for name, value in self.values.items()}
+        if isinstance(self.values, Mapping):
+            return {name: reference if value == self.asked else value for name, value in self.values.items()}
+        return tuple(reference if value == self.asked else value for value in self.values)
 
 
 def select_of_check(shop: Shop) -> Select:
