@@ -1,7 +1,8 @@
 """Many rows at a time, without what SQLAlchemy and the drivers do for each value of each row.
 
 Statements are compiled to text once for each driver. PostgreSQL gets all rows of all tables in one statement, each
-column as one array: there every other way of sending many rows is a statement, or a journey, for each of them.
+column as one array: there every other way of sending many rows is a statement, or a journey, for each of them. Where
+each table gets one row, the values are sent as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Column, Dialect, Insert, Table, Text, TextClause, Update, bindparam, text
+from sqlalchemy import BigInteger, Column, Dialect, Insert, Table, Text, TextClause, Update, bindparam, text
+from sqlalchemy.types import TypeEngine
 
 from ..domain.ids import MAX_INTEGER
 from .db import Db
@@ -53,25 +55,41 @@ class Bulk:
         """
         found = list(rows)
         if len(found) > 1 and db.flavour == "postgresql":
-            db.run(_at_once(self), self.arrays(found, 0))
+            db.run(_at_once((self,), alone=False), self.arrays(found, 0))
         elif len(found) > 1:
             self._execute(db, list(zip(*self._columns(found), strict=True)))
         elif found:
-            self._execute(db, [[bind(value) for bind, value in zip(self._binds, found[0], strict=True)]])
+            self._execute(db, [self._bound(found[0])])
 
-    def text(self, number: int) -> str:
-        """The statement for all rows as a part of a larger one, in which it has this number."""
-        arrays = (f"CAST(:{name}_{number} AS {kind}[])" for name, kind in zip(self._names, self._kinds, strict=True))
-        return self._together.format(given=f"unnest({', '.join(arrays)}) AS given ({', '.join(self._names)})")
+    def text(self, number: int, *, alone: bool) -> str:
+        """The statement as a part of a larger one, in which it has this number: for all rows, or for one `alone`."""
+        if alone:
+            given = f"(VALUES ({', '.join(f':{param}' for param in self.params(number))}))"
+        else:
+            arrays = (f"CAST(:{each} AS {kind}[])" for each, kind in zip(self.params(number), self._kinds, strict=True))
+            given = f"unnest({', '.join(arrays)})"
+        return self._together.format(given=f"{given} AS given ({', '.join(self._names)})")
 
-    def params(self, number: int) -> Iterable[str]:
+    def params(self, number: int) -> Sequence[str]:
         """The names of its parameters there."""
         return [f"{name}_{number}" for name in self._names]
 
+    def types(self, *, alone: bool) -> Sequence[TypeEngine[Any]]:
+        """Their types."""
+        return [BigInteger() if alone and kind == "BIGINT" else Text() for kind in self._kinds]
+
+    def values(self, row: Row, number: int) -> Mapping[str, Any]:
+        """Their values for one row, with the errors of `run`."""
+        return dict(zip(self.params(number), self._bound(row), strict=True))
+
     def arrays(self, rows: Sequence[Row], number: int) -> Mapping[str, str]:
-        """The values of those parameters, with the errors of `run`."""
+        """Their values for all rows, with the same errors."""
         arrays = map(_array, self._binds, self._columns(rows))
         return dict(zip(self.params(number), arrays, strict=True))
+
+    def _bound(self, row: Row) -> Sequence[Any]:
+        """The values of a row as a driver takes them."""
+        return [bind(value) for bind, value in zip(self._binds, row, strict=True)]
 
     def _columns(self, rows: Sequence[Row]) -> Iterable[Sequence[Any]]:
         """The values of each column as a driver takes them."""
@@ -105,21 +123,26 @@ def run_all(db: Db, parts: Iterable[Part]) -> None:
     """
     some = [(bulk, rows) for bulk, rows in parts if rows]
     if db.flavour == "postgresql" and len(some) > 1:
-        values: dict[str, str] = {}
+        alone = all(len(rows) == 1 for _, rows in some)
+        values: dict[str, Any] = {}
         for number, (bulk, rows) in enumerate(some):
-            values.update(bulk.arrays(rows, number))
-        db.run(_at_once(*(bulk for bulk, _ in some)), values)
+            values.update(bulk.values(rows[0], number) if alone else bulk.arrays(rows, number))
+        db.run(_at_once(tuple(bulk for bulk, _ in some), alone=alone), values)
     else:
         for bulk, rows in some:
             bulk.run(db, rows)
 
 
 @lru_cache(maxsize=100)
-def _at_once(*bulks: Bulk) -> TextClause:
-    """The statements of several as one."""
-    *others, last = [bulk.text(number) for number, bulk in enumerate(bulks)]
+def _at_once(bulks: Sequence[Bulk], *, alone: bool) -> TextClause:
+    """The statements of several as one, for one row each, or for all of theirs."""
+    *others, last = [bulk.text(number, alone=alone) for number, bulk in enumerate(bulks)]
     named = ", ".join(f"part_{number} AS ({each})" for number, each in enumerate(others))
-    params = [bindparam(name, type_=Text()) for number, bulk in enumerate(bulks) for name in bulk.params(number)]
+    params = [
+        bindparam(name, type_=kind)
+        for number, bulk in enumerate(bulks)
+        for name, kind in zip(bulk.params(number), bulk.types(alone=alone), strict=True)
+    ]
     return text(f"WITH {named} {last}" if named else last).bindparams(*params)
 
 

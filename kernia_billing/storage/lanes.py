@@ -76,15 +76,38 @@ def _interrupt(tickets: Sequence[Ticket]) -> None:
         each.fail(Unavailable("What was to record this was interrupted", outcome_unknown=True))
 
 
+class _News:
+    """What one thread waits for, and comes once: a bare lock, which takes a fifth of the time of an event."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wait(self) -> None:
+        """Come back when it has come."""
+        self._lock.acquire()
+
+    def come(self) -> None:
+        """Let go on who waits."""
+        self._lock.release()
+
+
 @define(eq=False)
 class _Caller:
-    """A thread with its ticket. `news` comes once: either its ticket is done, or it `leads` from now on."""
+    """A thread with its ticket. `news` comes once: either its ticket is done, or it `leads` from now on.
+
+    `then` is whom it wakes when it has heard.
+    """
 
     ticket: Ticket
     thread: int = field(factory=threading.get_ident)
-    news: threading.Event = field(factory=threading.Event)
+    news: _News = field(factory=_News)
+    then: _Caller | None = None
     waits: bool = False
     leads: bool = False
+    gone: bool = False
 
 
 class ThreadLane(Lane):
@@ -120,6 +143,8 @@ class ThreadLane(Lane):
                 await self._lead(mine)
         finally:
             self._leave(mine)
+            if mine.then is not None:
+                mine.then.news.come()
 
     def _enter(self, mine: _Caller) -> None:
         with self._mutex:
@@ -151,18 +176,28 @@ class ThreadLane(Lane):
         finally:
             # The next transaction can begin before those are awake whose tickets are done.
             self._leave(mine)
-            for each in together[1:]:
-                each.news.set()
+            self._wake(together[1:])
+
+    def _wake(self, callers: Sequence[_Caller]) -> None:
+        """Let each of them wake the next one: all at once they would wait for the interpreter, and for each other."""
+        first: _Caller | None = None
+        with self._mutex:
+            for each in reversed(callers):
+                if not each.gone:
+                    each.then, first = first, each
+        if first is not None:
+            first.news.come()
 
     def _leave(self, mine: _Caller) -> None:
         with self._mutex:
+            mine.gone = True
             if mine.leads:
                 mine.leads = False
                 self._leaders.discard(mine.thread)
                 if self._queue:
                     heir = self._queue.popleft()
                     self._promote(heir)
-                    heir.news.set()
+                    heir.news.come()
             elif mine.waits:
                 mine.waits = False
                 self._queue.remove(mine)

@@ -296,12 +296,34 @@ def test_an_interrupted_follower_leaves() -> None:
     assert lane.is_empty
 
 
+def test_who_is_interrupted_on_the_way_keeps_nobody_waiting() -> None:
+    """Each that was served wakes the next one; one that has gone meanwhile is passed over."""
+    road = Road()
+    lane = ThreadLane(road, 1)
+    crowd = Crowd(lane.take)
+    crowd.come("first")
+    road.wait_for()
+    crowd.come("leader")
+    _queued(lane, 1)
+    steps = {2: lambda: crowd.come("after"), 3: lambda: crowd.come("last"), 4: lambda: road.open(1)}
+
+    def on_its_way() -> bool:
+        steps.pop(len(lane._queue), lambda: None)()
+        return len(road.ran) == 2
+
+    _interrupted_while(on_its_way, lambda: run_blocking(lane.take(_ticket("gone"))), lambda: None)
+    road.open()
+    crowd.gone()
+    assert road.batches == [["first"], ["leader", "gone", "after", "last"]]
+    assert lane.is_empty
+
+
 def test_an_heir_that_is_interrupted_before_it_leads_passes_on() -> None:
     """A thread that was told to lead and is struck before it can begin leaves the lead to the next."""
 
-    class Struck(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            super().wait(timeout)
+    class Struck(lanes._News):
+        def wait(self) -> None:
+            super().wait()
             raise _Stop
 
     road = Road()
