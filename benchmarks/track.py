@@ -111,8 +111,9 @@ def _threads(bench: Bench) -> Result:
     callers = bench.settings.callers
 
     def ours(shop: Shop) -> Generator[Side]:
+        reference = shop.references[0]
         with Billing(database=shop.url, plans=PLANS) as billing:
-            yield thread_callers(callers, lambda: _funded(billing.track(shop.references[0], FEATURE)))
+            yield thread_callers(callers, lambda: _funded(billing.track(reference, FEATURE)))
 
     name = f"track, postgresql, {callers} threads, one customer"
     return _measure(bench, "postgresql", name, ours, clients=callers, hot=True)
