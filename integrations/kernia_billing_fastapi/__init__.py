@@ -12,7 +12,7 @@ from __future__ import annotations
 
 try:
     # Only to say which extra is missing.
-    import fastapi as _fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import fastapi as _fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport] - only to see that it is installed
 except ModuleNotFoundError as missing:
     if missing.name != "fastapi":
         raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 try:
     # Only to say which extra is missing.
-    import flask as _flask  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import flask as _flask  # noqa: F401  # pyright: ignore[reportUnusedImport] - only to see that it is installed
 except ModuleNotFoundError as missing:
     if missing.name != "flask":
         raise

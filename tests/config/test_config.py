@@ -152,7 +152,7 @@ def test_frozen() -> None:
     )
     assert (config.features[0].credit_cost, config.top_ups[0].grants) == ({"credits": 2}, {"credits": 5})
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        config.base_url = "https://elsewhere.example"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        config.base_url = "https://elsewhere.example"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] - it must refuse
     assert copy.copy(config) == config
 
 

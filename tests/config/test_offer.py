@@ -88,9 +88,9 @@ def test_ranks() -> None:
 def test_nothing_can_be_changed() -> None:
     """An offer is shared by all threads."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        OFFER.default_plan = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        OFFER.default_plan = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] - it must refuse
     with pytest.raises(TypeError):
-        OFFER.plans["x"] = PRO  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+        OFFER.plans["x"] = PRO  # type: ignore[index]  # pyright: ignore[reportIndexIssue] - it must refuse
 
 
 def test_content_hash_is_stable() -> None:

@@ -182,7 +182,7 @@ def test_agrees_with_dateutil_in_utc(anchor: Instant, n: int, unit: Unit) -> Non
     """Adding n intervals to the anchor at once is what relativedelta does."""
     n = n // 12 if unit == "year" else n
     delta = {"hour": "hours", "day": "days", "week": "weeks", "month": "months", "year": "years"}[unit]
-    moved = to_datetime(anchor) + relativedelta(**{delta: n})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    moved = to_datetime(anchor) + relativedelta(**{delta: n})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - months or years
 
     assert to_instant(moved) == boundary(anchor, n, Interval(unit))
 
@@ -193,7 +193,7 @@ def test_agrees_with_dateutil_on_the_wall_clock(anchor: Instant, n: int, unit: U
     n = n // 12 if unit == "year" else n or 1
     local = to_datetime(anchor).astimezone(ZoneInfo(tz)).replace(tzinfo=None, fold=0)
     delta = {"day": "days", "week": "weeks", "month": "months", "year": "years"}[unit]
-    moved = (local + relativedelta(**{delta: n})).replace(tzinfo=ZoneInfo(tz))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    moved = (local + relativedelta(**{delta: n})).replace(tzinfo=ZoneInfo(tz))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - months or years
 
     expected = anchor if n == 0 else to_instant(dateutil_tz.resolve_imaginary(moved))
     assert expected == boundary(anchor, n, Interval(unit), tz)

@@ -251,11 +251,11 @@ def _key(simulator: AsyncStripeSimulator) -> dict[str, str]:
 
 def test_blocking_and_async_are_not_mixed(shop: Shop) -> None:
     """A blocking simulator with an async library, or the reverse, names the fix."""
-    shop.stripe.attach(AsyncLibrary(Library(shop)))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shop.stripe.attach(AsyncLibrary(Library(shop)))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - of the wrong kind on purpose
     with pytest.raises(SimulatorError, match="AsyncStripeSimulator"):
         shop.stripe.collect("org_1")
 
     simulator = AsyncStripeSimulator()
-    simulator.attach(Library(shop))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    simulator.attach(Library(shop))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - of the wrong kind on purpose
     with pytest.raises(SimulatorError, match="StripeSimulator"):
         asyncio.run(simulator.collect("org_1"))

@@ -91,9 +91,9 @@ def test_engines_of_the_wrong_kind() -> None:
     """A blocking engine is for Billing, an asynchronous one for AsyncBilling."""
     engine, asynchronous = create_engine("sqlite://"), async_engine("postgresql://h/d")
     with pytest.raises(ConfigError):
-        AsyncStore.open(engine, pace=AsyncPace())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        AsyncStore.open(engine, pace=AsyncPace())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
     with pytest.raises(ConfigError):
-        BlockingStore.open(asynchronous, pace=BlockingPace())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        BlockingStore.open(asynchronous, pace=BlockingPace())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
     with pytest.raises(ConfigError):
         BlockingStore.open(asynchronous.sync_engine, pace=BlockingPace())
 

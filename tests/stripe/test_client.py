@@ -88,7 +88,7 @@ def test_a_post_needs_a_key(kind: Kind) -> None:
         wired.run(wired.stripe.request("POST", "/v1/customers"))
     for key in ("", " ", "a b", "x" * 256, "é", "a\r\nX: 1", 5):
         with pytest.raises(InvalidInput) as caught:
-            wired.run(wired.stripe.request("POST", "/v1/customers", idempotency_key=key))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            wired.run(wired.stripe.request("POST", "/v1/customers", idempotency_key=key))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - each in turn
         assert caught.value.field == "idempotency_key"
 
     assert wired.requests == []
@@ -153,7 +153,7 @@ def test_other_methods_are_refused() -> None:
     """Stripe's API knows three methods."""
     wired = Wired("blocking", OK)
     with pytest.raises(GuardError):
-        wired.run(wired.stripe.request("PUT", "/v1/customers"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        wired.run(wired.stripe.request("PUT", "/v1/customers"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
 
 
 class Waits:

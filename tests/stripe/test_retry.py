@@ -156,7 +156,7 @@ def test_whether_the_outcome_is_known(kind: Kind, answers: list[Any], unknown: b
     for method, expected in (("POST", unknown), ("DELETE", unknown), ("GET", False)):
         wired = Wired(kind, *answers)
         with pytest.raises(Unavailable) as caught:
-            wired.run(wired.stripe.request(method, "/v1/customers", idempotency_key="op_1"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            wired.run(wired.stripe.request(method, "/v1/customers", idempotency_key="op_1"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - each in turn
 
         assert caught.value.outcome_unknown == expected
 

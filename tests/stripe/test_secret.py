@@ -47,12 +47,12 @@ def test_it_is_a_value() -> None:
     with pytest.raises(AttributeError):
         secret.extra = 1  # pyright: ignore[reportAttributeAccessIssue]  # is what is refused
     with pytest.raises(AttributeError):
-        del secret._Secret__text  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        del secret._Secret__text  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] - where an attacker would look
 
 
 def test_only_text_can_be_secret() -> None:
     """A wrong type is refused without showing the value."""
     with pytest.raises(TypeError, match="a secret must be text") as caught:
-        Secret(b"CANARY")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        Secret(b"CANARY")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
 
     assert "CANARY" not in str(caught.value)
