@@ -14,8 +14,8 @@ from sqlalchemy import URL, Connection, Engine, exc
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from .dialects import Flavour, flavour_of
-from .engines import PLACES, blocking_engine, is_memory
-from .prepared import PreparedCursor
+from .engines import PLACES, blocking_engine, is_memory, plans_of
+from .prepared import Plans, PreparedCursor
 from .transaction import SqlTransaction
 
 _WAIT = 30.0
@@ -32,10 +32,14 @@ class Reader:
     __slots__ = ("_give_back", "connection", "cursor", "transaction")
 
     def __init__(
-        self, connection: Connection, flavour: Flavour, give_back: Callable[[Reader, BaseException | None], None]
+        self,
+        connection: Connection,
+        flavour: Flavour,
+        plans: Plans,
+        give_back: Callable[[Reader, BaseException | None], None],
     ) -> None:
         self.connection = connection
-        self.cursor = PreparedCursor(connection)
+        self.cursor = PreparedCursor(connection, plans)
         self.transaction = SqlTransaction(connection, flavour, self.cursor)
         self._give_back = give_back
 
@@ -68,8 +72,8 @@ class Connections(Protocol):
         ...
 
     @property
-    def direct(self) -> bool:
-        """Whether writes may bypass SQLAlchemy's execution: the engine is ours, and nobody hears its events."""
+    def direct(self) -> Plans | None:
+        """What is written by past SQLAlchemy's execution: where the engine is ours, so that nobody hears its events."""
         ...
 
     @contextmanager
@@ -119,12 +123,12 @@ class Owned:
     that are kept. Who finds a free place takes no lock, which would cost as much as SQLite needs for the row.
     """
 
-    direct = True
-
     def __init__(self, writer: Engine, reader: Engine) -> None:
         self.engine = writer
+        self.direct: Plans | None = plans_of(writer)
         self.flavour: Flavour = flavour_of(writer.dialect.name)
         self._reader = reader
+        self._plans = plans_of(reader)
         self._turn = _turn(self.flavour)
         self._empty_places()
         self._process = os.getpid()
@@ -178,7 +182,7 @@ class Owned:
 
     def _another(self) -> Reader:
         try:
-            return Reader(self._reader.connect(), self.flavour, self._take_back)
+            return Reader(self._reader.connect(), self.flavour, self._plans, self._take_back)
         except BaseException:
             self._free(None)
             raise
@@ -244,10 +248,11 @@ class Owned:
 class Borrowed:
     """The host's engine: its pool, its events, and our isolation level on the connections that we take."""
 
-    direct = False
+    direct: Plans | None = None
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._plans = plans_of(engine)
         self.flavour: Flavour = flavour_of(engine.dialect.name)
         self._writer = self._reader = engine
         if self.flavour != "sqlite":
@@ -262,7 +267,7 @@ class Borrowed:
 
     def reading(self) -> Reader:
         """A connection that begins none, and a cursor on it."""
-        return Reader(self._reader.connect(), self.flavour, Reader.close)
+        return Reader(self._reader.connect(), self.flavour, self._plans, Reader.close)
 
     def at_hand(self) -> Reader | None:
         """None: nothing is kept."""
@@ -281,7 +286,9 @@ class Held:
     def __init__(self, engine: Engine, *, owned: bool = False) -> None:
         self.engine = engine
         self.flavour: Flavour = flavour_of(engine.dialect.name)
-        self.direct = self._owned = owned
+        self._owned = owned
+        self._plans = plans_of(engine)
+        self.direct = self._plans if owned else None
         self._per_thread = isinstance(engine.pool, SingletonThreadPool)
         self._lock = threading.RLock()
         self._held: dict[int, Connection] = {}
@@ -296,7 +303,7 @@ class Held:
         """The same, and a cursor on it."""
         self._lock.acquire()
         try:
-            return Reader(self._connection(), self.flavour, self._release)
+            return Reader(self._connection(), self.flavour, self._plans, self._release)
         except BaseException:
             self._lock.release()
             raise

@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigError
 from .dialects import Flavour, flavour_of
-from .prepared import OPTION, Plans
+from .prepared import Plans
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -144,8 +144,7 @@ def _made(make: Callable[[], E], url: URL, flavour: Flavour) -> E:
 def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     # Every transaction is committed or rolled back before its connection goes back: a reset would be a wasted journey.
     options: dict[str, Any] = {"hide_parameters": True, "pool_reset_on_return": None}
-    compiled = _compiled_for(url, flavour)
-    options["execution_options"] = {"compiled_cache": compiled, OPTION: compiled.plans}
+    options["execution_options"] = {"compiled_cache": _compiled_for(url, flavour)}
     if flavour == "sqlite":
         # A reader may be on an event loop, which must not wait; it is in nobody's way, and asks again.
         patience = 0.0 if use == "read" else _BUSY_SECONDS
@@ -160,6 +159,12 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     if flavour == "mysql" and "charset" not in url.query:
         options["connect_args"] = {"charset": "utf8mb4"}
     return options
+
+
+def plans_of(engine: Engine) -> Plans:
+    """The statements of the engine's server; of an engine that is not ours new ones, which the caller keeps."""
+    compiled = engine.get_execution_options().get("compiled_cache")
+    return compiled.plans if isinstance(compiled, _Compiled) else Plans()
 
 
 def _compiled_for(url: URL, flavour: Flavour) -> _Compiled:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, exc
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -16,8 +15,6 @@ from sqlalchemy.types import TypeEngine
 
 from .types import Processor, Row, Values
 
-OPTION = "kernia_billing_plans"
-"""The execution option by which engines of one server share their `Plans`."""
 _LONGEST_KEPT = 64
 """A statement about a longer list is compiled anew: there would be one for each length."""
 
@@ -138,15 +135,6 @@ class Plans:
         return form.plan(values)
 
 
-_OF_HOSTS: WeakKeyDictionary[Dialect, Plans] = WeakKeyDictionary()
-"""Those of engines that are not ours."""
-
-
-def _plans_of(connection: Connection) -> Plans:
-    plans: Plans | None = connection.get_execution_options().get(OPTION)
-    return _OF_HOSTS.setdefault(connection.dialect, Plans()) if plans is None else plans
-
-
 class PreparedCursor:
     """A cursor of a driver that runs SQLAlchemy's statements, and answers for the last one as their results do.
 
@@ -155,11 +143,11 @@ class PreparedCursor:
 
     __slots__ = ("_connection", "_cursor", "_dialect", "_plan", "_plans")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, plans: Plans) -> None:
         self._connection = connection
         self._dialect = connection.dialect
         self._cursor: DBAPICursor = connection.connection.cursor()
-        self._plans = _plans_of(connection)
+        self._plans = plans
         self._plan: Plan | None = None
 
     def execute(self, statement: Executable, values: Values | Sequence[Values]) -> None:

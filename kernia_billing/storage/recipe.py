@@ -18,7 +18,7 @@ from ..ports.pace import Pace
 from ..ports.store import Rollback, Unit
 from .dialects import Flavour
 from .faults import Again, Reason, kind_of, translated
-from .prepared import PreparedCursor
+from .prepared import Plans, PreparedCursor
 from .transaction import SqlTransaction
 
 T = TypeVar("T")
@@ -54,13 +54,14 @@ async def insist(attempt: Callable[[], Awaitable[T]], pace: Pace, reason: Reason
     raise Unavailable("The connection to the database was lost" if reason == "lost" else "The database stays busy")
 
 
-def run_own(connection: Connection, flavour: Flavour, unit: Unit[T], *, direct: bool) -> T:
-    """Run a unit in a transaction of its own, on a connection that is in none; `direct` past SQLAlchemy's execution."""
+def run_own(connection: Connection, flavour: Flavour, unit: Unit[T], *, direct: Plans | None) -> T:
+    """Run a unit in a transaction of its own, on a connection in none; by `direct` past SQLAlchemy's execution."""
     try:
         _begin(connection, flavour)
         try:
             with unit_of_work():
-                value = unit(SqlTransaction(connection, flavour, PreparedCursor(connection) if direct else None))
+                cursor = None if direct is None else PreparedCursor(connection, direct)
+                value = unit(SqlTransaction(connection, flavour, cursor))
         except Rollback as told:  # pyright: ignore[reportUnknownVariableType]  # an error class has no parameters when caught
             connection.rollback()
             answer: T = _answer(told)

@@ -76,7 +76,7 @@ def test_every_statement_is_sent_as_sqlalchemy_sends_it(connection: Connection) 
 def test_lists_of_every_length(connection: Connection) -> None:
     """A statement about a list finds as many as are named, of none, one, some and more than are kept."""
     setting = tables.setting
-    cursor = PreparedCursor(connection)
+    cursor = PreparedCursor(connection, Plans())
     names = [f"name_{number:03}" for number in range(70)]
     cursor.execute(setting.insert(), [{"name": name, "value": "1"} for name in names])
     statement = select(setting.c.name).where(setting.c.name.in_(texts_param("names")), setting.c.value == literal("1"))
@@ -88,7 +88,7 @@ def test_lists_of_every_length(connection: Connection) -> None:
 
 def test_a_value_is_checked_before_anything_is_sent(connection: Connection) -> None:
     """What a column cannot hold is refused as SQLAlchemy's statements refuse it."""
-    cursor = PreparedCursor(connection)
+    cursor = PreparedCursor(connection, Plans())
     statement = select(func.count()).where(tables.setting.c.name == text_param("name"))
     with pytest.raises(GuardError):
         cursor.execute(statement, {"name": 0})
@@ -101,8 +101,8 @@ def test_a_value_is_checked_before_anything_is_sent(connection: Connection) -> N
 
 
 def test_an_error_of_the_database_is_sqlalchemys(connection: Connection) -> None:
-    """Whoever translates errors sees one class of them, with the driver's own inside and no value in its text."""
-    cursor = PreparedCursor(connection)
+    """Whoever translates errors sees one class of them, with the driver's own inside."""
+    cursor = PreparedCursor(connection, Plans())
     row = {"name": "secret", "value": "1"}
     cursor.execute(tables.setting.insert(), row)
     with pytest.raises(exc.DBAPIError) as caught:
