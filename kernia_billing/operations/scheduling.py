@@ -45,30 +45,24 @@ async def schedule(core: Core, switch: Switch, *, cause: str = "change") -> None
     Raises:
         Conflict: the subscription is set to end before (SUBSCRIPTION_CANCELS), or follows a schedule that we did not
             make (SCHEDULE_NOT_OURS).
-        StripeRefused: Stripe does not take the change; nothing is left behind.
+        StripeRefused: Stripe does not take the change; nothing is left behind, and what was to take place before is.
         Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
     """
     if switch.ends:
         raise Conflict("The subscription is set to end before: restore it first", code="SUBSCRIPTION_CANCELS")
-    subscription_id = switch.theirs.id
-    if not await drop(core, subscription_id, switch.theirs.schedule_id):
+    subscription_id, before_id = switch.theirs.id, switch.theirs.schedule_id
+    before = None if before_id is None else await core.provider().request("GET", f"{SCHEDULES}/{before_id}")
+    if not await drop(core, subscription_id, before_id, before):
         raise Conflict("The subscription follows a schedule that was made elsewhere", code="SCHEDULE_NOT_OURS")
     made = await _made(core, switch)
-    params = {
-        "end_behavior": "release",
-        "metadata": {"source": SOURCE},
-        "phases": _phases(core, switch, made),
-        "proration_behavior": "none",
-    }
+    running = _running(made)
     try:
-        await core.provider().request(
-            "POST", f"{SCHEDULES}/{made['id']}", params, idempotency_key=_key("phases", str(made["id"]), params)
-        )
+        await _set_phases(core, made, [phase_as_sent(running), _next(core, switch, running)])
     except (StripeRefused, NotFound):
         if not await _is_alive(core, str(made["id"])):
             raise busy() from None  # Another change took its place.
         with suppress(BillingError):
-            await release(core, subscription_id, str(made["id"]))
+            await _put_back(core, switch, made, before)
         raise
     await sync_object(core, "schedule", str(made["id"]))
     await sync_subscription(core, subscription_id)
@@ -80,6 +74,19 @@ async def schedule(core: Core, switch: Switch, *, cause: str = "change") -> None
         forget(tx, row)
 
     await core.store.transaction(unit)
+
+
+async def _put_back(core: Core, switch: Switch, made: StripeObject, before: StripeObject | None) -> None:
+    """Let a schedule do what the one before it was to do, or nothing where there was none."""
+    running = _running(made)
+    starts = instant(running.get("end_date")) or 0
+    coming = [each for each in listed((before or {}).get("phases")) if (instant(each.get("start_date")) or 0) >= starts]
+    if coming:
+        await _set_phases(core, made, [phase_as_sent(each) for each in (running, *coming)])
+        await sync_object(core, "schedule", str(made["id"]))
+        await sync_subscription(core, switch.theirs.id)
+    else:
+        await release(core, switch.theirs.id, str(made["id"]))
 
 
 async def drop(core: Core, subscription_id: str, schedule_id: str | None, theirs: StripeObject | None = None) -> bool:
@@ -168,24 +175,35 @@ async def _made(core: Core, switch: Switch) -> StripeObject:
     raise busy()
 
 
-def _phases(core: Core, switch: Switch, made: StripeObject) -> list[dict[str, Any]]:
-    """What runs until its end, and what comes then; without a trial, which ends with the first."""
+async def _set_phases(core: Core, made: StripeObject, phases: list[dict[str, Any]]) -> None:
+    """Let a schedule of ours have these phases, and say that it is ours."""
+    params = {
+        "end_behavior": "release",
+        "metadata": {"source": SOURCE},
+        "phases": phases,
+        "proration_behavior": "none",
+    }
+    key = _key("phases", str(made["id"]), params)
+    await core.provider().request("POST", f"{SCHEDULES}/{made['id']}", params, idempotency_key=key)
+
+
+def _running(made: StripeObject) -> StripeObject:
+    """The phase that runs."""
     now = members(made.get("current_phase"))
-    running = next(
-        (each for each in listed(made.get("phases")) if each.get("start_date") == now.get("start_date")),
-        listed(made.get("phases"))[-1],
-    )
-    return [
-        phase_as_sent(running),
-        {
-            "items": phase_params(switch.moves),
-            "start_date": running.get("end_date"),
-            # By then it is what the subscription sells, and nothing is left for a schedule to do.
-            "duration": {"interval": "day", "interval_count": 1},
-            "metadata": {"plan": switch.plan.key},
-            "proration_behavior": proration_of(switch, core.plan_change.proration_behavior),
-        },
-    ]
+    phases = listed(made.get("phases"))
+    return next((each for each in phases if each.get("start_date") == now.get("start_date")), phases[-1])
+
+
+def _next(core: Core, switch: Switch, running: StripeObject) -> dict[str, Any]:
+    """What comes when the running phase ends; without a trial, which ends with that."""
+    return {
+        "items": phase_params(switch.moves),
+        "start_date": running.get("end_date"),
+        # By then it is what the subscription sells, and nothing is left for a schedule to do.
+        "duration": {"interval": "day", "interval_count": 1},
+        "metadata": {"plan": switch.plan.key},
+        "proration_behavior": proration_of(switch, core.plan_change.proration_behavior),
+    }
 
 
 def _key(what: str, id: str, params: Mapping[str, Any]) -> str:

@@ -208,6 +208,20 @@ def test_a_change_that_is_refused_leaves_what_was_to_come(shop: Shop) -> None:
     assert shop.subscription() == waiting
 
 
+def test_a_later_change_that_is_refused_leaves_what_was_to_come(shop: Shop) -> None:
+    """Stripe does not take the phases of another change: the one before it still comes, and nothing else is left."""
+    shop.buy("ann", "team")
+    waiting = shop.billing.subscriptions.change("ann", "pro")
+    shop.stripe.faults.append(Fault("status", 400, method="POST", path="/v1/subscription_schedules/*", skip=1))
+    with pytest.raises(StripeRefused):
+        shop.billing.subscriptions.change("ann", "desk", when="period_end")
+    kept = shop.subscription()
+    assert (kept.plan, kept.pending_change, kept.display_state) == ("team", waiting.pending_change, "downgrading")
+    assert sorted(each["status"] for each in shop.objects("subscription_schedule")) == ["active", "released"]
+    shop.stripe.advance(months=1)
+    assert (shop.subscription().plan, shop.subscription().pending_change) == ("pro", None)
+
+
 def test_a_payment_that_waits_for_the_customer_takes_the_place_of_what_was_to_come(shop: Shop) -> None:
     """3-D Secure: what is confirmed is not undone when the period ends."""
     shop.buy("ann", "pro")
