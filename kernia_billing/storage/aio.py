@@ -21,7 +21,7 @@ from ..ports.pace import Pace
 from ..ports.store import Needs, Transaction, Unit
 from .connections import Connections, Held, Owned, of_engine, of_url
 from .engines import PLACES, async_engine, parse
-from .faults import Again, translating
+from .faults import translating
 from .foreseen import Answer, Foreseen
 from .gathering import Gathering
 from .joining import async_connection, usable
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS = 4
-_AT_ONCE = 8
-"""After so many reads on the event loop, others on it go on first."""
 
 
 def _is_async_engine(database: object) -> TypeGuard[AsyncEngine]:
@@ -121,37 +119,11 @@ class GreenletStore(AsyncStore):
 
 
 class ThreadStore(AsyncStore):
-    """On SQLite: one thread that writes, because only one can, and some that read.
-
-    What a check reads takes a tenth of what it costs to hand work to a thread and back, and waits for nobody: readers
-    do not wait for writers (SQLite, "Write-Ahead Logging"). It is done on the event loop, which it holds up for a few
-    dozen microseconds; for as long as the disk takes for a dozen pages, where they are not in memory.
-    """
+    """On SQLite: one thread that writes, because only one can, and some that read."""
 
     def __init__(self, connections: Connections, *, pace: Pace) -> None:
         super().__init__(connections, pace=pace)
-        self._at_once = 0
         self._start()
-
-    async def read(self, unit: Unit[T], *, needs: Needs | None = None) -> T:
-        """Run a unit that only reads: at once, where it says what it needs and a connection is at hand.
-
-        Raises:
-            Unavailable: the database does not answer.
-        """
-        if needs is not None and (reader := self._connections.at_hand()) is not None:
-            self._at_once += 1
-            try:
-                with translating, reader as tx:
-                    value = unit(tx)
-            except Again:
-                pass  # Whatever is in the way, a thread can wait for it.
-            else:
-                if not self._at_once % _AT_ONCE:
-                    # A task that does nothing but ask would let nobody else go on.
-                    await asyncio.sleep(0)
-                return value
-        return await super().read(unit)
 
     def _start(self) -> None:
         """Executors start their threads with the first work that they get."""

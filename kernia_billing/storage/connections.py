@@ -85,10 +85,6 @@ class Connections(Protocol):
         """A connection that begins none, and a cursor on it."""
         ...
 
-    def at_hand(self) -> Reader | None:
-        """The same where it is connected and free already, so that nobody waits for it; None elsewhere."""
-        ...
-
     def close(self) -> None:
         """Close what is ours."""
         ...
@@ -154,17 +150,6 @@ class Owned:
         except IndexError:
             reader = self._wait()
         return reader or self._another()
-
-    def at_hand(self) -> Reader | None:
-        """The same where it is connected and free already, so that nobody waits for it; None elsewhere."""
-        self._notice_fork()
-        try:
-            reader = self._places.pop()
-        except IndexError:
-            return None
-        if reader is None:
-            self._free(None)
-        return reader
 
     def _wait(self) -> Reader | None:
         until = monotonic() + _WAIT
@@ -269,9 +254,6 @@ class Borrowed:
         """A connection that begins none, and a cursor on it."""
         return Reader(self._reader.connect(), self.flavour, self._plans, Reader.close)
 
-    def at_hand(self) -> Reader | None:
-        """None: nothing is kept."""
-
     def close(self) -> None:
         """Nothing: the engine is the host's."""
 
@@ -307,9 +289,6 @@ class Held:
         except BaseException:
             self._lock.release()
             raise
-
-    def at_hand(self) -> Reader | None:
-        """None: somebody may be writing on the only connection."""
 
     def _release(self, reader: Reader, error: BaseException | None) -> None:
         try:

@@ -146,9 +146,7 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True, "pool_reset_on_return": None}
     options["execution_options"] = {"compiled_cache": _compiled_for(url, flavour)}
     if flavour == "sqlite":
-        # A reader may be on an event loop, which must not wait; it is in nobody's way, and asks again.
-        patience = 0.0 if use == "read" else _BUSY_SECONDS
-        options["connect_args"] = {"isolation_level": None, "timeout": patience}
+        options["connect_args"] = {"isolation_level": None, "timeout": _BUSY_SECONDS}
         if is_memory(url):
             options["poolclass"] = StaticPool
             options["connect_args"]["check_same_thread"] = False

@@ -123,15 +123,16 @@ def test_missing_driver(monkeypatch: pytest.MonkeyPatch, url: str, package: str,
 
 
 def test_sqlite_settings(sqlite_url: str) -> None:
-    """Every connection of ours keeps what it acknowledged, and has write-ahead logging; writers wait for others."""
-    for engine, patience in ((blocking_engine(sqlite_url), 10_000), (blocking_engine(sqlite_url, "read"), 0)):
+    """Every connection of ours waits for writers, keeps what it acknowledged, and has write-ahead logging."""
+    for engine in (blocking_engine(sqlite_url), blocking_engine(sqlite_url, "read")):
         with engine.connect() as one, engine.connect() as two:
             for connection in (one, two):
                 pragmas = [
                     connection.execute(text(f"PRAGMA {name}")).scalar_one()
                     for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
                 ]
-                assert ["wal", 2, 1, patience] == pragmas
+                assert ["wal", 2, 1] == pragmas[:3]
+                assert pragmas[3] >= 5000
         engine.dispose()
 
 
