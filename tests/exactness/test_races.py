@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 from attrs import evolve
 from sqlalchemy import Engine
 
-from kernia_billing import IdempotencyMismatch, InsufficientBalance
+from kernia_billing import IdempotencyMismatch, InsufficientBalance, Unavailable
 from kernia_billing.domain.answers import Usage
 from kernia_billing.testing import Fault, StripeSimulator
 from tests.harness.coherent import Tables, coherent
 from tests.harness.counts import count
 from tests.harness.house import FREE, PRO, new_engine, open_account, open_billing, sell_untold, subscribe, webhook
 from tests.harness.processes import RemoteStripe, together
+from tests.webhooks.shop import hurry
 
 PROCESSES = 8
 Attempt = Callable[[], Usage]
@@ -241,6 +243,39 @@ def test_one_page_is_opened_once(engine: Engine, engine_url: str, stripe: Stripe
     assert url is not None
     assert session["id"] in url
     assert [row["stripe_session_id"] for row in tables.checkouts] == [session["id"]]
+
+
+@pytest.mark.parametrize("crowd", [4, pytest.param(16, marks=pytest.mark.full)])
+def test_a_first_upgrade_while_stripe_fails(
+    crowd: int, engine: Engine, engine_url: str, stripe: StripeSimulator
+) -> None:
+    """All ask for the page until it is there, while Stripe fails at first: one customer, page and subscription."""
+    open_account(engine_url, stripe)
+    for path in ("/v1/customers", "/v1/checkout/sessions"):
+        stripe.faults.extend(Fault(kind, method="POST", path=path, times=3) for kind in ("status", "reset_after"))
+
+    def work(remote: RemoteStripe) -> str | None:
+        with open_billing(engine_url, remote) as billing:
+            hurry(billing)
+            billing.customers.get("nobody")
+            remote.ready()
+            while True:
+                with suppress(Unavailable):
+                    return billing.subscriptions.upgrade("acme", "pro", success_url="/", cancel_url="/").url
+
+    urls = together(stripe, [work] * crowd)
+    count("first checkouts in races", crowd)
+    assert [0] * 4 == [each.times for each in stripe.faults]
+    (session,) = stripe.state.world.table("checkout.session").rows.values()
+    (customer,) = stripe.state.world.table("customer").rows.values()
+    (url,) = set(urls)
+    assert session["id"] in str(url)
+    with open_billing(engine_url, stripe) as billing:
+        stripe.pay(billing.subscriptions.upgrade("acme", "pro", success_url="/", cancel_url="/"))
+        (sold,) = billing.subscriptions.list("acme")
+    (theirs,) = stripe.state.world.table("subscription").rows.values()
+    assert (sold.stripe_id, sold.status, theirs["customer"]) == (theirs["id"], "active", customer["id"])
+    assert [row["stripe_customer_id"] for row in coherent(engine, stripe).customers] == [customer["id"]]
 
 
 def test_one_event_has_one_effect(engine: Engine, engine_url: str) -> None:
