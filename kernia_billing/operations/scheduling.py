@@ -45,7 +45,7 @@ async def schedule(core: Core, switch: Switch, *, cause: str = "change") -> None
     Raises:
         Conflict: the subscription is set to end before (SUBSCRIPTION_CANCELS), or follows a schedule that we did not
             make (SCHEDULE_NOT_OURS).
-        StripeRefused: Stripe does not take the change; nothing is left behind, and what was to take place before is.
+        StripeRefused: Stripe does not take the change; nothing of it is left, and what was to come is back.
         Unavailable: Stripe or the database does not answer; the same call goes on where this one ended.
     """
     if switch.ends:
@@ -80,7 +80,8 @@ async def _put_back(core: Core, switch: Switch, made: StripeObject, before: Stri
     """Let a schedule do what the one before it was to do, or nothing where there was none."""
     running = _running(made)
     starts = instant(running.get("end_date")) or 0
-    coming = [each for each in listed((before or {}).get("phases")) if (instant(each.get("start_date")) or 0) >= starts]
+    phases = None if before is None or not is_alive(before) else before.get("phases")
+    coming = [each for each in listed(phases) if (instant(each.get("start_date")) or 0) >= starts]
     if coming:
         await _set_phases(core, made, [phase_as_sent(each) for each in (running, *coming)])
         await sync_object(core, "schedule", str(made["id"]))

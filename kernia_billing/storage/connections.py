@@ -14,8 +14,8 @@ from sqlalchemy import URL, Connection, Engine, exc
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from .dialects import Flavour, flavour_of
-from .engines import PLACES, blocking_engine, is_memory, plans_of
-from .prepared import Plans, PreparedCursor
+from .engines import PLACES, blocking_engine, is_memory, statements_of
+from .prepared import PreparedCursor, PreparedStatements
 from .transaction import SqlTransaction
 
 _WAIT = 30.0
@@ -35,11 +35,11 @@ class Reader:
         self,
         connection: Connection,
         flavour: Flavour,
-        plans: Plans,
+        statements: PreparedStatements,
         give_back: Callable[[Reader, BaseException | None], None],
     ) -> None:
         self.connection = connection
-        self.cursor = PreparedCursor(connection, plans)
+        self.cursor = PreparedCursor(connection, statements)
         self.transaction = SqlTransaction(connection, flavour, self.cursor)
         self._give_back = give_back
 
@@ -72,8 +72,8 @@ class Connections(Protocol):
         ...
 
     @property
-    def direct(self) -> Plans | None:
-        """What is written by past SQLAlchemy's execution: where the engine is ours, so that nobody hears its events."""
+    def direct(self) -> PreparedStatements | None:
+        """The statements by which to write past SQLAlchemy's execution; None where somebody may hear its events."""
         ...
 
     @contextmanager
@@ -121,10 +121,10 @@ class Owned:
 
     def __init__(self, writer: Engine, reader: Engine) -> None:
         self.engine = writer
-        self.direct: Plans | None = plans_of(writer)
+        self.direct: PreparedStatements | None = statements_of(writer)
         self.flavour: Flavour = flavour_of(writer.dialect.name)
         self._reader = reader
-        self._plans = plans_of(reader)
+        self._statements = statements_of(reader)
         self._turn = _turn(self.flavour)
         self._empty_places()
         self._process = os.getpid()
@@ -167,7 +167,7 @@ class Owned:
 
     def _another(self) -> Reader:
         try:
-            return Reader(self._reader.connect(), self.flavour, self._plans, self._take_back)
+            return Reader(self._reader.connect(), self.flavour, self._statements, self._take_back)
         except BaseException:
             self._free(None)
             raise
@@ -233,11 +233,11 @@ class Owned:
 class Borrowed:
     """The host's engine: its pool, its events, and our isolation level on the connections that we take."""
 
-    direct: Plans | None = None
+    direct: PreparedStatements | None = None
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._plans = plans_of(engine)
+        self._statements = statements_of(engine)
         self.flavour: Flavour = flavour_of(engine.dialect.name)
         self._writer = self._reader = engine
         if self.flavour != "sqlite":
@@ -252,7 +252,7 @@ class Borrowed:
 
     def reading(self) -> Reader:
         """A connection that begins none, and a cursor on it."""
-        return Reader(self._reader.connect(), self.flavour, self._plans, Reader.close)
+        return Reader(self._reader.connect(), self.flavour, self._statements, Reader.close)
 
     def close(self) -> None:
         """Nothing: the engine is the host's."""
@@ -269,8 +269,8 @@ class Held:
         self.engine = engine
         self.flavour: Flavour = flavour_of(engine.dialect.name)
         self._owned = owned
-        self._plans = plans_of(engine)
-        self.direct = self._plans if owned else None
+        self._statements = statements_of(engine)
+        self.direct = self._statements if owned else None
         self._per_thread = isinstance(engine.pool, SingletonThreadPool)
         self._lock = threading.RLock()
         self._held: dict[int, Connection] = {}
@@ -285,7 +285,7 @@ class Held:
         """The same, and a cursor on it."""
         self._lock.acquire()
         try:
-            return Reader(self._connection(), self.flavour, self._plans, self._release)
+            return Reader(self._connection(), self.flavour, self._statements, self._release)
         except BaseException:
             self._lock.release()
             raise

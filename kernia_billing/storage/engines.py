@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigError
 from .dialects import Flavour, flavour_of
-from .prepared import Plans
+from .prepared import PreparedStatements
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -46,7 +46,7 @@ class _Compiled(dict[tuple[Any, ...], Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.plans = Plans()
+        self.prepared = PreparedStatements()
 
     def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
         """What was compiled; the first part of a key is the dialect, which is another object for every engine."""
@@ -159,10 +159,10 @@ def _options(url: URL, flavour: Flavour, use: Use) -> dict[str, Any]:
     return options
 
 
-def plans_of(engine: Engine) -> Plans:
+def statements_of(engine: Engine) -> PreparedStatements:
     """The statements of the engine's server; of an engine that is not ours new ones, which the caller keeps."""
     compiled = engine.get_execution_options().get("compiled_cache")
-    return compiled.plans if isinstance(compiled, _Compiled) else Plans()
+    return compiled.prepared if isinstance(compiled, _Compiled) else PreparedStatements()
 
 
 def _compiled_for(url: URL, flavour: Flavour) -> _Compiled:

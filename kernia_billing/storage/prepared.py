@@ -19,7 +19,7 @@ _LONGEST_KEPT = 64
 """A statement about a longer list is compiled anew: there would be one for each length."""
 
 
-class Plan:
+class PreparedStatement:
     """The text of a statement for a driver, and how its values and its rows are turned into what the other side takes.
 
     `constants` are the values that stand in the statement, under their positions or names, and None for the others.
@@ -94,29 +94,29 @@ def _places(name: str, names: Sequence[str] | None) -> tuple[Any, ...]:
 class Form:
     """One statement, for values of the same names."""
 
-    __slots__ = ("_compiled", "_lists", "_plans", "_types")
+    __slots__ = ("_by_lengths", "_compiled", "_lists", "_types")
 
     def __init__(self, statement: Any, names: Sequence[str], dialect: Dialect) -> None:
         self._compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
         self._types = [column.type for column in getattr(statement, "exported_columns", ())]
         self._lists = [name for name in names if self._is_list(name)]
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._by_lengths: dict[tuple[int, ...], PreparedStatement] = {}
 
-    def plan(self, values: Values) -> Plan:
-        """Its plan for lists as long as those of `values`."""
+    def prepared(self, values: Values) -> PreparedStatement:
+        """It for lists as long as those of `values`."""
         lengths = tuple([len(values[name]) for name in self._lists])
-        plan = self._plans.get(lengths)
-        if plan is None:
-            plan = Plan(self._compiled, values, self._types)
+        prepared = self._by_lengths.get(lengths)
+        if prepared is None:
+            prepared = PreparedStatement(self._compiled, values, self._types)
             if max(lengths, default=0) <= _LONGEST_KEPT:
-                self._plans[lengths] = plan
-        return plan
+                self._by_lengths[lengths] = prepared
+        return prepared
 
     def _is_list(self, name: str) -> bool:
         return name in self._compiled.binds and self._compiled.binds[name].expanding
 
 
-class Plans:
+class PreparedStatements:
     """The statements of this library as one server is told them, by the names of their values."""
 
     __slots__ = ("_forms",)
@@ -124,15 +124,15 @@ class Plans:
     def __init__(self) -> None:
         self._forms: dict[Executable, dict[tuple[str, ...], Form]] = {}
 
-    def of(self, statement: Executable, values: Values, dialect: Dialect) -> Plan:
-        """The plan of a statement, which is kept: so it must not be one that was made for a single call."""
+    def of(self, statement: Executable, values: Values, dialect: Dialect) -> PreparedStatement:
+        """A statement, which is kept: so it must not be one that was made for a single call."""
         names = tuple(values)
         try:
             form = self._forms[statement][names]
         except KeyError:
             form = Form(statement, names, dialect)
             self._forms.setdefault(statement, {})[names] = form
-        return form.plan(values)
+        return form.prepared(values)
 
 
 class PreparedCursor:
@@ -141,14 +141,14 @@ class PreparedCursor:
     The connection must be in a transaction already, or begin none.
     """
 
-    __slots__ = ("_connection", "_cursor", "_dialect", "_plan", "_plans")
+    __slots__ = ("_connection", "_cursor", "_dialect", "_known", "_last")
 
-    def __init__(self, connection: Connection, plans: Plans) -> None:
+    def __init__(self, connection: Connection, known: PreparedStatements) -> None:
         self._connection = connection
         self._dialect = connection.dialect
         self._cursor: DBAPICursor = connection.connection.cursor()
-        self._plans = plans
-        self._plan: Plan | None = None
+        self._known = known
+        self._last: PreparedStatement | None = None
 
     def execute(self, statement: Executable, values: Values | Sequence[Values]) -> None:
         """Run a statement, or run it for each of several.
@@ -157,15 +157,15 @@ class PreparedCursor:
             DBAPIError: the database refused it.
         """
         if isinstance(values, Mapping):
-            plan = self._plan = self._plans.of(statement, values, self._dialect)
-            self._run(self._cursor.execute, plan.text, plan.bind(values))
+            prepared = self._last = self._known.of(statement, values, self._dialect)
+            self._run(self._cursor.execute, prepared.text, prepared.bind(values))
         else:
-            plan = self._plan = self._plans.of(statement, values[0], self._dialect)
-            self._run(self._cursor.executemany, plan.text, [plan.bind(each) for each in values])
+            prepared = self._last = self._known.of(statement, values[0], self._dialect)
+            self._run(self._cursor.executemany, prepared.text, [prepared.bind(each) for each in values])
 
     def execute_text(self, text: str, rows: Sequence[Any]) -> None:
         """Run a statement as the driver takes it for each of these rows; the same errors."""
-        self._plan = None
+        self._last = None
         if len(rows) == 1:
             self._run(self._cursor.execute, text, rows[0])
         else:
@@ -174,7 +174,7 @@ class PreparedCursor:
     def fetchall(self) -> Sequence[Row]:
         """Every row."""
         rows: Sequence[Row] = self._cursor.fetchall()
-        return rows if self._plan is None else self._plan.read(rows, self._cursor, self._dialect)
+        return rows if self._last is None else self._last.read(rows, self._cursor, self._dialect)
 
     def fetchone(self) -> Row | None:
         """The first row."""

@@ -18,7 +18,7 @@ from ..ports.pace import Pace
 from ..ports.store import Rollback, Unit
 from .dialects import Flavour
 from .faults import Again, Reason, kind_of, translated
-from .prepared import Plans, PreparedCursor
+from .prepared import PreparedCursor, PreparedStatements
 from .transaction import SqlTransaction
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ async def insist(attempt: Callable[[], Awaitable[T]], pace: Pace, reason: Reason
     raise Unavailable("The connection to the database was lost" if reason == "lost" else "The database stays busy")
 
 
-def run_own(connection: Connection, flavour: Flavour, unit: Unit[T], *, direct: Plans | None) -> T:
+def run_own(connection: Connection, flavour: Flavour, unit: Unit[T], *, direct: PreparedStatements | None) -> T:
     """Run a unit in a transaction of its own, on a connection in none; by `direct` past SQLAlchemy's execution."""
     try:
         _begin(connection, flavour)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, func, lite
 
 from kernia_billing.errors import GuardError, InvalidInput
 from kernia_billing.storage import tables
-from kernia_billing.storage.prepared import Plans, PreparedCursor
+from kernia_billing.storage.prepared import PreparedCursor, PreparedStatements
 from kernia_billing.storage.types import Amount, JsonText, TextArray, text_param, texts_param
 from tests.storage.statements import every_statement
 
@@ -59,15 +59,15 @@ def test_every_statement_is_sent_as_sqlalchemy_sends_it(connection: Connection) 
         raise _Heard
 
     event.listen(connection, "before_cursor_execute", hear)
-    plans, seen = Plans(), 0
+    statements, seen = PreparedStatements(), 0
     for name, statement in every_statement():
         values = _values(statement, connection.engine)
         if values is not None:
             with pytest.raises(_Heard):
                 connection.execute(statement, values)
-            plan = plans.of(statement, values, connection.dialect)
-            bound = plan.bind(values)
-            assert told[-1] == (plan.text, bound if isinstance(bound, dict) else tuple(bound)), name
+            prepared = statements.of(statement, values, connection.dialect)
+            bound = prepared.bind(values)
+            assert told[-1] == (prepared.text, bound if isinstance(bound, dict) else tuple(bound)), name
             seen += 1
     event.remove(connection, "before_cursor_execute", hear)
     assert seen > 160
@@ -76,7 +76,7 @@ def test_every_statement_is_sent_as_sqlalchemy_sends_it(connection: Connection) 
 def test_lists_of_every_length(connection: Connection) -> None:
     """A statement about a list finds as many as are named, of none, one, some and more than are kept."""
     setting = tables.setting
-    cursor = PreparedCursor(connection, Plans())
+    cursor = PreparedCursor(connection, PreparedStatements())
     names = [f"name_{number:03}" for number in range(70)]
     cursor.execute(setting.insert(), [{"name": name, "value": "1"} for name in names])
     statement = select(setting.c.name).where(setting.c.name.in_(texts_param("names")), setting.c.value == literal("1"))
@@ -88,7 +88,7 @@ def test_lists_of_every_length(connection: Connection) -> None:
 
 def test_a_value_is_checked_before_anything_is_sent(connection: Connection) -> None:
     """What a column cannot hold is refused as SQLAlchemy's statements refuse it."""
-    cursor = PreparedCursor(connection, Plans())
+    cursor = PreparedCursor(connection, PreparedStatements())
     statement = select(func.count()).where(tables.setting.c.name == text_param("name"))
     with pytest.raises(GuardError):
         cursor.execute(statement, {"name": 0})
@@ -102,7 +102,7 @@ def test_a_value_is_checked_before_anything_is_sent(connection: Connection) -> N
 
 def test_an_error_of_the_database_is_sqlalchemys(connection: Connection) -> None:
     """Whoever translates errors sees one class of them, with the driver's own inside."""
-    cursor = PreparedCursor(connection, Plans())
+    cursor = PreparedCursor(connection, PreparedStatements())
     row = {"name": "secret", "value": "1"}
     cursor.execute(tables.setting.insert(), row)
     with pytest.raises(exc.DBAPIError) as caught:
