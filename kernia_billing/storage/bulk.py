@@ -29,7 +29,7 @@ from .types import (
     text_bind,
 )
 
-_Plan = tuple[str, Callable[[Row], Any]]
+_Prepared = tuple[str, Callable[[Row], Any]]
 
 
 class Bulk:
@@ -44,7 +44,7 @@ class Bulk:
         self._binds = [_bind(column) for column in columns.values()]
         self._kinds = [_kind(column) for column in columns.values()]
         self._together = together
-        self._plans: dict[type[Dialect], _Plan] = {}
+        self._prepared: dict[type[Dialect], _Prepared] = {}
 
     def run(self, db: Db, rows: Iterable[Row]) -> None:
         """Run it for each of these rows, which may be none.
@@ -97,16 +97,16 @@ class Bulk:
 
     def _execute(self, db: Db, rows: Sequence[Row]) -> None:
         dialect = db.connection.dialect
-        statement, arrange = self._plans.get(type(dialect)) or self._plan(dialect)
+        statement, arrange = self._prepared.get(type(dialect)) or self._prepare(dialect)
         given = [arrange(row) for row in rows]
         db.run_text(statement, given)
 
-    def _plan(self, dialect: Dialect) -> _Plan:
+    def _prepare(self, dialect: Dialect) -> _Prepared:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=list(self._names))
         order: Sequence[str] | None = compiled.positiontup
-        plan = str(compiled), self._named if order is None else _arranged(self._names, tuple(order))
-        self._plans[type(dialect)] = plan
-        return plan
+        prepared = str(compiled), self._named if order is None else _arranged(self._names, tuple(order))
+        self._prepared[type(dialect)] = prepared
+        return prepared
 
     def _named(self, row: Row) -> Mapping[str, Any]:
         return dict(zip(self._names, row, strict=True))

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 from .types import Processor, Row, Values
 
 _LONGEST_KEPT = 64
-"""A statement about a longer list is compiled anew: there would be one for each length."""
+"""The text about a longer list is made anew: there would be one for each length."""
 
 
 class PreparedStatement:
@@ -39,13 +39,12 @@ class PreparedStatement:
         self._constants: Any = {} if names is None else [None] * len(names)
         for name, value in compiled.params.items():
             process = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            parts: Sequence[str] | None = state.parameter_expansion.get(name)
-            places = [_places(part, names) for part in (parts if parts is not None else [name])]
+            is_list = name in state.parameter_expansion
+            parts: Sequence[str] = state.parameter_expansion[name] if is_list else [name]
+            places = [_places(part, names) for part in parts]
             if name not in values:
-                for part, at in zip([value] if parts is None else value, places, strict=True):
-                    for place in at:
-                        self._constants[place] = part if process is None else process(part)
-            elif parts is not None:
+                _put(self._constants, places, value if is_list else [value], process)
+            elif is_list:
                 self._lists.append((places, name, process))
             else:
                 self._given += [(place, name, process) for place in places[0]]
@@ -59,9 +58,7 @@ class PreparedStatement:
         for place, name, process in self._given:
             bound[place] = values[name] if process is None else process(values[name])
         for places, name, process in self._lists:
-            for at, value in zip(places, values[name], strict=True):
-                for place in at:
-                    bound[place] = value if process is None else process(value)
+            _put(bound, places, values[name], process)
         return bound
 
     def read(self, rows: Sequence[Row], cursor: DBAPICursor, dialect: Dialect) -> Sequence[Row]:
@@ -83,6 +80,13 @@ class PreparedStatement:
         types = [type_.dialect_impl(dialect) for type_ in self._types]
         made = [type_.result_processor(dialect, kind) for type_, kind in zip(types, kinds, strict=True)]
         return [(index, process) for index, process in enumerate(made) if process is not None]
+
+
+def _put(bound: Any, places: Sequence[tuple[Any, ...]], values: Sequence[Any], process: Processor | None) -> None:
+    """Put each of these values where it stands, which may be several places."""
+    for at, value in zip(places, values, strict=True):
+        for place in at:
+            bound[place] = value if process is None else process(value)
 
 
 def _places(name: str, names: Sequence[str] | None) -> tuple[Any, ...]:

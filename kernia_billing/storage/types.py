@@ -1,4 +1,6 @@
-"""The four column types of every billing table, the same on each database, each refusing what it was not made for.
+"""What statements take and give: the four column types of every billing table, the same on each database.
+
+Each refuses what it was not made for.
 
 Values are checked when they are bound. A driver would turn a wrong one into something else: MySQL compares a text with
 the integer 0 by turning the text into a number, so that one stray `0` matches every id.
